@@ -1,0 +1,35 @@
+"""
+sb3-efficient: visual reinforcement learning in Stable-Baselines3 that is cheap to train and cheap to run.
+
+Importing this module costs nothing: the names below load what they need on first use. It has to stay
+so, because torch imports it in every program of the environment (see ``_autoload``).
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    # extractors
+    "list_extractors": "extractors",
+    "make_extractor": "extractors",
+    "register_extractor": "extractors",
+    "EncoderExtractor": "extractors",
+    # policies
+    "policy_kwargs": "policies",
+    # files
+    "save_slim": "slim",
+    # errors
+    "EfficientError": "errors",
+}
+__all__ = [*_EXPORTS, "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

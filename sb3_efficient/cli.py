@@ -1,0 +1,92 @@
+"""The command ``sb3-efficient``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import sb3_efficient
+from sb3_efficient.errors import EfficientError
+
+ZOO_VERBS = ("train", "enjoy", "record_video")
+
+_DESCRIPTION = """\
+Visual reinforcement learning in Stable-Baselines3 that is cheap to train and cheap to run.
+
+commands that rl-zoo3 has, with this package registered (all its options; --help lists them):
+  train          train an agent
+  enjoy          watch or score an agent
+  record_video   film an agent
+
+commands of our own:
+  list           extractors by name with their sizes, and the shipped hyper-parameters
+  doctor         what is installed, what this machine can do, whether rl-zoo3 is adapted
+"""
+_EXAMPLES = """\
+examples:
+  sb3-efficient train --algo ppo --env PongNoFrameskip-v4 -params features_extractor=impala -P
+  sb3-efficient enjoy --algo ppo --env PongNoFrameskip-v4 -f logs --no-render -n 5000
+  sb3-efficient train --algo ppo --env Catch-v0 -conf sb3_efficient.hyperparams.ppo.impala
+  sb3-efficient list --image 3x64x64
+
+The first is the same as: python -m rl_zoo3.train --algo ppo ...
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    :param argv: Arguments, those of the process if None
+    :return: Exit status: 0 for success, 1 for an error of the user's or the installation's, 2 for wrong usage
+    """
+    verb, *rest = [*(sys.argv[1:] if argv is None else argv), ""]
+    try:
+        if verb in ZOO_VERBS:
+            from sb3_efficient.zoo.commands import run
+
+            run(verb, rest[:-1])
+            return 0
+        arguments = _parser().parse_args(argv)
+        return _list(arguments.image) if arguments.command == "list" else _doctor()
+    except EfficientError as error:
+        print(f"sb3-efficient: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sb3-efficient",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="sb3-efficient COMMAND [options]",
+    )
+    parser.add_argument("--version", action="version", version=f"sb3-efficient {sb3_efficient.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS)
+    listing = commands.add_parser("list", help="extractors and hyper-parameters by name")
+    listing.add_argument(
+        "--image", default="4x84x84", metavar="CxHxW", help="image that the sizes refer to (default: %(default)s)"
+    )
+    commands.add_parser("doctor", help="check the installation")
+    for verb in ZOO_VERBS:
+        # Only so that a misspelt command is answered with all of them; main() hands these to rl-zoo3
+        commands.add_parser(verb)
+    return parser
+
+
+def _list(image: str) -> int:
+    from sb3_efficient.sizes import table
+    from sb3_efficient.zoo.conf import files
+
+    print(table(image))
+    print(f"\nHyper-parameters: -conf sb3_efficient.hyperparams.ALGO, where ALGO is {', '.join(files())},")
+    print("or -conf sb3_efficient.hyperparams.ALGO.EXTRACTOR for the entries of nature, impala or impoola")
+    return 0
+
+
+def _doctor() -> int:
+    from sb3_efficient.doctor import report
+
+    text, healthy = report()
+    print(text)
+    return 0 if healthy else 1

@@ -1,0 +1,39 @@
+"""
+Errors a user can act on: every message says what was asked, what was found and what to do.
+
+They do not derive from ``ValueError``: rl-zoo3's search silently discards trials that raise one
+(``ExperimentManager.objective``), and a misspelt option must not look like an unlucky trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class EfficientError(Exception):
+    """Base class of all errors raised on purpose by this package."""
+
+
+class UnknownNameError(EfficientError):
+    """A name that is not registered."""
+
+
+class OptionError(EfficientError):
+    """An option that does not exist, or has a value that makes no sense."""
+
+
+class ObservationError(EfficientError):
+    """An observation, or an observation space, that the network cannot take."""
+
+
+class ConflictError(EfficientError):
+    """Two settings that contradict each other."""
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """
+    :return: ``" Did you mean 'impala'?"`` for a near miss, otherwise nothing
+    """
+    matches = get_close_matches(name, list(known), n=1)
+    return f" Did you mean {matches[0]!r}?" if matches else ""

@@ -1,0 +1,59 @@
+"""
+The network of the reuse paper, and the environment wrapper that feeds it lies in ``sb3_efficient.envs``.
+
+Khachatourian, "Reusing Convolutional Activations from Frame to Frame to Speed up Training and
+Inference" (2019), arXiv 1909.05632.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gymnasium import spaces
+
+from sb3_efficient.errors import ConflictError
+from sb3_efficient.extractors.base import EncoderExtractor, image_shape, positive
+from sb3_efficient.extractors.nature import convolutions
+
+
+class Conv2Extractor(EncoderExtractor):
+    """
+    Two 3x3 convolutions of stride 1 and no linear layer: the features are the flattened latent.
+
+    The paper uses 20 and 40, 40 and 80, 80 and 160 filters on one channel of the screen, sampled down to
+    53x40 or 105x80 pixels (``sb3_efficient.envs.DownsampleWrapper``).
+
+    :param observation_space: Image space, (C, H, W)
+    :param filters: Filters of the first convolution; each further one has twice as many
+    :param kernel: Side of each kernel, pixels
+    :param stride: Stride of each convolution, pixels
+    :param layers: Number of convolutions
+    :param features_dim: ``F`` of a linear layer behind the latent; None: no such layer, ``F = D``
+    :param channels: Filters of each convolution one by one, in place of ``filters`` and ``layers``
+    :param precision: ``"fp32"``, ``"bf16"`` or ``"auto"``
+    :param normalized_image: See :class:`EncoderExtractor`
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        features_dim: int | None = None,
+        *,
+        filters: int = 20,
+        kernel: int = 3,
+        stride: int = 1,
+        layers: int = 2,
+        channels: Sequence[int] | None = None,
+        precision: str = "auto",
+        normalized_image: bool = True,
+    ) -> None:
+        n_input = image_shape(observation_space, normalized_image)[0]
+        if channels is None:
+            channels = [positive("filters", filters) * 2**i for i in range(positive("layers", layers))]
+        elif (filters, layers) != (20, 2):
+            raise ConflictError("channels gives the filters of each convolution; leave out filters and layers beside it.")
+        kernels = [positive("kernel", kernel)] * len(channels)
+        strides = [positive("stride", stride)] * len(channels)
+        cnn = convolutions(n_input, channels, kernels, strides)
+        hidden = [] if features_dim is None else [features_dim]
+        super().__init__(observation_space, cnn, hidden, precision=precision, normalized_image=normalized_image)

@@ -1,0 +1,60 @@
+"""The networks that are a plain row of convolutions: Nature, and three of the benchmarked papers' networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gymnasium import spaces
+from torch import nn
+
+from sb3_efficient.errors import OptionError
+from sb3_efficient.extractors.base import EncoderExtractor, image_shape, positive
+
+
+class NatureExtractor(EncoderExtractor):
+    """
+    The network of Mnih et al., "Human-level control through deep reinforcement learning", Nature 518 (2015).
+
+    The same function, with the same parameters in the same order, as SB3's ``NatureCNN``:
+    1,684,128 parameters at 4x84x84.
+
+    :param observation_space: Image space, (C, H, W), at least 36x36 pixels
+    :param features_dim: ``F``
+    :param channels: Filters of each convolution, for instance after pruning
+    :param precision: ``"fp32"``, ``"bf16"`` or ``"auto"``
+    :param normalized_image: See :class:`EncoderExtractor`
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        features_dim: int = 512,
+        *,
+        channels: Sequence[int] = (32, 64, 64),
+        precision: str = "auto",
+        normalized_image: bool = True,
+    ) -> None:
+        n_input = image_shape(observation_space, normalized_image)[0]
+        cnn = convolutions(n_input, channels, kernels=(8, 4, 3), strides=(4, 2, 1))
+        super().__init__(
+            observation_space, cnn, [features_dim], precision=precision, normalized_image=normalized_image
+        )
+
+
+def convolutions(
+    n_input: int, channels: Sequence[int], kernels: Sequence[int], strides: Sequence[int]
+) -> nn.Sequential:
+    """
+    :param n_input: Channels of the image
+    :param channels: Filters of each convolution
+    :param kernels: Side of each kernel, pixels
+    :param strides: Stride of each convolution, pixels
+    :return: Unpadded convolutions, each followed by a ReLU, and a flattening at the end
+    """
+    if isinstance(channels, str) or not isinstance(channels, Sequence) or len(channels) != len(kernels):
+        raise OptionError(f"channels must name the filters of each of the {len(kernels)} convolutions, got {channels!r}.")
+    layers: list[nn.Module] = []
+    for n_output, kernel, stride in zip(channels, kernels, strides, strict=True):
+        layers += [nn.Conv2d(n_input, positive("channels", n_output), kernel, stride), nn.ReLU()]
+        n_input = int(n_output)
+    return nn.Sequential(*layers, nn.Flatten())

@@ -1,0 +1,78 @@
+"""
+The policy that tiny_rl compresses: its features extractor, and the whole of it for the compression tables.
+
+tinyRL (2024), on the PPO-RND agent of Kazemipour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch as th
+from gymnasium import spaces
+from torch import nn
+
+from sb3_efficient.extractors.base import EncoderExtractor, image_shape
+from sb3_efficient.extractors.nature import convolutions
+
+
+class TinyRLExtractor(EncoderExtractor):
+    """
+    Nature's convolutions, then linear layers of 256 (the source's fc1) and 448 (fc2).
+
+    :param observation_space: Image space, (C, H, W), at least 36x36 pixels
+    :param features_dim: ``F``, width of fc2
+    :param hidden_dim: Width of fc1
+    :param channels: Filters of each convolution
+    :param precision: ``"fp32"``, ``"bf16"`` or ``"auto"``
+    :param normalized_image: See :class:`EncoderExtractor`
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        features_dim: int = 448,
+        *,
+        hidden_dim: int = 256,
+        channels: Sequence[int] = (32, 64, 64),
+        precision: str = "auto",
+        normalized_image: bool = True,
+    ) -> None:
+        n_input = image_shape(observation_space, normalized_image)[0]
+        cnn = convolutions(n_input, channels, kernels=(8, 4, 3), strides=(4, 2, 1))
+        super().__init__(
+            observation_space,
+            cnn,
+            [hidden_dim, features_dim],
+            precision=precision,
+            normalized_image=normalized_image,
+        )
+
+
+class TinyRLPolicy(nn.Module):
+    """
+    The complete network: extractor, two residual layers of 448, and three outputs. 1,407,476 parameters
+    for 4x84x84 images and the 18 actions of Montezuma's Revenge.
+
+    :param observation_space: Image space, (C, H, W)
+    :param n_actions: Number of actions
+    """
+
+    def __init__(self, observation_space: spaces.Space, n_actions: int = 18) -> None:
+        super().__init__()
+        self.features_extractor = TinyRLExtractor(observation_space)
+        features_dim = self.features_extractor.features_dim
+        self.extra_value = nn.Sequential(nn.Linear(features_dim, features_dim), nn.ReLU())
+        self.extra_policy = nn.Sequential(nn.Linear(features_dim, features_dim), nn.ReLU())
+        self.policy = nn.Linear(features_dim, n_actions)
+        self.int_value = nn.Linear(features_dim, 1)
+        self.ext_value = nn.Linear(features_dim, 1)
+
+    def forward(self, observations: th.Tensor) -> tuple[th.Tensor, th.Tensor, th.Tensor]:
+        """
+        :param observations: Images, (B, C, H, W)
+        :return: Logits of the actions (B, n_actions), intrinsic and extrinsic value (B, 1) each
+        """
+        features = self.features_extractor(observations)
+        values = features + self.extra_value(features)
+        return self.policy(features + self.extra_policy(features)), self.int_value(values), self.ext_value(values)

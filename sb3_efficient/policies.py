@@ -1,0 +1,97 @@
+"""From a name to the ``policy_kwargs`` of a stock SB3 policy: no policy class of our own is needed."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from sb3_contrib import QRDQN
+from stable_baselines3 import DQN
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+from sb3_efficient.errors import EfficientError, OptionError, UnknownNameError, suggestion
+from sb3_efficient.extractors import EncoderExtractor, find_extractor
+
+#: rl-zoo3's names, and ``ppo_mask`` (the zoo has no name for MaskablePPO, sb3-contrib's module has)
+ALGORITHMS = {
+    "a2c": "stable_baselines3:A2C",
+    "ars": "sb3_contrib:ARS",
+    "crossq": "sb3_contrib:CrossQ",
+    "ddpg": "stable_baselines3:DDPG",
+    "dqn": "stable_baselines3:DQN",
+    "ppo": "stable_baselines3:PPO",
+    "ppo_lstm": "sb3_contrib:RecurrentPPO",
+    "ppo_mask": "sb3_contrib:MaskablePPO",
+    "qrdqn": "sb3_contrib:QRDQN",
+    "sac": "stable_baselines3:SAC",
+    "td3": "stable_baselines3:TD3",
+    "tqc": "sb3_contrib:TQC",
+    "trpo": "sb3_contrib:TRPO",
+}
+
+
+def policy_kwargs(name: str, algo: type[BaseAlgorithm] | str, **kwargs: Any) -> dict[str, Any]:
+    """
+    The ``policy_kwargs`` that put a registered extractor into ``CnnPolicy``, ``CnnLstmPolicy`` or
+    ``MultiInputPolicy``::
+
+        PPO("CnnPolicy", env, policy_kwargs=policy_kwargs("impala", PPO, width=2))
+
+    The layers behind the extractor are those that SB3 puts behind its NatureCNN for this algorithm; without
+    them it would add two layers behind any other extractor, and comparisons would be confounded. Images reach
+    the extractor unscaled (``normalize_images=False``) and are divided by 255 there, once. Everything else that
+    ``policy_kwargs`` can hold may be added to the result.
+
+    :param name: A registered name, see :func:`sb3_efficient.list_extractors`
+    :param algo: Algorithm class, or its rl-zoo3 name
+    :param kwargs: Options of the extractor; they are checked here, before any environment exists
+    """
+    algo_class = find_algorithm(algo)
+    entry = find_extractor(name)
+    options = entry.options(name, kwargs)
+    if issubclass(entry.extractor_class, EncoderExtractor):
+        _try_out(entry.extractor_class, options)
+        options = {"normalized_image": False, **options}
+    return {
+        "features_extractor_class": entry.extractor_class,
+        "features_extractor_kwargs": options,
+        "normalize_images": False,
+        "net_arch": _head(algo_class),
+    }
+
+
+def find_algorithm(algo: type[BaseAlgorithm] | str) -> type[BaseAlgorithm]:
+    """
+    :param algo: Algorithm class, or its rl-zoo3 name
+    :return: The class, if it has a policy for images
+    """
+    if isinstance(algo, str):
+        if algo not in ALGORITHMS:
+            known = ", ".join(ALGORITHMS)
+            raise UnknownNameError(f"Unknown algorithm {algo!r}.{suggestion(algo, ALGORITHMS)} Known: {known}.")
+        module, _, class_name = ALGORITHMS[algo].partition(":")
+        algo = getattr(import_module(module), class_name)
+    if not (isinstance(algo, type) and issubclass(algo, BaseAlgorithm)):
+        raise OptionError(f"algo must be an SB3 algorithm class or its rl-zoo3 name, got {algo!r}.")
+    if not {"CnnPolicy", "CnnLstmPolicy"} & algo.policy_aliases.keys():
+        raise EfficientError(
+            f"{algo.__name__} has no policy for images (it offers {', '.join(algo.policy_aliases)}), "
+            "so it takes no features extractor. Choose another algorithm, such as PPO, DQN or SAC."
+        )
+    return algo
+
+
+def _head(algo_class: type[BaseAlgorithm]) -> list[int]:
+    """SB3's ``net_arch`` behind NatureCNN: nothing where actions are discrete or on-policy, otherwise two layers."""
+    return [] if issubclass(algo_class, (OnPolicyAlgorithm, DQN, QRDQN)) else [256, 256]
+
+
+def _try_out(extractor_class: type[EncoderExtractor], options: dict[str, Any]) -> None:
+    """Let the constructor check the options, on an image large enough for anything and without memory."""
+    space = spaces.Box(0, 255, (4, 256, 256), np.uint8)
+    with th.device("meta"):
+        extractor_class(space, **options)

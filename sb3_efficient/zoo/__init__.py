@@ -1,0 +1,64 @@
+"""
+The only place that knows rl_zoo3.
+
+:func:`register` teaches the rl_zoo3 of this process our words: ``-params features_extractor=impala``, the same
+key in YAML, and the environments of this package. The hook in ``_autoload`` calls it in ``python -m rl_zoo3.…``.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from sb3_efficient.errors import EfficientError
+
+_MARK = "_sb3_efficient"
+_METHODS = ("read_hyperparameters", "_preprocess_hyperparams", "hyperparameters_optimization")
+
+
+def register() -> None:
+    """Adapt rl_zoo3 in place. A second call changes nothing."""
+    if registered():
+        return
+    from rl_zoo3 import exp_manager, hyperparams_opt, utils
+
+    import sb3_efficient.envs  # noqa: F401  (registers our environments with gymnasium)
+    from sb3_efficient.zoo import arguments, manager
+
+    experiment = exp_manager.ExperimentManager
+    absent = [name for name in _METHODS if not hasattr(experiment, name)]
+    absent += [name for name in ("HYPERPARAMS_SAMPLER",) if not hasattr(hyperparams_opt, name)]
+    if absent:
+        raise EfficientError(f"this rl_zoo3 has no {', '.join(absent)}; a version known to work is in constraints.txt")
+
+    store_dict = utils.StoreDict
+    store_dict.__call__ = arguments.store(store_dict.__call__)  # type: ignore[method-assign]
+    experiment.read_hyperparameters = manager.read_hyperparameters(experiment.read_hyperparameters)
+    experiment._preprocess_hyperparams = manager.preprocess_hyperparams(experiment._preprocess_hyperparams)
+    experiment.hyperparameters_optimization = manager.hyperparameters_optimization(
+        experiment.hyperparameters_optimization
+    )
+    setattr(experiment, _MARK, True)
+    _print_our_errors_briefly()
+
+
+def registered() -> bool:
+    """Whether the rl_zoo3 of this process is adapted."""
+    exp_manager = sys.modules.get("rl_zoo3.exp_manager")
+    return hasattr(getattr(exp_manager, "ExperimentManager", None), _MARK)
+
+
+def _print_our_errors_briefly() -> None:
+    """In the zoo's own programs an error of ours is one message; a traceback through the zoo would bury it."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if spec is None or not spec.name.startswith("rl_zoo3"):
+        return
+    usual = sys.excepthook
+
+    def brief(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if isinstance(error, EfficientError):
+            print(f"sb3-efficient: {error}", file=sys.stderr)
+        else:
+            usual(kind, error, traceback)
+
+    sys.excepthook = brief
