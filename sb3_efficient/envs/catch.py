@@ -9,13 +9,13 @@ import numpy as np
 from gymnasium import spaces
 
 
-class CatchEnv(gym.Env[np.ndarray, int]):
+class CatchEnv(gym.Env[np.ndarray, np.int64]):
     """
     A ball falls, a paddle at the bottom catches it, for five balls an episode.
 
     As "Catch" of Mnih et al., "Recurrent Models of Visual Attention" (2014), and of bsuite, on a screen of
     84x84 pixels with 12 columns and rows of 7x7 pixels. Reward 1 for a ball caught and -1 for one missed;
-    returns lie between -5 and 5, a random player has about -3.
+    returns lie between -5 and 5, a random player has about -2.
 
     Observations: (84, 84, 1), uint8. Actions: 0 stay, 1 left, 2 right (one column a step).
 
@@ -41,7 +41,7 @@ class CatchEnv(gym.Env[np.ndarray, int]):
         self._drop()
         return self._screen(), {}
 
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.int64 | int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Move the paddle by one column, then the ball by one row."""
         self._paddle = int(np.clip(self._paddle + (0, -1, 1)[action], 1, self.CELLS - 2))
         self._row += 1
@@ -53,7 +53,7 @@ class CatchEnv(gym.Env[np.ndarray, int]):
                 self._drop()
         return self._screen(), reward, self._balls_left == 0, False, {}
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
+    def render(self) -> np.ndarray | None:
         """
         :return: The screen in colour channels, (84, 84, 3)
         """

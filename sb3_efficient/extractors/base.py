@@ -161,7 +161,7 @@ def _latent_dim(cnn: nn.Module, shape: tuple[int, int, int], name: str) -> int:
 
     def length(height: int, width: int) -> int | None:
         try:
-            return probe(th.empty(1, shape[0], height, width, device="meta")).shape[1]  # type: ignore[no-any-return]
+            return probe(th.empty(1, shape[0], height, width, device="meta")).shape[1]
         except RuntimeError:
             return None
 

@@ -51,7 +51,7 @@ class Conv2Extractor(EncoderExtractor):
         if channels is None:
             channels = [positive("filters", filters) * 2**i for i in range(positive("layers", layers))]
         elif (filters, layers) != (20, 2):
-            raise ConflictError("channels gives the filters of each convolution; leave out filters and layers beside it.")
+            raise ConflictError("channels names the filters of each convolution: leave out filters and layers.")
         kernels = [positive("kernel", kernel)] * len(channels)
         strides = [positive("stride", stride)] * len(channels)
         cnn = convolutions(n_input, channels, kernels, strides)

@@ -35,14 +35,17 @@ class DictExtractor(BaseFeaturesExtractor):
     ) -> None:
         extractors: dict[str, nn.Module] = {}
         features_dim = 0
+        has_image = False
         for key, space in observation_space.items():
             if is_image_space(space):
-                extractors[key] = extractor_class(space, *args, **kwargs)
-                features_dim += extractors[key].features_dim  # type: ignore[operator]
+                extractor = extractor_class(space, *args, **kwargs)
+                extractors[key] = extractor
+                features_dim += extractor.features_dim
+                has_image = True
             else:
                 extractors[key] = nn.Flatten()
                 features_dim += get_flattened_obs_dim(space)
-        if all(isinstance(extractor, nn.Flatten) for extractor in extractors.values()):
+        if not has_image:
             raise ObservationError(
                 f"{extractor_class.__name__} needs at least one uint8 image of shape (channels, height, width) "
                 f"in the dictionary, found {observation_space}. Without images use MultiInputPolicy as it is."

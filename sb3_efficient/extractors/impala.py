@@ -7,7 +7,7 @@ Architectures" (2018), figure 3 right, as in OpenAI baselines (``impala_cnn``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch as th
@@ -18,7 +18,7 @@ from sb3_efficient.errors import ConflictError, OptionError, suggestion
 from sb3_efficient.extractors.base import EncoderExtractor, image_shape, positive
 
 #: What stands between the last convolution and the linear layer
-POOLS = {
+POOLS: dict[str, Callable[[], list[nn.Module]]] = {
     "flatten": lambda: [],
     # Impoola: Trumpp et al., arXiv 2503.05546 (2025)
     "average": lambda: [nn.AdaptiveAvgPool2d(1)],
@@ -69,9 +69,7 @@ class ImpalaExtractor(EncoderExtractor):
             stages.append(_Stage(n_input, filters, strided=downsample == "strided"))
             n_input = filters[-1]
         cnn = nn.Sequential(*stages, nn.ReLU(), *POOLS[pool](), nn.Flatten())
-        super().__init__(
-            observation_space, cnn, [features_dim], precision=precision, normalized_image=normalized_image
-        )
+        super().__init__(observation_space, cnn, [features_dim], precision=precision, normalized_image=normalized_image)
 
 
 class _Stage(nn.Sequential):
@@ -101,7 +99,7 @@ class _Residual(nn.Module):
         return x + self.branch(x)
 
 
-def _one_of(option: str, value: Any, accepted: Sequence[str] | dict[str, Any]) -> None:
+def _one_of(option: str, value: Any, accepted: Iterable[str]) -> None:
     if value not in accepted:
         hint = suggestion(str(value), accepted)
         raise OptionError(f"{option} must be one of {', '.join(accepted)}, got {value!r}.{hint}")
@@ -116,7 +114,10 @@ def _stages(width: float, depths: Sequence[int], channels: Sequence[int] | None)
             raise OptionError(f"depths must name the filters of each stage, as (16, 32, 32), got {depths!r}.")
         return [[max(1, round(positive("depths", depth) * width))] * CONVOLUTIONS_PER_STAGE for depth in depths]
     if width != 1:
-        raise ConflictError(f"channels gives the filters of each convolution; width={width!r} beside it has no meaning.")
+        raise ConflictError(
+            f"channels names the filters of each convolution: leave out width={width!r} "
+            "(which shortcuts such as impala-x2 bring along; use impala)."
+        )
     channels = [positive("channels", n) for n in channels]
     if not channels or len(channels) % CONVOLUTIONS_PER_STAGE:
         raise OptionError(f"channels needs {CONVOLUTIONS_PER_STAGE} numbers a stage, got {len(channels)}.")

@@ -36,9 +36,7 @@ class NatureExtractor(EncoderExtractor):
     ) -> None:
         n_input = image_shape(observation_space, normalized_image)[0]
         cnn = convolutions(n_input, channels, kernels=(8, 4, 3), strides=(4, 2, 1))
-        super().__init__(
-            observation_space, cnn, [features_dim], precision=precision, normalized_image=normalized_image
-        )
+        super().__init__(observation_space, cnn, [features_dim], precision=precision, normalized_image=normalized_image)
 
 
 def convolutions(
@@ -52,7 +50,7 @@ def convolutions(
     :return: Unpadded convolutions, each followed by a ReLU, and a flattening at the end
     """
     if isinstance(channels, str) or not isinstance(channels, Sequence) or len(channels) != len(kernels):
-        raise OptionError(f"channels must name the filters of each of the {len(kernels)} convolutions, got {channels!r}.")
+        raise OptionError(f"channels must name the filters of all {len(kernels)} convolutions, got {channels!r}.")
     layers: list[nn.Module] = []
     for n_output, kernel, stride in zip(channels, kernels, strides, strict=True):
         layers += [nn.Conv2d(n_input, positive("channels", n_output), kernel, stride), nn.ReLU()]

@@ -8,7 +8,9 @@ key in YAML, and the environments of this package. The hook in ``_autoload`` cal
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 from sb3_efficient.errors import EfficientError
 
@@ -31,13 +33,10 @@ def register() -> None:
     if absent:
         raise EfficientError(f"this rl_zoo3 has no {', '.join(absent)}; a version known to work is in constraints.txt")
 
-    store_dict = utils.StoreDict
-    store_dict.__call__ = arguments.store(store_dict.__call__)  # type: ignore[method-assign]
-    experiment.read_hyperparameters = manager.read_hyperparameters(experiment.read_hyperparameters)
-    experiment._preprocess_hyperparams = manager.preprocess_hyperparams(experiment._preprocess_hyperparams)
-    experiment.hyperparameters_optimization = manager.hyperparameters_optimization(
-        experiment.hyperparameters_optimization
-    )
+    _wrap(utils.StoreDict, "__call__", arguments.store)
+    _wrap(experiment, "read_hyperparameters", manager.read_hyperparameters)
+    _wrap(experiment, "_preprocess_hyperparams", manager.preprocess_hyperparams)
+    _wrap(experiment, "hyperparameters_optimization", manager.hyperparameters_optimization)
     setattr(experiment, _MARK, True)
     _print_our_errors_briefly()
 
@@ -46,6 +45,10 @@ def registered() -> bool:
     """Whether the rl_zoo3 of this process is adapted."""
     exp_manager = sys.modules.get("rl_zoo3.exp_manager")
     return hasattr(getattr(exp_manager, "ExperimentManager", None), _MARK)
+
+
+def _wrap(owner: type, name: str, wrapper: Callable[..., Any]) -> None:
+    setattr(owner, name, wrapper(getattr(owner, name)))
 
 
 def _print_our_errors_briefly() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,9 +17,8 @@ def files() -> dict[str, Path]:
     """
     :return: The shipped YAML files by algorithm
     """
-    from sb3_efficient import hyperparams
-
-    return {path.stem: path for path in sorted(Path(hyperparams.__file__).parent.glob("*.yml"))}
+    package = import_module("sb3_efficient.hyperparams")
+    return {path.stem: path for path in sorted(Path(str(package.__file__)).parent.glob("*.yml"))}
 
 
 def add_modules(package: str) -> None:
@@ -55,7 +55,7 @@ class _Conf(ModuleType):
 
 
 def _read(path: Path) -> Entries:
-    return yaml.safe_load(path.read_text())  # type: ignore[no-any-return]
+    return yaml.safe_load(path.read_text())
 
 
 def _of(extractor: str, entries: Entries) -> Entries:

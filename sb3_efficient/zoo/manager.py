@@ -72,8 +72,9 @@ def hyperparameters_optimization(original: Method) -> Method:
     def optimize(self: Any) -> None:
         configured = self._hyperparams.get("policy_kwargs") or {}
         if "features_extractor_class" not in configured:
-            return original(self)
-        samplers = hyperparams_opt.HYPERPARAMS_SAMPLER
+            original(self)
+            return
+        samplers: dict[str, Any] = hyperparams_opt.HYPERPARAMS_SAMPLER
         sampler = samplers[self.algo]
 
         def sample(*args: Any) -> dict[str, Any]:
@@ -83,7 +84,7 @@ def hyperparameters_optimization(original: Method) -> Method:
 
         samplers[self.algo] = sample
         try:
-            return original(self)
+            original(self)
         finally:
             samplers[self.algo] = sampler
 
@@ -121,4 +122,4 @@ def _entries(config: str) -> dict[str, Any]:
         return yaml.safe_load(path.read_text()) or {}
     if path.suffix == ".py":
         return {}
-    return import_module(config).hyperparams  # type: ignore[no-any-return]
+    return import_module(config).hyperparams

@@ -1,0 +1,19 @@
+#!/bin/sh
+# Impala by name through rl-zoo3's own commands. STEPS and ENV_ID may be set:
+#
+#     STEPS=2000000 sh examples/02_zoo.sh
+set -eu
+STEPS=${STEPS:-20000}
+ENV_ID=${ENV_ID:-PongNoFrameskip-v4}
+LOGS=${LOGS:-logs}
+
+# Train, with a progress bar
+python -m rl_zoo3.train --algo ppo --env "$ENV_ID" -n "$STEPS" -f "$LOGS" -P --eval-freq -1 \
+    -params features_extractor=impala "features_extractor_kwargs=dict(precision='bf16')"
+
+# Score it
+python -m rl_zoo3.enjoy --algo ppo --env "$ENV_ID" -f "$LOGS" --no-render -n 2500
+
+# Go on from where it stopped: the agent brings its network along
+LATEST=$(find "$LOGS/ppo" -name "$ENV_ID.zip" | sort | tail -n 1)
+python -m rl_zoo3.train --algo ppo --env "$ENV_ID" -n "$STEPS" -f "$LOGS" -P --eval-freq -1 -i "$LATEST"

@@ -1,0 +1,210 @@
+"""
+How fast the extractors are, beside the same networks written plainly.
+
+    python examples/benchmarks/extractors.py            # every row, about ten minutes
+    python examples/benchmarks/extractors.py --quick    # one minute, nothing is written
+
+"plain" is the same modules on contiguous float32 images, as SB3 runs its NatureCNN; ours get what SB3's policies
+hand over with normalize_images=False. All variants of a network are timed in turn, in one process, on random
+images of 4x84x84; medians. "train" is forward, backward and Adam on 256 images, "act" forward without gradients.
+Each combination of threads and instruction set has a process of its own; AVX2 is what most laptops have.
+
+Writes results/extractors.json, results/extractors.png and the table in README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch as th
+from gymnasium import spaces
+
+from sb3_efficient import EncoderExtractor, make_extractor
+from sb3_efficient.doctor import machine
+from sb3_efficient.sizes import size
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+RESULTS = Path(__file__).parent / "results"
+README = Path(__file__).parents[2] / "README.md"
+BEGIN, END = "<!-- table of examples/benchmarks/extractors.py -->\n", "<!-- end of table -->"
+NAMES = ("nature", "impala", "impala-x2", "impoola")
+SPACE = spaces.Box(0, 255, (4, 84, 84), np.uint8)
+ISAS = {"": "all", "AVX2": "AVX2"}
+Step = Callable[[th.Tensor], None]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="nature and impala, two threads, few repetitions")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--rewrite", action="store_true", help="draw and write the table again, measure nothing")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        names = NAMES[:2] if arguments.quick else NAMES
+        print(json.dumps(measure(names, arguments.threads[0], arguments.repeats)))
+        return
+    file = RESULTS / "extractors.json"
+    if not arguments.rewrite:
+        rows = run(arguments)
+        print(table(rows))
+        if arguments.quick:
+            return
+        RESULTS.mkdir(exist_ok=True)
+        file.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+    rows = json.loads(file.read_text())["rows"]
+    draw(rows, file.with_suffix(".png"))
+    write_readme(table(rows))
+
+
+def run(arguments: argparse.Namespace) -> list[dict]:
+    rows = []
+    for isa in ISAS:
+        for threads in [2] if arguments.quick else arguments.threads:
+            print(f"measuring: {threads} threads, instruction set: {ISAS[isa]}", file=sys.stderr)
+            command = [sys.executable, __file__, "--child", "--threads", str(threads)]
+            command += ["--repeats", "3", "--quick"] if arguments.quick else ["--repeats", str(arguments.repeats)]
+            env = {**os.environ, **({"ONEDNN_MAX_CPU_ISA": isa} if isa else {})}
+            done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
+            rows += json.loads(done.stdout)
+    return rows
+
+
+def measure(names: tuple[str, ...], threads: int, repeats: int) -> list[dict]:
+    th.set_num_threads(threads)
+    rows = []
+    for name in names:
+        for work, batch in (("train", 256), ("act", 8), ("act", 1)):
+            steps = {variant: make(name, variant) for variant in ("plain", "fp32", "bf16")}
+            times = interleaved({v: s[work] for v, s in steps.items()}, batch, repeats if work == "train" else 40)
+            for variant, seconds in times.items():
+                low, median, high = (1000 * q for q in statistics.quantiles(seconds, n=4))
+                rows.append(
+                    {
+                        "extractor": name,
+                        "work": work,
+                        "batch": batch,
+                        "variant": variant,
+                        "threads": threads,
+                        "isa": ISAS[os.environ.get("ONEDNN_MAX_CPU_ISA", "")],
+                        "unit": "ms",
+                        "n": len(seconds),
+                        "median": round(median, 3),
+                        "quartiles": [round(low, 3), round(high, 3)],
+                    }
+                )
+    return rows
+
+
+def make(name: str, variant: str) -> dict[str, Step]:
+    th.manual_seed(0)
+    precision = "bf16" if variant == "bf16" else "fp32"
+    extractor = make_extractor(name, SPACE, precision=precision, normalized_image=False)
+    assert isinstance(extractor, EncoderExtractor)
+    modules = copy.deepcopy(extractor)
+
+    def forward(images: th.Tensor) -> th.Tensor:
+        if variant == "plain":
+            return modules.linear(modules.cnn(images.float() / 255))
+        return extractor(images.float())
+
+    optimizer = th.optim.Adam((modules if variant == "plain" else extractor).parameters(), lr=1e-5)
+
+    def train(images: th.Tensor) -> None:
+        optimizer.zero_grad()
+        forward(images).square().mean().backward()
+        optimizer.step()
+
+    def act(images: th.Tensor) -> None:
+        with th.no_grad():
+            forward(images)
+
+    return {"train": train, "act": act}
+
+
+def interleaved(steps: dict[str, Step], batch: int, repeats: int) -> dict[str, list[float]]:
+    images = th.randint(0, 256, (batch, *SPACE.shape), dtype=th.uint8)
+    times: dict[str, list[float]] = {variant: [] for variant in steps}
+    for repeat in range(repeats + 2):
+        for variant, step in steps.items():
+            start = time.perf_counter()
+            step(images)
+            if repeat >= 2:
+                times[variant].append(time.perf_counter() - start)
+    return times
+
+
+def _median(rows: list[dict], **wanted: object) -> float:
+    return next(row["median"] for row in rows if all(row[key] == value for key, value in wanted.items()))
+
+
+def table(rows: list[dict]) -> str:
+    """Markdown: time of a training step and of acting on one image, and how much faster than plain."""
+    threads = max(row["threads"] for row in rows)
+    names = [name for name in NAMES if any(row["extractor"] == name for row in rows)]
+    lines = [
+        "| extractor | parameters | M MACs | train 256, plain | ours fp32 | ours bf16 | AVX2: plain | ours fp32 "
+        "| act 1, plain | ours fp32 |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name in names:
+        sizes = size(name)
+
+        def cell(variant: str, work: str = "train", batch: int = 256, isa: str = "all", name: str = name) -> str:
+            wanted = {"extractor": name, "work": work, "batch": batch, "isa": isa, "threads": threads}
+            plain, found = (_median(rows, **wanted, variant=v) for v in ("plain", variant))
+            shown = f"{found:.0f} ms" if found >= 10 else f"{found:.2f} ms"
+            return shown if variant == "plain" else f"{shown} ({plain / found:.1f}x)"
+
+        cells = [cell(v) for v in ("plain", "fp32", "bf16")]
+        cells += [cell(v, isa="AVX2") for v in ("plain", "fp32")]
+        cells += [cell(v, "act", 1) for v in ("plain", "fp32")]
+        lines.append(f"| `{name}` | {sizes.parameters:,} | {sizes.macs / 1e6:.1f} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def write_readme(text: str) -> None:
+    before, _, rest = README.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    if not after:
+        raise SystemExit(f"{README} has no place for the table: {BEGIN.strip()} ... {END}")
+    README.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+
+
+def draw(rows: list[dict], file: Path) -> None:
+    figure, panels = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained", sharey=True)
+    variants = {"plain": "C7", "fp32": "C0", "bf16": "C1"}
+    threads = max(row["threads"] for row in rows)
+    for axes, isa in zip(panels, ISAS.values(), strict=True):
+        for i, (variant, colour) in enumerate(variants.items()):
+            speed = [
+                _median(rows, extractor=n, work="train", isa=isa, threads=threads, variant="plain")
+                / _median(rows, extractor=n, work="train", isa=isa, threads=threads, variant=variant)
+                for n in NAMES
+            ]
+            bars = axes.bar(np.arange(len(NAMES)) + 0.27 * (i - 1), speed, 0.25, color=colour, label=variant)
+            axes.bar_label(bars, fmt="%.1f", fontsize=8)
+        axes.set_xticks(range(len(NAMES)), NAMES)
+        axes.set_title("AVX-512 with bf16" if isa == "all" else "held to AVX2 (bf16 emulated)")
+    panels[0].set_ylabel("training speed, plain = 1")
+    panels[0].legend(frameon=False)
+    figure.suptitle(f"forward, backward and Adam on 256 images of 4x84x84, {threads} threads")
+    figure.savefig(file, dpi=110)
+
+
+if __name__ == "__main__":
+    main()

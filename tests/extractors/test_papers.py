@@ -1,0 +1,54 @@
+"""conv2 and tiny-rl."""
+
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+from torch import nn
+
+from sb3_efficient import list_extractors, make_extractor
+from sb3_efficient.errors import ConflictError, OptionError
+from sb3_efficient.extractors import TinyRLPolicy
+
+
+def convolutions(module: nn.Module) -> list[tuple[int, int, int]]:
+    return [(m.out_channels, m.kernel_size[0], m.stride[0]) for m in module.modules() if isinstance(m, nn.Conv2d)]
+
+
+def test_they_are_listed_apart() -> None:
+    assert list_extractors() == ["impala", "impala-x2", "impala-x4", "impoola", "nature"]
+    assert list_extractors(papers=True) == ["conv2", "nn-bench-large", "nn-bench-small", "tiny-rl"]
+
+
+def test_conv2_of_the_paper() -> None:
+    extractor = make_extractor("conv2", spaces.Box(0, 255, (1, 105, 80), np.uint8), filters=80)
+    assert convolutions(extractor) == [(80, 3, 1), (160, 3, 1)]
+    assert extractor.features_dim == extractor.latent_dim == 160 * 101 * 76
+    assert len(extractor.linear) == 0
+
+
+def test_conv2_can_be_edited() -> None:
+    space = spaces.Box(0, 255, (1, 53, 40), np.uint8)
+    extractor = make_extractor("conv2", space, filters=10, kernel=5, stride=2, layers=3, features_dim=64)
+    assert convolutions(extractor) == [(10, 5, 2), (20, 5, 2), (40, 5, 2)]
+    assert extractor.features_dim == 64
+    assert convolutions(make_extractor("conv2", space, channels=[7, 9])) == [(7, 3, 1), (9, 3, 1)]
+    with pytest.raises(ConflictError, match="leave out filters and layers"):
+        make_extractor("conv2", space, channels=[7, 9], filters=10)
+    with pytest.raises(OptionError, match="kernel must be a whole number of at least 1, got 0"):
+        make_extractor("conv2", space, kernel=0)
+
+
+def test_tiny_rl_policy(atari_space: spaces.Box) -> None:
+    policy = TinyRLPolicy(atari_space)
+    assert sum(p.numel() for p in policy.parameters()) == 1_407_476
+    logits, int_value, ext_value = policy(th.zeros(2, 4, 84, 84, dtype=th.uint8))
+    assert (logits.shape, int_value.shape, ext_value.shape) == ((2, 18), (2, 1), (2, 1))
+    # both heads are residual: silence the extra layers and the features pass
+    with th.no_grad():
+        for parameter in [*policy.extra_policy.parameters(), *policy.extra_value.parameters()]:
+            parameter.zero_()
+    batch = th.randint(0, 256, (2, 4, 84, 84), dtype=th.uint8)
+    features = policy.features_extractor(batch)
+    assert th.equal(policy(batch)[0], policy.policy(features))
+    assert th.equal(policy(batch)[2], policy.ext_value(features))

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sb3_efficient.atomic import replace_file
+
+
+def test_writes_and_replaces(tmp_path: Path) -> None:
+    path = replace_file(tmp_path / "new" / "file", b"one")
+    assert path.read_bytes() == b"one"
+    replace_file(str(path), b"two")
+    assert path.read_bytes() == b"two"
+    assert list(path.parent.iterdir()) == [path]
+    assert path.stat().st_mode & 0o044, "others may read it, as any other file"
+
+
+def test_failure_leaves_the_old_file_and_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = replace_file(tmp_path / "file", b"old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        replace_file(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_killed_while_writing(tmp_path: Path) -> None:
+    """Whenever the process dies, the file is whole: all of one letter."""
+    path = replace_file(tmp_path / "file", b"a" * 2**22)
+    code = (
+        "import itertools, sys; from sb3_efficient.atomic import replace_file\n"
+        "for letter in itertools.cycle(b'bcd'): replace_file(sys.argv[1], bytes([letter]) * 2**22)"
+    )
+    changed = 0
+    for kill in range(10):
+        process = subprocess.Popen([sys.executable, "-c", code, str(path)])
+        before = path.stat().st_mtime_ns
+        while path.stat().st_mtime_ns == before:
+            time.sleep(0.002)
+        changed += 1
+        time.sleep(0.001 * kill)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        content = path.read_bytes()
+        assert len(content) == 2**22
+        assert len(set(content)) == 1
+    assert changed == 10

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+from helpers import Run
+
+import sb3_efficient
+from sb3_efficient import cli, doctor
+from sb3_efficient.errors import OptionError
+from sb3_efficient.sizes import size, table
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list"]) == 0
+    out = capsys.readouterr().out
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
+    assert rows["impala"] == ["1,089,232", "54.2", "3,872", "256"]
+    assert rows["nature"] == ["1,684,128", "9.3", "3,136", "512"]
+    assert out.index("Networks of the benchmarked papers") < out.index("tiny-rl")
+    assert "-conf sb3_efficient.hyperparams.ALGO" in out
+
+
+def test_list_for_another_image(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", "--image", "3x20x20"]) == 0
+    out = capsys.readouterr().out
+    assert "image too small" in next(line for line in out.splitlines() if line.startswith("nature"))
+    assert cli.main(["list", "--image", "20x20"]) == 1
+    assert "must be written CHANNELSxHEIGHTxWIDTH" in capsys.readouterr().err
+
+
+def test_sizes_are_those_of_the_literature() -> None:
+    """Multiply-accumulates at 4x84x84, in millions."""
+    macs = {name: round(size(name).macs / 1e6, 1) for name in ("nature", "impala", "impala-x2", "impala-x4", "impoola")}
+    assert macs == {"nature": 9.3, "impala": 54.2, "impala-x2": 206.8, "impala-x4": 806.9, "impoola": 53.2}
+    assert size("impala", pool="adaptive-max-6").parameters == 392_912
+    with pytest.raises(OptionError, match="must be written CHANNELSxHEIGHTxWIDTH, as 4x84x84, got 'big'"):
+        table("big")
+
+
+def test_doctor_here(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "features_extractor= understood" in out
+    assert "MISSING" not in out
+    assert f"sb3-efficient {sb3_efficient.__version__}" in out
+
+
+def test_doctor_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    found = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "requests" else found(name))
+    assert cli.main(["doctor"]) == 1
+    assert "MISSING: pip install requests" in capsys.readouterr().out
+
+
+def test_doctor_with_the_hook_switched_off(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("SB3_EFFICIENT_AUTOLOAD", "0")
+    assert cli.main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "not understood" in out
+    assert "SB3_EFFICIENT_AUTOLOAD=0 switches it off here" in out
+
+
+def test_machine_facts_are_json() -> None:
+    import json
+
+    facts = json.loads(json.dumps(doctor.machine()))
+    assert facts["versions"]["torch"]
+    assert facts["cores"] >= 1
+
+
+def test_misspelt_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["docter"])
+    assert caught.value.code == 2
+    assert "'train', 'enjoy', 'record_video'" in capsys.readouterr().err
+
+
+def test_help_teaches(python: Run) -> None:
+    out = python("-m", "sb3_efficient", "--help").stdout
+    assert "train --algo ppo --env PongNoFrameskip-v4 -params features_extractor=impala" in out
+    assert "usage: sb3-efficient train" in python("-m", "sb3_efficient", "train", "--help").stdout
+    assert python("-m", "sb3_efficient", "--version").stdout.split() == ["sb3-efficient", sb3_efficient.__version__]
+
+
+def test_zoo_errors_are_brief(python: Run) -> None:
+    arguments = ("train", "--algo", "ppo", "--env", "PongNoFrameskip-v4", "-params", "features_extractor=imapla")
+    done = python("-m", "sb3_efficient", *arguments, fails=True)
+    assert done.stderr.startswith("sb3-efficient: Unknown extractor 'imapla'. Did you mean 'impala'?")
+    assert done.stderr.count("\n") == 1

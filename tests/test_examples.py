@@ -1,0 +1,38 @@
+"""Every example runs, with few steps."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers import Run
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def test_script(python: Run, tmp_path: Path) -> None:
+    done = python(str(EXAMPLES / "01_impala_by_name.py"), "--steps", "16", "--extractor", "impoola")
+    assert "saved to impala_pong.zip" in done.stdout
+    assert (tmp_path / "impala_pong.zip").exists()
+
+
+def test_zoo_commands(tmp_path: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "STEPS": "1024", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        ["sh", str(EXAMPLES / "02_zoo.sh")], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len(list(tmp_path.glob("logs/ppo/*/PongNoFrameskip-v4.zip"))) == 2
+
+
+def test_nothing_is_left_out() -> None:
+    assert sorted(file.name for file in EXAMPLES.iterdir() if file.is_file()) == ["01_impala_by_name.py", "02_zoo.sh"]
+
+
+@pytest.mark.parametrize("file", sorted((EXAMPLES / "benchmarks").glob("*.py")), ids=lambda file: file.name)
+def test_benchmarks_explain_themselves(python: Run, file: Path) -> None:
+    assert "usage:" in python(str(file), "--help").stdout

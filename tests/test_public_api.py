@@ -1,0 +1,110 @@
+"""What users may import, what importing costs, and which part may know which."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import pickle
+from pathlib import Path
+
+import pytest
+from helpers import Run
+
+import sb3_efficient
+
+PACKAGE = Path(sb3_efficient.__file__).parent
+HEAVY = ("torch", "stable_baselines3", "gymnasium", "numpy", "rl_zoo3", "numba", "onnxruntime", "torch_pruning")
+
+
+def test_public_names() -> None:
+    assert sorted(sb3_efficient.__all__) == [
+        "EfficientError",
+        "EncoderExtractor",
+        "__version__",
+        "list_extractors",
+        "make_extractor",
+        "policy_kwargs",
+        "register_extractor",
+        "save_slim",
+    ]
+    for name in sb3_efficient.__all__:
+        assert getattr(sb3_efficient, name) is not None
+        assert name in dir(sb3_efficient)
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'sb3_efficient' has no attribute 'impala'"):
+        _ = sb3_efficient.impala
+
+
+def test_importing_the_package_imports_nothing_heavy(python: Run) -> None:
+    code = f"import sys, sb3_efficient; print([name for name in {HEAVY} if name in sys.modules])"
+    assert python("-c", code).stdout.strip() == "[]"
+    # the same check does find what is imported
+    assert "gymnasium" in python("-c", "import sb3_efficient.envs;" + code).stdout
+
+
+def test_listing_extractors_imports_no_engine(python: Run) -> None:
+    heavy = ("rl_zoo3", "numba", "onnxruntime", "torch_pruning", "matplotlib.pyplot")
+    code = (
+        f"import sys, sb3_efficient; sb3_efficient.list_extractors(); print([n for n in {heavy} if n in sys.modules])"
+    )
+    assert python("-c", code).stdout.strip() == "[]"
+
+
+def test_classes_of_the_lazy_facade_pickle_by_reference() -> None:
+    cls = sb3_efficient.EncoderExtractor
+    assert pickle.loads(pickle.dumps(cls)) is cls
+    assert b"sb3_efficient.extractors.base" in pickle.dumps(cls)
+
+
+def _imports(file: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+#: part of the package -> what it may import of the rest
+ARROWS = {
+    "errors": set(),
+    "atomic": set(),
+    "registry": {"errors"},
+    "extractors": {"errors", "registry"},
+    "envs": {"errors"},
+    "policies": {"errors", "extractors"},
+    "sizes": {"errors", "extractors"},
+    "slim": {"atomic"},
+    "doctor": {"_autoload", "extractors"},
+    "_autoload": {"zoo"},
+    "zoo": {"errors", "extractors", "policies", "envs", "hyperparams"},
+    "cli": {"errors", "sizes", "zoo", "doctor"},
+    "__main__": {"cli"},
+}
+
+
+def test_imports_follow_the_arrows() -> None:
+    for file in PACKAGE.rglob("*.py"):
+        part = file.relative_to(PACKAGE).with_suffix("").parts[0]
+        if part in ("__init__", "hyperparams"):
+            continue
+        own = {name.split(".")[1] for name in _imports(file) if name.startswith("sb3_efficient.")}
+        assert own - {part} <= ARROWS[part], f"{file} imports {own - {part} - ARROWS[part]}"
+
+
+def test_only_the_zoo_package_knows_rl_zoo3() -> None:
+    for file in PACKAGE.rglob("*.py"):
+        if "zoo" not in file.relative_to(PACKAGE).parts:
+            assert not {name for name in _imports(file) if name.split(".")[0] == "rl_zoo3"}, file
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    config = configparser.ConfigParser()
+    config.read(Path(__file__).parents[1] / "setup.cfg")
+    listed = set(config["options"]["packages"].split())
+    checkout = Path(__file__).parents[1] / "sb3_efficient"
+    found = {".".join(f.parent.relative_to(checkout.parent).parts) for f in checkout.rglob("__init__.py")}
+    assert listed == found | {"sb3_efficient.hyperparams"}

@@ -1,0 +1,233 @@
+"""Real Atari through the real rl-zoo3, as typed in a shell: train, enjoy, film, continue, search."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from helpers import Run
+from stable_baselines3 import DQN, PPO
+
+from sb3_efficient.extractors import ImpalaExtractor
+
+PONG = ("--env", "PongNoFrameskip-v4")
+QUICK = ("-n", "64", "--eval-freq", "-1")
+SMALL = ("n_envs=2", "n_steps=16", "batch_size=32")
+IMPALA = "features_extractor=impala"
+
+
+def config(folder: Path, env: str = "PongNoFrameskip-v4") -> dict:
+    return dict(yaml.load((folder / env / "config.yml").read_text(), Loader=yaml.UnsafeLoader))
+
+
+def agent(folder: Path, algo: type = PPO) -> object:
+    return algo.load(folder / "PongNoFrameskip-v4.zip").policy.features_extractor
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Where the zoo puts its first PPO run."""
+    return tmp_path / "logs" / "ppo" / "PongNoFrameskip-v4_1"
+
+
+def test_the_literal_command_then_enjoy_film_and_continue(zoo: Run, run: Path) -> None:
+    done = zoo("train", "--algo", "ppo", *PONG, "-params", IMPALA, "-n", "2048")
+    assert done.stderr.strip() == "" or "sb3-efficient" not in done.stderr
+    assert config(run)["features_extractor"] == "impala"
+    assert config(run)["n_steps"] == 128, "the zoo's tuned values stay"
+    assert isinstance(agent(run), ImpalaExtractor)
+    assert PPO.load(run / "PongNoFrameskip-v4.zip").num_timesteps == 2048
+
+    done = zoo("enjoy", "--algo", "ppo", *PONG, "-f", "logs", "--no-render", "-n", "1100")
+    assert "Atari Episode Score: -2" in done.stdout
+
+    zoo("record_video", "--algo", "ppo", *PONG, "-f", "logs", "-n", "10")
+    assert list(run.rglob("*.mp4"))
+
+    zoo("train", "--algo", "ppo", *PONG, *QUICK, "-i", str(run / "PongNoFrameskip-v4.zip"), "-params", *SMALL)
+    second = run.with_name("PongNoFrameskip-v4_2")
+    assert isinstance(agent(second), ImpalaExtractor)
+    assert config(second)["features_extractor"] == "impala", "kept though it was not typed again"
+    assert PPO.load(second / "PongNoFrameskip-v4.zip").num_timesteps > 0
+
+    done = zoo(
+        *("train", "--algo", "ppo", *PONG, *QUICK, "-i", str(run / "PongNoFrameskip-v4.zip")),
+        *("-params", "features_extractor=nature"),
+        fails=True,
+    )
+    assert "was trained with ImpalaExtractor(), and NatureExtractor() was asked for" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_options_and_the_zoos_own_form(zoo: Run, run: Path) -> None:
+    options = "features_extractor_kwargs=dict(width=2, depths=[4, 8])"
+    zoo("train", "--algo", "ppo", *PONG, *QUICK, "-params", "features_extractor:'impala'", "n_envs:2", options, *SMALL)
+    extractor = agent(run)
+    assert extractor.cnn[0][0].out_channels == 8
+    assert config(run)["features_extractor_kwargs"] == {"width": 2, "depths": [4, 8]}
+    # continuing with the same options is no contradiction
+    again = ("-i", str(run / "PongNoFrameskip-v4.zip"), "-params", IMPALA, options, *SMALL)
+    zoo("train", "--algo", "ppo", *PONG, *QUICK, *again)
+    assert config(run.with_name("PongNoFrameskip-v4_2"))["features_extractor_kwargs"] == {"width": 2, "depths": [4, 8]}
+
+
+def test_yaml_evaluation_subprocesses_and_tensorboard(zoo: Run, run: Path, tmp_path: Path) -> None:
+    entry = {
+        "env_wrapper": ["stable_baselines3.common.atari_wrappers.AtariWrapper"],
+        "frame_stack": 4,
+        "policy": "CnnPolicy",
+        "features_extractor": "impoola",
+        "features_extractor_kwargs": {"depths": [4, 8]},
+        "n_envs": 2,
+        "n_steps": 16,
+        "batch_size": 32,
+        "n_timesteps": 64,
+    }
+    (tmp_path / "mine.yml").write_text(yaml.safe_dump({"atari": entry}))
+    zoo(
+        *("train", "--algo", "ppo", *PONG, "-conf", "mine.yml", "--vec-env", "subproc", "-tb", "tb"),
+        *("--eval-freq", "40", "--eval-episodes", "1", "--save-freq", "32"),
+    )
+    assert agent(run).features_dim == 256
+    assert config(run)["features_extractor"] == "impoola"
+    assert (run / "best_model.zip").exists()
+    assert (run / "rl_model_64_steps.zip").exists()
+    assert list((tmp_path / "tb").rglob("events.out.tfevents*"))
+
+
+def test_entry_of_the_extractor_is_preferred(zoo: Run, run: Path, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "hyperparams" / "ppo.yml").read_text()
+    (tmp_path / "mine.yml").write_text(
+        text.replace("  features_extractor: impala\n", "  features_extractor: impala\n  gamma: 0.5\n", 1)
+    )
+    zoo("train", "--algo", "ppo", *PONG, *QUICK, "-conf", "mine.yml", "-params", IMPALA, *SMALL)
+    assert config(run)["gamma"] == 0.5
+    zoo("train", "--algo", "ppo", *PONG, *QUICK, "-conf", "mine.yml", "-params", *SMALL)
+    second = config(run.with_name("PongNoFrameskip-v4_2"))
+    assert second["features_extractor"] == "nature"
+    assert "gamma" not in second
+
+
+def test_search_keeps_the_extractor(zoo: Run, tmp_path: Path) -> None:
+    """DLR-RM/rl-baselines3-zoo#431: stock rl-zoo3 drops it without a word."""
+    (tmp_path / "spy.py").write_text(
+        "from stable_baselines3.common.callbacks import BaseCallback\n"
+        "class Spy(BaseCallback):\n"
+        "    def _on_training_start(self):\n"
+        "        q_net = self.model.q_net\n"
+        "        print('SPY', type(q_net.features_extractor).__name__, q_net.net_arch)\n"
+        "    def _on_step(self):\n"
+        "        return True\n"
+    )
+    done = zoo(
+        *("train", "--algo", "dqn", *PONG, "-n", "40", "-optimize", "--n-trials", "2", "--n-evaluations", "1"),
+        *("--sampler", "random", "--pruner", "none", "--eval-episodes", "1", "--no-optim-plots"),
+        *("-params", IMPALA, "features_extractor_kwargs=dict(depths=[4])", "buffer_size=200", "callback=spy.Spy"),
+        PYTHONPATH=str(tmp_path),
+    )
+    spied = [line.split(maxsplit=2) for line in done.stdout.splitlines() if line.startswith("SPY")]
+    assert len(spied) == 2
+    assert {name for _, name, _ in spied} == {"ImpalaExtractor"}
+    assert all(net_arch != "[]" for *_, net_arch in spied), "layers that are searched for stay as sampled"
+
+
+def test_off_policy_with_buffer(zoo: Run, tmp_path: Path) -> None:
+    small = ("buffer_size=200", "learning_starts=20")
+    zoo("train", "--algo", "dqn", *PONG, *QUICK, "--save-replay-buffer", "-params", IMPALA, *small)
+    run = tmp_path / "logs" / "dqn" / "PongNoFrameskip-v4_1"
+    assert isinstance(DQN.load(run / "PongNoFrameskip-v4.zip").q_net.features_extractor, ImpalaExtractor)
+    done = zoo("train", "--algo", "dqn", *PONG, *QUICK, "-i", str(run / "PongNoFrameskip-v4.zip"), "-params", *small)
+    assert "Loading replay buffer" in done.stdout
+
+
+def test_without_the_hook(zoo: Run, run: Path) -> None:
+    """The documented ways in stock rl-zoo3."""
+    off = {"SB3_EFFICIENT_AUTOLOAD": "0"}
+    small = ("n_envs:2", "n_steps:16", "batch_size:32")
+    in_words = "policy_kwargs:__import__('sb3_efficient').policy_kwargs('impala', 'ppo', depths=[4])"
+    zoo("train", "--algo", "ppo", *PONG, *QUICK, "-params", in_words, *small, **off)
+    assert isinstance(agent(run), ImpalaExtractor)
+    conf = ("-conf", "sb3_efficient.hyperparams.ppo.impala")
+    zoo("train", "--algo", "ppo", *PONG, *QUICK, *conf, "-params", *small, **off)
+    assert isinstance(agent(run.with_name("PongNoFrameskip-v4_2")), ImpalaExtractor)
+    zoo("enjoy", "--algo", "ppo", *PONG, "-f", "logs", "--no-render", "-n", "8", **off)
+    done = zoo("train", "--algo", "ppo", *PONG, *QUICK, "-params", IMPALA, fails=True, **off)
+    assert "SyntaxError" in done.stderr, "the stock zoo does not know key=word"
+
+
+def test_our_own_command_needs_no_hook(python: Run, run: Path) -> None:
+    off = {"SB3_EFFICIENT_AUTOLOAD": "0"}
+    python("-m", "sb3_efficient", "train", "--algo", "ppo", *PONG, *QUICK, "-params", IMPALA, *SMALL, **off)
+    assert isinstance(agent(run), ImpalaExtractor)
+    done = python("-m", "sb3_efficient", "enjoy", "--algo", "ppo", *PONG, "-f", "logs", "--no-render", "-n", "8", **off)
+    assert "Loading" in done.stdout
+
+
+def test_zip_names_only_modules_that_stay(zoo: Run, run: Path) -> None:
+    zoo("train", "--algo", "ppo", *PONG, *QUICK, "-params", IMPALA, *SMALL)
+    with zipfile.ZipFile(run / "PongNoFrameskip-v4.zip") as archive:
+        data = archive.read("data").decode()
+    assert "sb3_efficient.extractors.impala.ImpalaExtractor" in data
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("features_extractor=imapla",), "Unknown extractor 'imapla'. Did you mean 'impala'?"),
+        (("features_extractor:impala",), "Cannot read 'features_extractor:impala' behind -params: NameError"),
+        ((IMPALA, "features_extractor_kwargs=dict(widht=2)"), "has no option 'widht'. Did you mean 'width'? Accepted:"),
+        ((IMPALA, "features_extractor_kwargs=dict(width=0)"), "width must be a positive number, got 0."),
+        ((IMPALA, "features_extractor_kwargs=dict(precision='fp16')"), "Unknown precision 'fp16'."),
+        ((IMPALA, "policy_kwargs=dict(normalize_images=True)"), "would do it a second time"),
+        ((IMPALA, "policy_kwargs=dict(features_extractor_class=th.nn.Linear)"), "contradicts policy_kwargs"),
+        ((IMPALA, "policy=MlpPolicy"), "is for images, and this environment's entry has policy MlpPolicy"),
+        (("features_extractor_kwargs=dict(width=2)",), "needs features_extractor=NAME beside it"),
+    ],
+)
+def test_bad_input_is_one_message_before_anything_is_built(
+    zoo: Run, tmp_path: Path, arguments: tuple[str, ...], text: str
+) -> None:
+    done = zoo("train", "--algo", "ppo", *PONG, *QUICK, "-params", *arguments, fails=True)
+    assert text in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert not (tmp_path / "logs").exists()
+    assert "A.L.E" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("algo", "env", "text"),
+    [
+        ("ars", "PongNoFrameskip-v4", "ARS has no policy for images"),
+        ("ppo", "CartPole-v1", "is for images, and this environment's entry has policy MlpPolicy"),
+        (
+            "trpo",
+            "PongNoFrameskip-v4",
+            "has no entry for Atari games. Ours has: add -conf sb3_efficient.hyperparams.trpo",
+        ),
+    ],
+)
+def test_algorithms_and_environments_that_do_not_fit(zoo: Run, algo: str, env: str, text: str) -> None:
+    done = zoo("train", "--algo", algo, "--env", env, *QUICK, "-params", IMPALA, fails=True)
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_image_too_small(zoo: Run) -> None:
+    """Known only when SB3 builds the policy; still one message."""
+    wrapper = "env_wrapper=[{'stable_baselines3.common.atari_wrappers.AtariWrapper': {'screen_size': 20}}]"
+    done = zoo(
+        *("train", "--algo", "ppo", *PONG, *QUICK, "-params", "features_extractor=nature", *SMALL, wrapper), fails=True
+    )
+    assert done.stderr.strip().endswith("choose an extractor that pads, such as 'impala'.")
+    assert "Traceback" not in done.stderr
+    assert "the smallest possible size is 36x36" in done.stderr
+
+
+def test_paper_setting_of_conv2(zoo: Run, run: Path) -> None:
+    """Single downsampled frames of one channel, through the zoo's env_wrapper."""
+    wrapper = "env_wrapper=[{'sb3_efficient.envs.DownsampleWrapper': {'factor': 4}}]"
+    conv2 = ("features_extractor=conv2", "features_extractor_kwargs=dict(filters=4)", "frame_stack=None", wrapper)
+    zoo("train", "--algo", "ppo", *PONG, *QUICK, "-params", *conv2, *SMALL)
+    assert agent(run).features_dim == 8 * 49 * 36
