@@ -20,8 +20,7 @@ help:
 
 $(VENV)/.requirements: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --requirement .ci/build.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[dev,box2d]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools '.[dev,box2d]'
 	touch $@
 
 # Installed as a user has it, not as a link into this folder, and again whenever a source file changes
