@@ -1,15 +1,16 @@
 #!/bin/sh
-# Impala by name through rl-zoo3's own commands. STEPS and ENV_ID may be set:
+# Impala by name through rl-zoo3's own commands. STEPS, ENV_ID, EXTRACTOR and LOGS may be set:
 #
 #     STEPS=2000000 sh examples/02_zoo.sh
 set -eu
 STEPS=${STEPS:-20000}
 ENV_ID=${ENV_ID:-PongNoFrameskip-v4}
+EXTRACTOR=${EXTRACTOR:-impala}
 LOGS=${LOGS:-logs}
 
 # Train, with a progress bar
 python -m rl_zoo3.train --algo ppo --env "$ENV_ID" -n "$STEPS" -f "$LOGS" -P --eval-freq -1 \
-    -params features_extractor=impala "features_extractor_kwargs=dict(precision='bf16')"
+    -params features_extractor="$EXTRACTOR" "features_extractor_kwargs=dict(precision='bf16')"
 
 # Score it
 python -m rl_zoo3.enjoy --algo ppo --env "$ENV_ID" -f "$LOGS" --no-render -n 2500

@@ -14,14 +14,14 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def test_script(python: Run, tmp_path: Path) -> None:
-    done = python(str(EXAMPLES / "01_impala_by_name.py"), "--steps", "16", "--extractor", "impoola")
+    done = python(str(EXAMPLES / "01_impala_by_name.py"), "--steps", "16", "--extractor", "nature")
     assert "saved to impala_pong.zip" in done.stdout
     assert (tmp_path / "impala_pong.zip").exists()
 
 
 def test_zoo_commands(tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = {**os.environ, "PATH": path, "STEPS": "1024", "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "PATH": path, "STEPS": "1024", "EXTRACTOR": "nature", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         ["sh", str(EXAMPLES / "02_zoo.sh")], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
     )

@@ -106,6 +106,7 @@ def test_entries_train(algo: str, zoo: Run) -> None:
     done = zoo(
         *("train", "--algo", algo, "--env", env, "--conf-file", f"sb3_efficient.hyperparams.{algo}"),
         *("-n", "64", "--eval-freq", "-1", "-params", "features_extractor=impala", *QUICK[algo].split()),
+        "features_extractor_kwargs=dict(depths=[4, 8])",
     )
     assert "('features_extractor', 'impala')" in done.stdout
     assert "sb3-efficient" not in done.stderr
