@@ -85,7 +85,7 @@ def report() -> tuple[str, bool]:
 
 
 def _row(name: str, value: str, use: str = "") -> str:
-    return f"  {name:<18} {value:<14} {use}".rstrip()
+    return f"  {name:<20}{value:<12} {f'({use})' if use else ''}".rstrip()
 
 
 def _version(name: str) -> str | None:

@@ -18,7 +18,7 @@ import yaml
 from sb3_efficient.errors import OptionError
 
 _PYTHON = re.compile(r"dict\(|[\[{('\"]")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 Store = Callable[[Action, ArgumentParser, Namespace, Sequence[str], str | None], None]
 

@@ -27,8 +27,10 @@ def read_hyperparameters(original: Method) -> Method:
 
     @wraps(original)
     def read(self: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        # What stands on the command line can be judged before anything is read
-        to_stock({key: value for key, value in (self.custom_hyperparams or {}).items() if key in KEYS}, self.algo)
+        typed = {key: value for key, value in (self.custom_hyperparams or {}).items() if key in KEYS}
+        if "features_extractor" in typed:
+            # A name on the command line can be judged before anything is read
+            to_stock(typed, self.algo)
         try:
             with _entry_of_its_own(self):
                 hyperparams, saved = original(self)

@@ -104,9 +104,10 @@ def test_entry_of_the_extractor_is_preferred(zoo: Run, run: Path, tmp_path: Path
     )
     zoo("train", "--algo", "ppo", *PONG, *QUICK, "-conf", "mine.yml", "-params", IMPALA, *SMALL)
     assert config(run)["gamma"] == 0.5
-    zoo("train", "--algo", "ppo", *PONG, *QUICK, "-conf", "mine.yml", "-params", *SMALL)
+    bf16 = "features_extractor_kwargs=dict(precision='bf16')"
+    zoo("train", "--algo", "ppo", *PONG, *QUICK, "-conf", "mine.yml", "-params", bf16, *SMALL)
     second = config(run.with_name("PongNoFrameskip-v4_2"))
-    assert second["features_extractor"] == "nature"
+    assert (second["features_extractor"], second["features_extractor_kwargs"]) == ("nature", {"precision": "bf16"})
     assert "gamma" not in second
 
 
