@@ -43,8 +43,9 @@ def policy_kwargs(name: str, algo: type[BaseAlgorithm] | str, **kwargs: Any) -> 
 
     The layers behind the extractor are those that SB3 puts behind its NatureCNN for this algorithm; without
     them it would add two layers behind any other extractor, and comparisons would be confounded. Images reach
-    the extractor unscaled (``normalize_images=False``) and are divided by 255 there, once. Everything else that
-    ``policy_kwargs`` can hold may be added to the result.
+    our extractors unscaled (``normalize_images=False``) and are divided by 255 there, once; a registered class that
+    is no :class:`EncoderExtractor` gets them from SB3 in [0, 1] as ever. Everything else that ``policy_kwargs`` can
+    hold may be added to the result.
 
     :param name: A registered name, see :func:`sb3_efficient.list_extractors`
     :param algo: Algorithm class, or its rl-zoo3 name
@@ -53,15 +54,16 @@ def policy_kwargs(name: str, algo: type[BaseAlgorithm] | str, **kwargs: Any) -> 
     algo_class = find_algorithm(algo)
     entry = find_extractor(name)
     options = entry.options(name, kwargs)
-    if issubclass(entry.extractor_class, EncoderExtractor):
-        _try_out(entry.extractor_class, options)
-        options = {"normalized_image": False, **options}
-    return {
+    chosen = {
         "features_extractor_class": entry.extractor_class,
         "features_extractor_kwargs": options,
-        "normalize_images": False,
         "net_arch": _head(algo_class),
     }
+    if issubclass(entry.extractor_class, EncoderExtractor):
+        _try_out(entry.extractor_class, options)
+        options.setdefault("normalized_image", False)
+        chosen["normalize_images"] = False
+    return chosen
 
 
 def find_algorithm(algo: type[BaseAlgorithm] | str) -> type[BaseAlgorithm]:

@@ -16,11 +16,12 @@ from helpers import Run, count, parameters_match
 from stable_baselines3 import A2C, DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.envs import FakeImageEnv
+from stable_baselines3.common.torch_layers import NatureCNN
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import SubprocVecEnv
 from torch import nn
 
-from sb3_efficient import list_extractors, policy_kwargs
+from sb3_efficient import extractors, list_extractors, policy_kwargs, register_extractor
 from sb3_efficient.errors import EfficientError, OptionError, UnknownNameError
 from sb3_efficient.extractors import DictExtractor, ImpalaExtractor
 from sb3_efficient.policies import ALGORITHMS, find_algorithm
@@ -184,12 +185,20 @@ def test_kwargs_are_plain_data_and_not_shared() -> None:
     assert one == {
         "features_extractor_class": ImpalaExtractor,
         "features_extractor_kwargs": {"width": 2, "normalized_image": False},
-        "normalize_images": False,
         "net_arch": [],
+        "normalize_images": False,
     }
     one["net_arch"].append(3)
     one["features_extractor_kwargs"]["width"] = 3
     assert other == policy_kwargs("impala-x2", PPO)
+
+
+def test_registered_classes_of_others_get_images_as_sb3_hands_them_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extractors._REGISTRY, "_items", dict(extractors._REGISTRY._items))
+    register_extractor("stock-nature", NatureCNN)
+    agent = model("ppo", policy_kwargs=policy_kwargs("stock-nature", PPO))
+    assert parameters_match(agent.policy, model("ppo").policy)
+    assert agent.policy.normalize_images is True
 
 
 def test_class_and_zoo_name_are_the_same() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -54,7 +55,8 @@ def _wrap(owner: type, name: str, wrapper: Callable[..., Any]) -> None:
 def _print_our_errors_briefly() -> None:
     """In the zoo's own programs an error of ours is one message; a traceback through the zoo would bury it."""
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    if spec is None or not spec.name.startswith("rl_zoo3"):
+    program = spec.name if spec is not None else Path(sys.argv[0]).name
+    if not program.startswith("rl_zoo3"):
         return
     usual = sys.excepthook
 

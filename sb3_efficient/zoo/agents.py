@@ -54,7 +54,7 @@ def check_same_extractor(path: str, policy_kwargs: dict[str, Any]) -> None:
     if _described(*asked) != _described(*saved):
         raise ConflictError(
             f"{path} was trained with {_shown(*saved)}, and {_shown(*asked)} was asked for. "
-            "Continuing keeps the network: leave out features_extractor, or train from scratch without -i."
+            "Continuing keeps the network: name the agent's own extractor or none, or train from scratch without -i."
         )
 
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from stable_baselines3.common.base_class import BaseAlgorithm
+
 from sb3_efficient.errors import ConflictError, OptionError
 from sb3_efficient.policies import policy_kwargs
 
@@ -21,10 +23,10 @@ Entry = dict[str, Any]
 KEYS = ("features_extractor", "features_extractor_kwargs")
 
 
-def to_stock(entry: Entry, algo: str) -> Entry:
+def to_stock(entry: Entry, algo: type[BaseAlgorithm] | str) -> Entry:
     """
     :param entry: Hyper-parameters of one environment; left as it is
-    :param algo: rl-zoo3's name of the algorithm
+    :param algo: Algorithm class, or its rl-zoo3 name
     :return: The same without our words
     """
     stock = dict(entry)
@@ -72,7 +74,7 @@ def _merged(name: str, ours: Entry, own: Entry) -> Entry:
             f"features_extractor={name} contradicts policy_kwargs, which has features_extractor_class="
             f"{getattr(extractor_class, '__name__', extractor_class)}. Keep one of the two."
         )
-    if own.get("normalize_images"):
+    if own.get("normalize_images") and "normalize_images" in ours:
         raise ConflictError(
             f"features_extractor={name} divides images by 255 itself; normalize_images=True in policy_kwargs would do "
             "it a second time. Leave it out."

@@ -1,4 +1,4 @@
-"""The four methods of rl-zoo3's ``ExperimentManager`` that have to know about ``features_extractor``."""
+"""The three methods of rl-zoo3's ``ExperimentManager`` that have to know about ``features_extractor``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 from huggingface_sb3 import EnvironmentName
-from rl_zoo3 import hyperparams_opt
+from rl_zoo3 import ALGOS, hyperparams_opt
 
 from sb3_efficient.errors import EfficientError
 from sb3_efficient.zoo.agents import check_same_extractor, saved_entry
@@ -30,7 +30,7 @@ def read_hyperparameters(original: Method) -> Method:
         typed = {key: value for key, value in (self.custom_hyperparams or {}).items() if key in KEYS}
         if "features_extractor" in typed:
             # A name on the command line can be judged before anything is read
-            to_stock(typed, self.algo)
+            to_stock(typed, ALGOS[self.algo])
         try:
             with _entry_of_its_own(self):
                 hyperparams, saved = original(self)
@@ -54,7 +54,7 @@ def preprocess_hyperparams(original: Method) -> Method:
     def preprocess(self: Any, hyperparams: dict[str, Any]) -> tuple[Any, ...]:
         hyperparams, *rest = original(self, hyperparams)
         asked = "features_extractor" in hyperparams
-        hyperparams = to_stock(hyperparams, self.algo)
+        hyperparams = to_stock(hyperparams, ALGOS[self.algo])
         if asked and self.continue_training:
             check_same_extractor(self.trained_agent, hyperparams["policy_kwargs"])
         return (hyperparams, *rest)
