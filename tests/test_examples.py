@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -36,3 +38,13 @@ def test_nothing_is_left_out() -> None:
 @pytest.mark.parametrize("file", sorted((EXAMPLES / "benchmarks").glob("*.py")), ids=lambda file: file.name)
 def test_benchmarks_explain_themselves(python: Run, file: Path) -> None:
     assert "usage:" in python(str(file), "--help").stdout
+
+
+def test_table_in_the_readme_is_the_measured_one() -> None:
+    spec = importlib.util.spec_from_file_location("extractors_benchmark", EXAMPLES / "benchmarks" / "extractors.py")
+    assert spec is not None
+    assert spec.loader is not None
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    rows = json.loads((benchmark.RESULTS / "extractors.json").read_text())["rows"]
+    assert benchmark.table(rows) in benchmark.README.read_text()

@@ -7,6 +7,7 @@ Architectures" (2018), figure 3 right, as in OpenAI baselines (``impala_cnn``).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -108,7 +109,7 @@ def _one_of(option: str, value: Any, accepted: Iterable[str]) -> None:
 def _stages(width: float, depths: Sequence[int], channels: Sequence[int] | None) -> list[list[int]]:
     """Filters of the five convolutions of each stage."""
     if channels is None:
-        if isinstance(width, bool) or not isinstance(width, (int, float)) or width <= 0:
+        if isinstance(width, bool) or not isinstance(width, (int, float)) or not 0 < width < math.inf:
             raise OptionError(f"width must be a positive number, got {width!r}.")
         if not isinstance(depths, Sequence) or isinstance(depths, str) or not depths:
             raise OptionError(f"depths must name the filters of each stage, as (16, 32, 32), got {depths!r}.")

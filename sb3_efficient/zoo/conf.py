@@ -21,6 +21,14 @@ def files() -> dict[str, Path]:
     return {path.stem: path for path in sorted(Path(str(package.__file__)).parent.glob("*.yml"))}
 
 
+def module_names() -> list[str]:
+    """
+    :return: What ``-conf`` takes: ``sb3_efficient.hyperparams.ppo``, ``sb3_efficient.hyperparams.ppo.impala``, ...
+    """
+    package = import_module("sb3_efficient.hyperparams").__name__
+    return sorted(name for name in sys.modules if name.startswith(f"{package}."))
+
+
 def add_modules(package: str) -> None:
     """
     Make ``<package>.<algo>`` and ``<package>.<algo>.<extractor>`` importable, for every file beside the package.

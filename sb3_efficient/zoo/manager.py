@@ -14,9 +14,9 @@ import yaml
 from huggingface_sb3 import EnvironmentName
 from rl_zoo3 import ALGOS, hyperparams_opt
 
-from sb3_efficient.errors import EfficientError
+from sb3_efficient.errors import EfficientError, UnknownNameError, suggestion
 from sb3_efficient.zoo.agents import check_same_extractor, saved_entry
-from sb3_efficient.zoo.conf import files
+from sb3_efficient.zoo.conf import files, module_names
 from sb3_efficient.zoo.entries import KEYS, to_stock
 
 Method = Callable[..., Any]
@@ -124,4 +124,12 @@ def _entries(config: str) -> dict[str, Any]:
         return yaml.safe_load(path.read_text()) or {}
     if path.suffix == ".py":
         return {}
-    return import_module(config).hyperparams
+    try:
+        return import_module(config).hyperparams
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{config}.".startswith(f"{error.name}."):
+            raise
+        raise UnknownNameError(
+            f"-conf {config}: neither a file (.yml, .py) nor a module."
+            f"{suggestion(config, module_names())} 'sb3-efficient list' shows the shipped ones."
+        ) from error

@@ -77,6 +77,7 @@ def test_channels_of_each_convolution(atari_space: spaces.Box) -> None:
     [
         ({"width": 0}, OptionError, "width must be a positive number, got 0"),
         ({"width": -1}, OptionError, "width must be a positive number, got -1"),
+        ({"width": float("nan")}, OptionError, "width must be a positive number, got nan"),
         ({"width": "2"}, OptionError, "width must be a positive number, got '2'"),
         ({"depths": 16}, OptionError, "depths must name the filters of each stage"),
         ({"depths": []}, OptionError, "depths must name the filters of each stage"),

@@ -215,6 +215,12 @@ def test_algorithms_and_environments_that_do_not_fit(zoo: Run, algo: str, env: s
     assert "Traceback" not in done.stderr
 
 
+def test_misspelt_configuration(zoo: Run) -> None:
+    done = zoo("train", "--algo", "ppo", *PONG, "-conf", "sb3_efficient.hyperparams.ppo.impla", fails=True)
+    assert "Did you mean 'sb3_efficient.hyperparams.ppo.impala'?" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_image_too_small(zoo: Run) -> None:
     """Known only when SB3 builds the policy; still one message."""
     wrapper = "env_wrapper=[{'stable_baselines3.common.atari_wrappers.AtariWrapper': {'screen_size': 20}}]"
