@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import statistics
 import subprocess
 import sys
 import threading
@@ -141,10 +140,11 @@ def draw(rows: list[dict], file: Path, env: str, algo: str) -> None:
     figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
     for i, extractor in enumerate(sorted({row["extractor"] for row in rows})):
         series = [row for row in rows if row["extractor"] == extractor]
-        seen = [statistics.median(row[key] for row in series) for key in ("fps", "peak_rss_mb")]
-        label = f"{extractor} ({seen[0]:.0f} fps, {seen[1]:.0f} MB" + (f", {len(series)} seeds)" if series[1:] else ")")
+        first = series[0]
+        note = f"{len(series)} seeds" if series[1:] else f"{first['fps']} fps, {first['peak_rss_mb']} MB"
+        label = f"{extractor} ({note})"
         for row in series:
-            axes.plot(*zip(*row["curve"], strict=True), color=f"C{i}", label=label if row is series[0] else None)
+            axes.plot(*zip(*row["curve"], strict=True), color=f"C{i}", label=label if row is first else None)
     threads = sorted({row["threads"] for row in rows})
     axes.set(xlabel="steps", ylabel="return, mean of 100 games", title=f"{algo.upper()} on {env}, {threads[0]} thread")
     axes.grid(alpha=0.3)
