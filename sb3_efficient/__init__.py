@@ -6,6 +6,16 @@ so, because torch imports it in every program of the environment (see ``_autoloa
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sb3_efficient.errors import EfficientError as EfficientError
+    from sb3_efficient.extractors import EncoderExtractor as EncoderExtractor
+    from sb3_efficient.extractors import list_extractors as list_extractors
+    from sb3_efficient.extractors import make_extractor as make_extractor
+    from sb3_efficient.extractors import register_extractor as register_extractor
+    from sb3_efficient.policies import policy_kwargs as policy_kwargs
+    from sb3_efficient.slim import save_slim as save_slim
 
 __version__ = "0.1.0"
 

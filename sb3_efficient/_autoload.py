@@ -17,7 +17,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -71,8 +70,9 @@ def _adapt() -> None:
 
 
 def _complain(error: Exception) -> None:
-    warnings.warn(
+    # Not a warning: where warnings are errors, it would become a failed ``import torch``
+    print(
         f"sb3-efficient could not adapt rl_zoo3, which stays as it is: {type(error).__name__}: {error}. "
         "SB3_EFFICIENT_AUTOLOAD=0 silences this; 'sb3-efficient doctor' says more.",
-        stacklevel=2,
+        file=sys.stderr,
     )

@@ -39,12 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: Arguments, those of the process if None
     :return: Exit status: 0 for success, 1 for an error of the user's or the installation's, 2 for wrong usage
     """
-    verb, *rest = [*(sys.argv[1:] if argv is None else argv), ""]
+    argv = sys.argv[1:] if argv is None else argv
     try:
-        if verb in ZOO_VERBS:
+        if argv and argv[0] in ZOO_VERBS:
             from sb3_efficient.zoo.commands import run
 
-            run(verb, rest[:-1])
+            run(argv[0], argv[1:])
             return 0
         arguments = _parser().parse_args(argv)
         return _list(arguments.image) if arguments.command == "list" else _doctor()

@@ -6,8 +6,8 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from importlib.metadata import PackageNotFoundError, entry_points, version
-from pathlib import Path
 from typing import Any
 
 import torch as th
@@ -111,8 +111,13 @@ def _hook() -> tuple[list[str], bool]:
     """Whether ``python -m rl_zoo3.train`` is adapted: tried out in a fresh interpreter."""
     installed = any(entry.name == "sb3_efficient" for entry in entry_points(group="torch.backends"))
     code = "import rl_zoo3.exp_manager; from sb3_efficient.zoo import registered; print(registered())"
+    command = [sys.executable, "-W", "always", "-c", code]
     tried = subprocess.run(
-        [sys.executable, "-W", "always", "-c", code], capture_output=True, text=True, cwd=Path.home(), check=False
+        command,
+        capture_output=True,
+        text=True,
+        cwd=tempfile.gettempdir(),
+        check=False,
     )
     works = tried.stdout.strip().endswith("True")
     rows = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -13,7 +14,7 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from sb3_efficient.errors import EfficientError, OptionError, UnknownNameError, suggestion
+from sb3_efficient.errors import EfficientError, ObservationError, OptionError, UnknownNameError, suggestion
 from sb3_efficient.extractors import EncoderExtractor, find_extractor
 
 #: rl-zoo3's names, and ``ppo_mask`` (the zoo has no name for MaskablePPO, sb3-contrib's module has)
@@ -43,9 +44,10 @@ def policy_kwargs(name: str, algo: type[BaseAlgorithm] | str, **kwargs: Any) -> 
 
     The layers behind the extractor are those that SB3 puts behind its NatureCNN for this algorithm; without
     them it would add two layers behind any other extractor, and comparisons would be confounded. Images reach
-    our extractors unscaled (``normalize_images=False``) and are divided by 255 there, once; a registered class that
-    is no :class:`EncoderExtractor` gets them from SB3 in [0, 1] as ever. Everything else that ``policy_kwargs`` can
-    hold may be added to the result.
+    our extractors unscaled (``normalize_images=False``) and are divided by 255 there, once. ``normalized_image=True``
+    is for float images that are scaled already, by a ``VecNormalize`` for instance; they are taken as they are. A
+    registered class that is no :class:`EncoderExtractor` gets images from SB3 in [0, 1] as ever. Everything else that
+    ``policy_kwargs`` can hold may be added to the result.
 
     :param name: A registered name, see :func:`sb3_efficient.list_extractors`
     :param algo: Algorithm class, or its rl-zoo3 name
@@ -60,9 +62,10 @@ def policy_kwargs(name: str, algo: type[BaseAlgorithm] | str, **kwargs: Any) -> 
         "net_arch": _head(algo_class),
     }
     if issubclass(entry.extractor_class, EncoderExtractor):
-        _try_out(entry.extractor_class, options)
         options.setdefault("normalized_image", False)
-        chosen["normalize_images"] = False
+        _try_out(entry.extractor_class, options)
+        # uint8 is divided either there or here: the extractor cannot tell a float that SB3 made from one that it left
+        chosen["normalize_images"] = bool(options["normalized_image"])
     return chosen
 
 
@@ -93,7 +96,7 @@ def _head(algo_class: type[BaseAlgorithm]) -> list[int]:
 
 
 def _try_out(extractor_class: type[EncoderExtractor], options: dict[str, Any]) -> None:
-    """Let the constructor check the options, on an image large enough for anything and without memory."""
+    """Let the constructor check the options, on a large image that costs no memory."""
     space = spaces.Box(0, 255, (4, 256, 256), np.uint8)
-    with th.device("meta"):
+    with th.device("meta"), suppress(ObservationError):
         extractor_class(space, **options)

@@ -35,7 +35,7 @@ class Registry(Generic[Item]):
         self._items[name] = item
 
     def __getitem__(self, name: str) -> Item:
-        if name not in self._items:
+        if not isinstance(name, str) or name not in self._items:
             known = ", ".join(self)
             raise UnknownNameError(f"Unknown {self.kind} {name!r}.{suggestion(str(name), self)} Registered: {known}.")
         return self._items[name]

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sb3_efficient.errors import ObservationError, OptionError
 from sb3_efficient.extractors import EncoderExtractor, list_extractors, make_extractor
+from sb3_efficient.extractors.base import image_shape
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ def size(name: str, shape: tuple[int, int, int] = (4, 84, 84), **kwargs: object)
     """
     space = spaces.Box(0, 255, shape, np.uint8)
     with th.device("meta"):
-        extractor = make_extractor(name, space, **kwargs)
+        # Sizes are the same in any number format, and the meta device has fp32 only
+        extractor = make_extractor(name, space, **{**kwargs, "precision": "fp32"})
         with FlopCounterMode(display=False) as counter:
             extractor(th.empty(1, *shape, dtype=th.uint8))
     parameters = sum(p.numel() for p in extractor.parameters())
@@ -50,10 +52,10 @@ def table(image: str = "4x84x84") -> str:
     :param image: ``CxHxW``
     :return: All registered extractors with their sizes, as text
     """
-    match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", image)
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", image)
     if match is None:
         raise OptionError(f"The image must be written CHANNELSxHEIGHTxWIDTH, as 4x84x84, got {image!r}.")
-    shape = (int(match[1]), int(match[2]), int(match[3]))
+    shape = image_shape(spaces.Box(0, 255, (int(match[1]), int(match[2]), int(match[3])), np.uint8))
     lines = [f"{'Extractor at ' + image:<24}{'parameters':>14}{'M MACs':>10}{'latent':>10}{'features':>10}"]
     for title, names in (("", list_extractors()), ("Networks of the benchmarked papers", list_extractors(papers=True))):
         lines += ["", title] if title else []

@@ -25,6 +25,10 @@ def test_list_for_another_image(capsys: pytest.CaptureFixture[str]) -> None:
     assert "image too small" in next(line for line in out.splitlines() if line.startswith("nature"))
     assert cli.main(["list", "--image", "20x20"]) == 1
     assert "must be written CHANNELSxHEIGHTxWIDTH" in capsys.readouterr().err
+    assert cli.main(["list", "--image", "0x84x84"]) == 1
+    assert "must be written CHANNELSxHEIGHTxWIDTH" in capsys.readouterr().err
+    assert cli.main(["list", "--image", "84x84x3"]) == 1
+    assert "must be channel-first" in capsys.readouterr().err
 
 
 def test_sizes_are_those_of_the_literature() -> None:
@@ -32,6 +36,7 @@ def test_sizes_are_those_of_the_literature() -> None:
     macs = {name: round(size(name).macs / 1e6, 1) for name in ("nature", "impala", "impala-x2", "impala-x4", "impoola")}
     assert macs == {"nature": 9.3, "impala": 54.2, "impala-x2": 206.8, "impala-x4": 806.9, "impoola": 53.2}
     assert size("impala", pool="adaptive-max-6").parameters == 392_912
+    assert size("impala", precision="bf16") == size("impala")
     with pytest.raises(OptionError, match="must be written CHANNELSxHEIGHTxWIDTH, as 4x84x84, got 'big'"):
         table("big")
 

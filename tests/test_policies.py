@@ -22,8 +22,8 @@ from stable_baselines3.common.vec_env import SubprocVecEnv
 from torch import nn
 
 from sb3_efficient import extractors, list_extractors, policy_kwargs, register_extractor
-from sb3_efficient.errors import EfficientError, OptionError, UnknownNameError
-from sb3_efficient.extractors import DictExtractor, ImpalaExtractor
+from sb3_efficient.errors import EfficientError, ObservationError, OptionError, UnknownNameError
+from sb3_efficient.extractors import DictExtractor, ImpalaExtractor, find_extractor
 from sb3_efficient.policies import ALGORITHMS, find_algorithm
 
 CONTINUOUS = ("sac", "td3", "ddpg", "tqc")
@@ -191,6 +191,29 @@ def test_kwargs_are_plain_data_and_not_shared() -> None:
     one["net_arch"].append(3)
     one["features_extractor_kwargs"]["width"] = 3
     assert other == policy_kwargs("impala-x2", PPO)
+
+
+@pytest.mark.parametrize(("normalized_image", "largest"), [(False, 1.0), (True, 1.0)])
+def test_uint8_is_divided_once_whatever_floats_hold(normalized_image: bool, largest: float) -> None:
+    kwargs = policy_kwargs("nature", "ppo", normalized_image=normalized_image)
+    agent = model("ppo", policy_kwargs=kwargs)
+    seen: list[float] = []
+    agent.policy.features_extractor.cnn.register_forward_pre_hook(lambda _, args: seen.append(float(args[0].max())))
+    agent.predict(np.full(agent.observation_space.shape, 255, np.uint8))
+    assert seen == [largest]
+
+
+def test_float_images_of_vec_normalize_are_taken_as_they_are() -> None:
+    space = spaces.Box(-10, 10, (4, 84, 84), np.float32)
+    with pytest.raises(ObservationError, match="pass normalized_image=True to have them taken as they are"):
+        find_extractor("nature").extractor_class(space, **policy_kwargs("nature", PPO)["features_extractor_kwargs"])
+    find_extractor("nature").extractor_class(
+        space, **policy_kwargs("nature", PPO, normalized_image=True)["features_extractor_kwargs"]
+    )
+
+
+def test_options_that_need_a_larger_image_than_the_trial() -> None:
+    assert policy_kwargs("conv2", PPO, layers=8, stride=2)["features_extractor_kwargs"]["layers"] == 8
 
 
 def test_registered_classes_of_others_get_images_as_sb3_hands_them_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,13 @@ def test_public_names() -> None:
         assert name in dir(sb3_efficient)
 
 
+def test_type_checkers_see_the_same_names() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {(node.module, alias.asname) for node in block.body for alias in node.names}
+    assert seen == {(f"sb3_efficient.{module}", name) for name, module in sb3_efficient._EXPORTS.items()}
+
+
 def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'sb3_efficient' has no attribute 'impala'"):
         _ = sb3_efficient.impala
@@ -89,7 +96,7 @@ ARROWS = {
 def test_imports_follow_the_arrows() -> None:
     for file in PACKAGE.rglob("*.py"):
         part = file.relative_to(PACKAGE).with_suffix("").parts[0]
-        if part in ("__init__", "hyperparams"):
+        if part in ("__init__", "hyperparams"):  # the facade names everything
             continue
         own = {name.split(".")[1] for name in _imports(file) if name.startswith("sb3_efficient.")}
         assert own - {part} <= ARROWS[part], f"{file} imports {own - {part} - ARROWS[part]}"

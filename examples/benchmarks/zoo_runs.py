@@ -4,8 +4,9 @@ Train extractors through rl-zoo3's own command, same settings and seeds, and kee
     python examples/benchmarks/zoo_runs.py --env PongNoFrameskip-v4 --steps 200000 --extractors nature impala
     python examples/benchmarks/zoo_runs.py --env Catch-v0 --conf sb3_efficient.hyperparams.ppo --seeds 1 2 3
 
-Each run is one row of results/<env>_<algo>.json: fps as the zoo logs it, peak memory of the process, returns.
-Rows that exist are skipped, so an interrupted series goes on where it stopped; --redraw only draws the picture.
+Each run is one row of <env>_<algo>.json: fps as the zoo logs it, peak memory of the process, returns. Rows that
+exist with the same settings are skipped, so an interrupted series goes on where it stopped: to measure again what is
+committed here, name another folder with --results. --redraw only draws the picture.
 """
 
 from __future__ import annotations
@@ -44,15 +45,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--logs", type=Path, default=Path("logs/zoo_runs"), help="where the zoo puts its agents")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the rows and the picture go")
     parser.add_argument("--redraw", action="store_true", help="draw the picture again and train nothing")
     arguments = parser.parse_args()
 
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"{arguments.env}_{arguments.algo}.json"
+    arguments.results.mkdir(exist_ok=True, parents=True)
+    file = arguments.results / f"{arguments.env}_{arguments.algo}.json"
     rows = json.loads(file.read_text()) if file.exists() else []
     for seed in arguments.seeds if not arguments.redraw else []:
         for extractor in arguments.extractors:
-            if any((row["extractor"], row["seed"]) == (extractor, seed) for row in rows):
+            if any(settings(extractor, seed, arguments).items() <= row.items() for row in rows):
                 print(f"{extractor}, seed {seed}: there already")
                 continue
             row = run(extractor, seed, arguments)
@@ -62,6 +64,20 @@ def main() -> None:
             file.write_text(json.dumps(rows, indent=1) + "\n")
             print({key: value for key, value in row.items() if key not in ("curve", "machine")})
     draw(rows, file.with_suffix(".png"), arguments.env, arguments.algo)
+
+
+def settings(extractor: str, seed: int, arguments: argparse.Namespace) -> dict[str, object]:
+    """What makes two runs the same, as a row has it."""
+    return {
+        "env": arguments.env,
+        "algo": arguments.algo,
+        "conf": arguments.conf,
+        "extractor": extractor,
+        "precision": arguments.precision,
+        "seed": seed,
+        "steps_asked": arguments.steps,
+        "threads": arguments.threads,
+    }
 
 
 def run(extractor: str, seed: int, arguments: argparse.Namespace) -> dict[str, object]:
@@ -86,15 +102,12 @@ def run(extractor: str, seed: int, arguments: argparse.Namespace) -> dict[str, o
     print()
     if process.wait() != 0:
         raise SystemExit(f"failed: {' '.join(command)}")
-    curve = learning_curve(next(folder.glob(f"*/{arguments.env}_*")), steps)
+    # The zoo numbers its runs, those that were interrupted too
+    newest = max(folder.glob(f"*/{arguments.env}_*"), key=lambda path: int(path.name.rpartition("_")[2]))
+    curve = learning_curve(newest, steps)
     return {
-        "env": arguments.env,
-        "algo": arguments.algo,
-        "extractor": extractor,
-        "precision": arguments.precision,
-        "seed": seed,
+        **settings(extractor, seed, arguments),
         "steps": steps,
-        "threads": arguments.threads,
         "fps": fps,
         "hours": round((time.time() - started) / 3600, 3),
         "peak_rss_mb": round(peak[0] / 2**20),

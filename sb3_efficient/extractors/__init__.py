@@ -86,7 +86,8 @@ def register_extractor(
 
     :param name: Lower case words joined by hyphens
     :param extractor_class: The class, constructed as ``extractor_class(observation_space, **options)``. Define it in
-        a module that can be imported: saved agents refer to it by module and name.
+        a module that can be imported: saved agents refer to it by module and name. A subclass of
+        :class:`EncoderExtractor` takes the option ``normalized_image`` and passes it on.
     :param paper: List it with the networks of the benchmarked papers
     :param preset: Options that the name stands for
     :return: A decorator that registers a class and returns it
@@ -96,6 +97,9 @@ def register_extractor(
         if not (inspect.isclass(cls) and issubclass(cls, BaseFeaturesExtractor)):
             raise EfficientError(f"Extractor {name!r} must be a class derived from BaseFeaturesExtractor, got {cls!r}.")
         entry = Entry(cls, {}, paper)
+        if issubclass(cls, EncoderExtractor):
+            # policy_kwargs() says which float images SB3 will hand over
+            entry.options(name, {"normalized_image": False})
         _REGISTRY.register(name, Entry(cls, entry.options(name, preset), paper))
         return cls
 

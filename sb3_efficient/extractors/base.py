@@ -7,8 +7,10 @@ Shapes: ``B`` batch, ``C`` channels (stacked frames), ``H W`` pixels, ``D`` late
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,7 +36,7 @@ class EncoderExtractor(BaseFeaturesExtractor):
     :param observation_space: Image space of shape (C, H, W). Given a ``Dict`` space instead, the result is a
         :class:`~sb3_efficient.extractors.dict.DictExtractor` with one network of this class per image
     :param cnn: Module from (B, C, H, W) in [0, 1] to (B, D)
-    :param hidden: Width of each linear layer behind the latent, the last one is ``F``; empty: ``F = D``
+    :param hidden: Option and width of each linear layer behind the latent, the last one is ``F``; empty: ``F = D``
     :param precision: ``"fp32"``, ``"bf16"`` or ``"auto"``, see :func:`resolve_precision`
     :param normalized_image: What a *float* image holds: values in [0, 1] (True, SB3's preprocessing with
         ``normalize_images=True``) or raw pixel values (False, with ``normalize_images=False``).
@@ -54,21 +56,21 @@ class EncoderExtractor(BaseFeaturesExtractor):
         self,
         observation_space: spaces.Space,
         cnn: nn.Sequential,
-        hidden: Sequence[int],
+        hidden: Mapping[str, int],
         *,
         precision: str = "auto",
         normalized_image: bool = True,
     ) -> None:
         shape = image_shape(observation_space, normalized_image)
         latent_dim = _latent_dim(cnn, shape, type(self).__name__)
-        hidden = [positive("features_dim", width) for width in hidden]
-        super().__init__(observation_space, features_dim=hidden[-1] if hidden else latent_dim)
+        widths = [latent_dim, *(positive(option, width) for option, width in hidden.items())]
+        super().__init__(observation_space, features_dim=widths[-1])
         self.latent_dim = latent_dim
         self.normalized_image = normalized_image
         self.precision = resolve_precision(precision)
         self.cnn = cnn
         self.linear = nn.Sequential()
-        for n_in, n_out in zip([latent_dim, *hidden], hidden, strict=False):
+        for n_in, n_out in pairwise(widths):
             self.linear.extend([nn.Linear(n_in, n_out), nn.ReLU()])
 
     def forward(self, observations: th.Tensor) -> th.Tensor:
@@ -138,10 +140,10 @@ def image_shape(observation_space: spaces.Space, normalized_image: bool = True) 
             raise ObservationError(f"uint8 images must span [0, 255], {found} with bounds [{low}, {high}].")
     elif not np.issubdtype(observation_space.dtype, np.floating):
         raise ObservationError(f"Images must be uint8 or floating point, {found}.")
-    elif not normalized_image and high <= 1:
+    elif not normalized_image and (low, high) != (0, 255):
         raise ObservationError(
-            f"These float images are in [0, 1] already, {found}, and would be divided by 255: "
-            "pass normalized_image=True."
+            f"These float images do not span [0, 255], {found} with bounds [{low}, {high}], and would be divided by "
+            "255: pass normalized_image=True to have them taken as they are."
         )
     return channels, height, width
 
@@ -155,20 +157,35 @@ def positive(option: str, value: Any) -> int:
     return int(value)
 
 
+def positives(option: str, values: Any) -> list[int]:
+    """
+    :return: ``values`` as plain ints, if they are a list of whole numbers of at least 1
+    """
+    if isinstance(values, str) or not isinstance(values, (Sequence, np.ndarray)) or len(values) == 0:
+        raise OptionError(f"{option} must be a list of whole numbers, as (16, 32, 32), got {values!r}.")
+    return [positive(option, value) for value in values]
+
+
 def _latent_dim(cnn: nn.Module, shape: tuple[int, int, int], name: str) -> int:
     """Length of the latent; tried on the meta device, so it costs neither memory nor random numbers."""
     probe = copy.deepcopy(cnn).to("meta")
 
-    def length(height: int, width: int) -> int | None:
-        try:
-            return probe(th.empty(1, shape[0], height, width, device="meta")).shape[1]
-        except RuntimeError:
-            return None
+    def length(height: int, width: int) -> int:
+        return probe(th.empty(1, shape[0], height, width, device="meta")).shape[1]
 
-    if (found := length(*shape[1:])) is not None:
-        return found
-    smallest = next(size for size in range(1, 4097) if length(size, size) is not None)
-    raise ObservationError(
-        f"Images of {shape[1]}x{shape[2]} pixels are too small for {name}: the smallest possible size is "
-        f"{smallest}x{smallest}. Resize them, or choose an extractor that pads, such as 'impala'."
-    )
+    def fits(side: int) -> bool:
+        with suppress(RuntimeError):
+            return length(side, side) > 0
+        return False
+
+    try:
+        return length(*shape[1:])
+    except RuntimeError as error:
+        sides = range(1, 4097)
+        smallest = bisect_left(sides, True, key=fits) + 1
+        if smallest not in sides:
+            raise ObservationError(f"{name} cannot compute on images of shape {shape}: {error}") from error
+        raise ObservationError(
+            f"Images of {shape[1]}x{shape[2]} pixels are too small for {name}: the smallest possible size is "
+            f"{smallest}x{smallest}. Resize them, or choose an extractor that pads, such as 'impala'."
+        ) from error

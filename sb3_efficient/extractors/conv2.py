@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from gymnasium import spaces
 
 from sb3_efficient.errors import ConflictError
-from sb3_efficient.extractors.base import EncoderExtractor, image_shape, positive
+from sb3_efficient.extractors.base import EncoderExtractor, image_shape, positive, positives
 from sb3_efficient.extractors.nature import convolutions
 
 
@@ -52,8 +52,9 @@ class Conv2Extractor(EncoderExtractor):
             channels = [positive("filters", filters) * 2**i for i in range(positive("layers", layers))]
         elif (filters, layers) != (20, 2):
             raise ConflictError("channels names the filters of each convolution: leave out filters and layers.")
+        channels = positives("channels", channels)
         kernels = [positive("kernel", kernel)] * len(channels)
         strides = [positive("stride", stride)] * len(channels)
         cnn = convolutions(n_input, channels, kernels, strides)
-        hidden = [] if features_dim is None else [features_dim]
+        hidden = {} if features_dim is None else {"features_dim": features_dim}
         super().__init__(observation_space, cnn, hidden, precision=precision, normalized_image=normalized_image)

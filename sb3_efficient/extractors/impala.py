@@ -11,12 +11,13 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch as th
 from gymnasium import spaces
 from torch import nn
 
 from sb3_efficient.errors import ConflictError, OptionError, suggestion
-from sb3_efficient.extractors.base import EncoderExtractor, image_shape, positive
+from sb3_efficient.extractors.base import EncoderExtractor, image_shape, positives
 
 #: What stands between the last convolution and the linear layer
 POOLS: dict[str, Callable[[], list[nn.Module]]] = {
@@ -26,6 +27,7 @@ POOLS: dict[str, Callable[[], list[nn.Module]]] = {
     # Beyond The Rainbow: Clark et al., arXiv 2411.03820 (2024)
     "adaptive-max-6": lambda: [nn.AdaptiveMaxPool2d(6)],
 }
+DEPTHS = (16, 32, 32)
 DOWNSAMPLES = ("max-pool", "strided")
 CONVOLUTIONS_PER_STAGE = 5
 
@@ -55,7 +57,7 @@ class ImpalaExtractor(EncoderExtractor):
         features_dim: int = 256,
         *,
         width: float = 1,
-        depths: Sequence[int] = (16, 32, 32),
+        depths: Sequence[int] = DEPTHS,
         downsample: str = "max-pool",
         pool: str = "flatten",
         channels: Sequence[int] | None = None,
@@ -70,7 +72,13 @@ class ImpalaExtractor(EncoderExtractor):
             stages.append(_Stage(n_input, filters, strided=downsample == "strided"))
             n_input = filters[-1]
         cnn = nn.Sequential(*stages, nn.ReLU(), *POOLS[pool](), nn.Flatten())
-        super().__init__(observation_space, cnn, [features_dim], precision=precision, normalized_image=normalized_image)
+        super().__init__(
+            observation_space,
+            cnn,
+            {"features_dim": features_dim},
+            precision=precision,
+            normalized_image=normalized_image,
+        )
 
 
 class _Stage(nn.Sequential):
@@ -101,7 +109,7 @@ class _Residual(nn.Module):
 
 
 def _one_of(option: str, value: Any, accepted: Iterable[str]) -> None:
-    if value not in accepted:
+    if value not in list(accepted):
         hint = suggestion(str(value), accepted)
         raise OptionError(f"{option} must be one of {', '.join(accepted)}, got {value!r}.{hint}")
 
@@ -109,18 +117,18 @@ def _one_of(option: str, value: Any, accepted: Iterable[str]) -> None:
 def _stages(width: float, depths: Sequence[int], channels: Sequence[int] | None) -> list[list[int]]:
     """Filters of the five convolutions of each stage."""
     if channels is None:
-        if isinstance(width, bool) or not isinstance(width, (int, float)) or not 0 < width < math.inf:
+        if isinstance(width, bool) or not isinstance(width, (int, float, np.number)) or not 0 < width < math.inf:
             raise OptionError(f"width must be a positive number, got {width!r}.")
-        if not isinstance(depths, Sequence) or isinstance(depths, str) or not depths:
-            raise OptionError(f"depths must name the filters of each stage, as (16, 32, 32), got {depths!r}.")
-        return [[max(1, round(positive("depths", depth) * width))] * CONVOLUTIONS_PER_STAGE for depth in depths]
+        return [[max(1, round(depth * width))] * CONVOLUTIONS_PER_STAGE for depth in positives("depths", depths)]
+    if tuple(depths) != DEPTHS:
+        raise ConflictError(f"channels names the filters of each convolution: leave out depths={depths!r}.")
     if width != 1:
         raise ConflictError(
             f"channels names the filters of each convolution: leave out width={width!r} "
             "(which shortcuts such as impala-x2 bring along; use impala)."
         )
-    channels = [positive("channels", n) for n in channels]
-    if not channels or len(channels) % CONVOLUTIONS_PER_STAGE:
+    channels = positives("channels", channels)
+    if len(channels) % CONVOLUTIONS_PER_STAGE:
         raise OptionError(f"channels needs {CONVOLUTIONS_PER_STAGE} numbers a stage, got {len(channels)}.")
     stages = [channels[i : i + CONVOLUTIONS_PER_STAGE] for i in range(0, len(channels), CONVOLUTIONS_PER_STAGE)]
     for number, (first, _, out_1, _, out_2) in enumerate(stages, start=1):

@@ -8,7 +8,7 @@ from gymnasium import spaces
 from torch import nn
 
 from sb3_efficient.errors import OptionError
-from sb3_efficient.extractors.base import EncoderExtractor, image_shape, positive
+from sb3_efficient.extractors.base import EncoderExtractor, image_shape, positives
 
 
 class NatureExtractor(EncoderExtractor):
@@ -36,7 +36,13 @@ class NatureExtractor(EncoderExtractor):
     ) -> None:
         n_input = image_shape(observation_space, normalized_image)[0]
         cnn = convolutions(n_input, channels, kernels=(8, 4, 3), strides=(4, 2, 1))
-        super().__init__(observation_space, cnn, [features_dim], precision=precision, normalized_image=normalized_image)
+        super().__init__(
+            observation_space,
+            cnn,
+            {"features_dim": features_dim},
+            precision=precision,
+            normalized_image=normalized_image,
+        )
 
 
 def convolutions(
@@ -49,10 +55,11 @@ def convolutions(
     :param strides: Stride of each convolution, pixels
     :return: Unpadded convolutions, each followed by a ReLU, and a flattening at the end
     """
-    if isinstance(channels, str) or not isinstance(channels, Sequence) or len(channels) != len(kernels):
+    channels = positives("channels", channels)
+    if len(channels) != len(kernels):
         raise OptionError(f"channels must name the filters of all {len(kernels)} convolutions, got {channels!r}.")
     layers: list[nn.Module] = []
     for n_output, kernel, stride in zip(channels, kernels, strides, strict=True):
-        layers += [nn.Conv2d(n_input, positive("channels", n_output), kernel, stride), nn.ReLU()]
-        n_input = int(n_output)
+        layers += [nn.Conv2d(n_input, n_output, kernel, stride), nn.ReLU()]
+        n_input = n_output
     return nn.Sequential(*layers, nn.Flatten())

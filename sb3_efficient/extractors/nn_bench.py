@@ -36,7 +36,13 @@ class NNBenchSmallExtractor(EncoderExtractor):
     ) -> None:
         n_input = image_shape(observation_space, normalized_image)[0]
         cnn = convolutions(n_input, channels, kernels=(8, 4), strides=(4, 2))
-        super().__init__(observation_space, cnn, [features_dim], precision=precision, normalized_image=normalized_image)
+        super().__init__(
+            observation_space,
+            cnn,
+            {"features_dim": features_dim},
+            precision=precision,
+            normalized_image=normalized_image,
+        )
 
 
 class NNBenchLargeExtractor(NatureExtractor):

@@ -43,7 +43,7 @@ class TinyRLExtractor(EncoderExtractor):
         super().__init__(
             observation_space,
             cnn,
-            [hidden_dim, features_dim],
+            {"hidden_dim": hidden_dim, "features_dim": features_dim},
             precision=precision,
             normalized_image=normalized_image,
         )

@@ -25,6 +25,9 @@ def register() -> None:
         return
     from rl_zoo3 import exp_manager, hyperparams_opt, utils
 
+    if registered():
+        # The hook in _autoload answered to this very import
+        return
     import sb3_efficient.envs  # noqa: F401  (registers our environments with gymnasium)
     from sb3_efficient.zoo import arguments, manager
 

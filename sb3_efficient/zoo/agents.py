@@ -8,7 +8,7 @@ from typing import Any
 from stable_baselines3.common.save_util import load_from_zip_file
 
 from sb3_efficient.errors import ConflictError
-from sb3_efficient.extractors import EncoderExtractor, find_extractor, list_extractors
+from sb3_efficient.extractors import find_extractor, list_extractors
 
 #: Set by the machinery, not by the user
 _MACHINERY = {"normalized_image": False}
@@ -34,7 +34,7 @@ def saved_entry(path: str) -> dict[str, Any]:
     for name in [*list_extractors(), *list_extractors(papers=True)]:
         entry = find_extractor(name)
         if entry.extractor_class is found_class and entry.preset.items() <= options.items():
-            rest = {key: value for key, value in options.items() if key not in {**entry.preset, **_MACHINERY}}
+            rest = {key: value for key, value in _typed(options).items() if key not in entry.preset}
             candidates.append((len(rest), name, rest))
     if not candidates:
         return {}
@@ -42,34 +42,43 @@ def saved_entry(path: str) -> dict[str, Any]:
     return {"features_extractor": name, **({"features_extractor_kwargs": rest} if rest else {})}
 
 
-def check_same_extractor(path: str, policy_kwargs: dict[str, Any]) -> None:
+def check_same_extractor(path: str, typed: dict[str, Any], policy_kwargs: dict[str, Any]) -> None:
     """
     Continuing an agent (``-i``) keeps its network; asking for another one is a mistake.
 
     :param path: Zip of the agent to continue
-    :param policy_kwargs: What was asked for
+    :param typed: What was asked for, in our words; options that were not typed may be anything
+    :param policy_kwargs: The same in those of SB3
     """
     asked = (policy_kwargs["features_extractor_class"], policy_kwargs["features_extractor_kwargs"])
     saved = saved_extractor(path)
-    if _described(*asked) != _described(*saved):
+    preset = find_extractor(typed["features_extractor"]).preset
+    options = {**preset, **(typed.get("features_extractor_kwargs") or {})}
+    found = _complete(*saved)
+    if asked[0] is not saved[0] or any(found.get(key) != _plain(value) for key, value in options.items()):
         raise ConflictError(
             f"{path} was trained with {_shown(*saved)}, and {_shown(*asked)} was asked for. "
             "Continuing keeps the network: name the agent's own extractor or none, or train from scratch without -i."
         )
 
 
-def _described(extractor_class: type | None, options: dict[str, Any]) -> tuple[type | None, dict[str, Any]]:
-    if extractor_class is None or not issubclass(extractor_class, EncoderExtractor):
-        return extractor_class, options
-    parameters = inspect.signature(extractor_class.__init__).parameters.values()
-    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-    # a YAML file has lists where Python's defaults are tuples
-    complete = {**defaults, **options}
-    return extractor_class, {k: list(v) if isinstance(v, (list, tuple)) else v for k, v in complete.items()}
+def _typed(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if (key, value) not in _MACHINERY.items()}
+
+
+def _complete(extractor_class: type | None, options: dict[str, Any]) -> dict[str, Any]:
+    constructor = getattr(extractor_class, "__init__", lambda: None)
+    defaults = {p.name: p.default for p in inspect.signature(constructor).parameters.values()}
+    return {key: _plain(value) for key, value in {**defaults, **options}.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A YAML file has lists where Python's defaults are tuples."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _shown(extractor_class: type | None, options: dict[str, Any]) -> str:
     if extractor_class is None:
         return "the policy's default extractor (NatureCNN of stable_baselines3)"
-    arguments = ", ".join(f"{k}={v!r}" for k, v in options.items() if k not in _MACHINERY)
+    arguments = ", ".join(f"{key}={value!r}" for key, value in _typed(options).items())
     return f"{extractor_class.__name__}({arguments})"

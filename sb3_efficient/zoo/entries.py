@@ -42,7 +42,9 @@ def to_stock(entry: Entry, algo: type[BaseAlgorithm] | str) -> Entry:
     if options is not None and not isinstance(options, dict):
         raise OptionError(f"features_extractor_kwargs must be a mapping, as dict(width=2), got {options!r}.")
     _check_policy(name, stock.get("policy"))
-    stock["policy_kwargs"] = _merged(name, policy_kwargs(str(name), algo, **(options or {})), own or {})
+    own = own or {}
+    options = _joined(options or {}, own.get("features_extractor_kwargs") or {})
+    stock["policy_kwargs"] = _merged(name, policy_kwargs(str(name), algo, **options), own)
     return stock
 
 
@@ -66,6 +68,16 @@ def _check_policy(name: str, policy: object) -> None:
         )
 
 
+def _joined(options: Entry, own: Entry) -> Entry:
+    for key in options.keys() & own.keys():
+        if options[key] != own[key]:
+            raise ConflictError(
+                f"features_extractor_kwargs has {key}={options[key]!r}, and those in policy_kwargs have "
+                f"{key}={own[key]!r}. Keep one of the two."
+            )
+    return {**own, **options}
+
+
 def _merged(name: str, ours: Entry, own: Entry) -> Entry:
     """Ours, with the entry's own ``policy_kwargs`` over it where they do not contradict."""
     extractor_class = own.get("features_extractor_class", ours["features_extractor_class"])
@@ -74,10 +86,9 @@ def _merged(name: str, ours: Entry, own: Entry) -> Entry:
             f"features_extractor={name} contradicts policy_kwargs, which has features_extractor_class="
             f"{getattr(extractor_class, '__name__', extractor_class)}. Keep one of the two."
         )
-    if own.get("normalize_images") and "normalize_images" in ours:
+    if own.get("normalize_images", False) and not ours.get("normalize_images", True):
         raise ConflictError(
             f"features_extractor={name} divides images by 255 itself; normalize_images=True in policy_kwargs would do "
             "it a second time. Leave it out."
         )
-    options = {**own.get("features_extractor_kwargs", {}), **ours["features_extractor_kwargs"]}
-    return {**ours, **own, "features_extractor_kwargs": options}
+    return {**own, **ours, "net_arch": own.get("net_arch", ours["net_arch"])}

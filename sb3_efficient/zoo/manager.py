@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import yaml
@@ -28,20 +29,23 @@ def read_hyperparameters(original: Method) -> Method:
     @wraps(original)
     def read(self: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         typed = {key: value for key, value in (self.custom_hyperparams or {}).items() if key in KEYS}
-        if "features_extractor" in typed:
-            # A name on the command line can be judged before anything is read
-            to_stock(typed, ALGOS[self.algo])
-        try:
-            with _entry_of_its_own(self):
-                hyperparams, saved = original(self)
-        except KeyError as error:
-            if error.args != ("atari",) or self.algo not in files():
-                raise
-            ours = f"sb3_efficient.hyperparams.{self.algo}"
-            raise EfficientError(f"{self.config} has no entry for Atari games. Ours has: add -conf {ours}") from error
-        if self.continue_training and "features_extractor" not in saved:
-            # The zip brings its own network; only the record in config.yml would be lost
-            saved.update(saved_entry(self.trained_agent))
+        own = saved_entry(self.trained_agent) if self.continue_training else {}
+        name = {**own, **typed}.get("features_extractor")
+        if name is not None:
+            # What was typed can be judged before anything is read
+            asked = {**typed, "features_extractor": name}
+            stock = to_stock(asked, ALGOS[self.algo])
+            if typed and self.continue_training:
+                check_same_extractor(self.trained_agent, asked, stock["policy_kwargs"])
+        with _entry_of_its_own(self, name):
+            hyperparams, saved = original(self)
+        if self.continue_training:
+            # The zip brings its own network, whatever the entry says; config.yml records that one
+            for key in KEYS:
+                saved.pop(key, None)
+                if name is not None or key not in typed:
+                    hyperparams.pop(key, None)
+            saved.update(own)
         return hyperparams, saved
 
     return read
@@ -53,11 +57,7 @@ def preprocess_hyperparams(original: Method) -> Method:
     @wraps(original)
     def preprocess(self: Any, hyperparams: dict[str, Any]) -> tuple[Any, ...]:
         hyperparams, *rest = original(self, hyperparams)
-        asked = "features_extractor" in hyperparams
-        hyperparams = to_stock(hyperparams, ALGOS[self.algo])
-        if asked and self.continue_training:
-            check_same_extractor(self.trained_agent, hyperparams["policy_kwargs"])
-        return (hyperparams, *rest)
+        return (to_stock(hyperparams, ALGOS[self.algo]), *rest)
 
     return preprocess
 
@@ -94,10 +94,10 @@ def hyperparameters_optimization(original: Method) -> Method:
 
 
 @contextmanager
-def _entry_of_its_own(manager: Any) -> Iterator[None]:
+def _entry_of_its_own(manager: Any, extractor: str | None) -> Iterator[None]:
     """While inside, the zoo looks for ``atari-impala`` where the configuration has such an entry."""
     env_name = manager.env_name
-    entry = _find_entry(manager)
+    entry = _find_entry(manager, extractor)
     try:
         if entry is not None:
             manager.env_name = EnvironmentName(entry)
@@ -106,30 +106,49 @@ def _entry_of_its_own(manager: Any) -> Iterator[None]:
         manager.env_name = env_name
 
 
-def _find_entry(manager: Any) -> str | None:
-    name = (manager.custom_hyperparams or {}).get("features_extractor")
+def _find_entry(manager: Any, extractor: str | None) -> str | None:
     entries = _entries(manager.config)
     env_id = manager.env_name.gym_id
-    if f"{env_id}-{name}" in entries:
-        return f"{env_id}-{name}"
-    if env_id not in entries and manager.is_atari(env_id) and f"atari-{name}" in entries:
-        return f"atari-{name}"
+    if extractor is not None and entries and env_id not in entries:
+        _point_to_ours(manager, entries)
+    if f"{env_id}-{extractor}" in entries:
+        return f"{env_id}-{extractor}"
+    if env_id not in entries and manager.is_atari(env_id) and f"atari-{extractor}" in entries:
+        return f"atari-{extractor}"
     return None
+
+
+def _point_to_ours(manager: Any, entries: dict[str, Any]) -> None:
+    """The zoo would go on with its entry "default", or fail, where a shipped entry is what was meant."""
+    ours = f"sb3_efficient.hyperparams.{manager.algo}"
+    path = files().get(manager.algo)
+    shipped = _entries(str(path)) if path else {}
+    env_id = manager.env_name.gym_id
+    missing = "Atari games" if manager.is_atari(env_id) and "atari" not in entries and "atari" in shipped else None
+    if env_id in shipped:
+        missing = env_id
+    if missing is not None:
+        raise EfficientError(f"{manager.config} has no entry for {missing}. Ours has: add -conf {ours}")
 
 
 def _entries(config: str) -> dict[str, Any]:
     """Entries of a YAML file or package; none for a Python file, which the zoo shall not run twice."""
     path = Path(config)
-    if path.suffix in (".yml", ".yaml"):
-        return yaml.safe_load(path.read_text()) or {}
+    is_file = path.suffix in (".yml", ".yaml", ".py")
+    if (is_file and not path.exists()) or not (is_file or hasattr(_module(config), "hyperparams")):
+        raise UnknownNameError(
+            f"-conf {config}: there is no such file (.yml, .py), and no module with 'hyperparams'."
+            f"{suggestion(config, module_names())} 'sb3-efficient list' shows the shipped ones."
+        )
     if path.suffix == ".py":
         return {}
+    return (yaml.safe_load(path.read_text()) or {}) if is_file else import_module(config).hyperparams
+
+
+def _module(name: str) -> ModuleType | None:
     try:
-        return import_module(config).hyperparams
+        return import_module(name)
     except ModuleNotFoundError as error:
-        if error.name is None or not f"{config}.".startswith(f"{error.name}."):
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
-        raise UnknownNameError(
-            f"-conf {config}: neither a file (.yml, .py) nor a module."
-            f"{suggestion(config, module_names())} 'sb3-efficient list' shows the shipped ones."
-        ) from error
+        return None

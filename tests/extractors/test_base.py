@@ -10,7 +10,7 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
-from sb3_efficient import list_extractors, make_extractor, register_extractor
+from sb3_efficient import EncoderExtractor, list_extractors, make_extractor, register_extractor
 from sb3_efficient.errors import EfficientError, ObservationError, OptionError
 from sb3_efficient.extractors import DictExtractor, ImpalaExtractor, NatureExtractor, find_extractor, precision
 
@@ -32,7 +32,9 @@ def test_space_that_is_no_image(space: spaces.Space, text: str) -> None:
 
 def test_float_images_in_unit_range_are_not_divided_again() -> None:
     space = spaces.Box(0, 1, (3, 40, 40), np.float32)
-    with pytest.raises(ObservationError, match="would be divided by 255: pass normalized_image=True"):
+    with pytest.raises(
+        ObservationError, match="do not span .0, 255., .* bounds .0.0, 1.0., .* pass normalized_image=True"
+    ):
         make_extractor("nature", space, normalized_image=False)
     assert make_extractor("nature", space)(th.rand(1, 3, 40, 40)).shape == (1, 512)
 
@@ -130,8 +132,30 @@ def test_extractors_that_are_not_ours_may_have_a_name(atari_space: spaces.Box) -
     assert make_extractor("mean", atari_space, anything=1).options == {"anything": 1}
 
 
+class Narrow(EncoderExtractor):
+    """Three convolutions with an ordinary mistake: the second takes 3 channels and gets 8."""
+
+    def __init__(self, observation_space: spaces.Space, *, normalized_image: bool = True) -> None:
+        cnn = th.nn.Sequential(th.nn.Conv2d(4, 8, 3), th.nn.Conv2d(3, 8, 3), th.nn.Flatten())
+        super().__init__(observation_space, cnn, {}, normalized_image=normalized_image)
+
+
+def test_network_that_computes_on_no_size_shows_its_own_error(atari_space: spaces.Box) -> None:
+    with pytest.raises(ObservationError, match="Narrow cannot compute on images of shape .4, 84, 84.: .* channel"):
+        Narrow(atari_space)
+
+
+class Closed(EncoderExtractor):
+    """Leaves out what policy_kwargs() has to say."""
+
+    def __init__(self, observation_space: spaces.Space, width: int = 1) -> None:
+        super().__init__(observation_space, th.nn.Sequential(th.nn.Flatten()), {})
+
+
 @pytest.mark.usefixtures("clean_registry")
 def test_registering_nonsense() -> None:
+    with pytest.raises(OptionError, match="Extractor 'closed' has no option 'normalized_image'"):
+        register_extractor("closed", Closed)
     with pytest.raises(EfficientError, match="must be a class derived from BaseFeaturesExtractor"):
         register_extractor("my-net", th.nn.Linear)
     with pytest.raises(OptionError, match="Extractor 'my-net' has no option 'widht'. Did you mean 'width'"):

@@ -24,6 +24,14 @@ def test_it_can_be_switched_off(python: Run, variable: str) -> None:
     assert python("-c", IS_ADAPTED, **{variable: "0"}).stdout.strip() == "False"
 
 
+def test_by_hand_while_the_hook_is_active_wraps_once(python: Run) -> None:
+    code = (
+        "from sb3_efficient.zoo import register; register(); from rl_zoo3.exp_manager import ExperimentManager as m; "
+        "print(hasattr(m.read_hyperparameters.__wrapped__, '__wrapped__'))"
+    )
+    assert python("-c", code).stdout.strip() == "False"
+
+
 def test_by_hand_where_torch_came_first(python: Run) -> None:
     assert python("-c", f"import torch; {IS_ADAPTED}").stdout.strip() == "False"
     by_hand = "from sb3_efficient.zoo import register; register(); register(); print(registered())"
@@ -64,6 +72,8 @@ def test_broken_installation_warns_and_the_zoo_stays_stock(python: Run, broken_c
     assert done.stdout.strip() == "rl_zoo3.exp_manager"
     assert done.stderr.count("sb3-efficient could not adapt rl_zoo3") == 1
     assert "SyntaxError" in done.stderr
+    strict = python("-W", "error::UserWarning", "-c", f"import rl_zoo3; {check}", PYTHONPATH=str(broken_copy))
+    assert strict.stdout == done.stdout
 
 
 def test_installation_that_was_moved_still_works(python: Run, broken_copy: Path) -> None:

@@ -49,6 +49,13 @@ def test_classes_may_be_dotted_names() -> None:
     assert found == {"optimizer_class": RMSpropTFLike, "activation_fn": nn.GELU}
 
 
+def test_options_in_policy_kwargs_are_joined() -> None:
+    entry = {"features_extractor": "impala-x2", "policy_kwargs": {"features_extractor_kwargs": {"width": 4}}}
+    assert to_stock(entry, "ppo")["policy_kwargs"] == policy_kwargs("impala", "ppo", width=4)
+    entry["policy_kwargs"] = {"features_extractor_kwargs": None}
+    assert to_stock(entry, "ppo")["policy_kwargs"] == policy_kwargs("impala-x2", "ppo")
+
+
 @pytest.mark.parametrize(
     ("entry", "algo", "error", "text"),
     [
@@ -76,6 +83,22 @@ def test_classes_may_be_dotted_names() -> None:
             "ppo",
             ConflictError,
             "normalize_images=True in policy_kwargs would do it a second time",
+        ),
+        (
+            {
+                "features_extractor": "impala",
+                "features_extractor_kwargs": {"width": 2},
+                "policy_kwargs": {"features_extractor_kwargs": {"width": 4}},
+            },
+            "ppo",
+            ConflictError,
+            "features_extractor_kwargs has width=2, and those in policy_kwargs have width=4",
+        ),
+        (
+            {"features_extractor": "impala", "policy_kwargs": {"features_extractor_kwargs": {"widht": 4}}},
+            "ppo",
+            OptionError,
+            "has no option 'widht'. Did you mean 'width'",
         ),
         ({"features_extractor": "impala"}, "ars", EfficientError, "ARS has no policy for images"),
         ({"features_extractor": 3}, "ppo", EfficientError, "Unknown extractor '3'"),

@@ -68,9 +68,15 @@ def test_options_and_the_zoos_own_form(zoo: Run, run: Path) -> None:
     assert extractor.cnn[0][0].out_channels == 8
     assert config(run)["features_extractor_kwargs"] == {"width": 2, "depths": [4, 8]}
     # continuing with the same options is no contradiction
-    again = ("-i", str(run / "PongNoFrameskip-v4.zip"), "-params", IMPALA, options, *SMALL)
-    zoo("train", "--algo", "ppo", *PONG, *QUICK, *again)
-    assert config(run.with_name("PongNoFrameskip-v4_2"))["features_extractor_kwargs"] == {"width": 2, "depths": [4, 8]}
+    again = ("-i", str(run / "PongNoFrameskip-v4.zip"), "-params", IMPALA, *SMALL)
+    zoo("train", "--algo", "ppo", *PONG, *QUICK, *again, options)
+    # neither is what a configuration names, or an option that was not typed
+    zoo("train", "--algo", "ppo", *PONG, *QUICK, "-conf", "sb3_efficient.hyperparams.ppo", *again)
+    zoo("train", "--algo", "ppo", *PONG, *QUICK, *again[:3], "features_extractor=None", *SMALL)
+    for number in (2, 3, 4):
+        record = config(run.with_name(f"PongNoFrameskip-v4_{number}"))
+        # the shortest name for the same network
+        assert (record["features_extractor"], record["features_extractor_kwargs"]) == ("impala-x2", {"depths": [4, 8]})
 
 
 def test_yaml_evaluation_subprocesses_and_tensorboard(zoo: Run, run: Path, tmp_path: Path) -> None:
@@ -219,6 +225,20 @@ def test_misspelt_configuration(zoo: Run) -> None:
     done = zoo("train", "--algo", "ppo", *PONG, "-conf", "sb3_efficient.hyperparams.ppo.impla", fails=True)
     assert "Did you mean 'sb3_efficient.hyperparams.ppo.impala'?" in done.stderr
     assert done.stderr.count("\n") == 1
+    for conf in ("sb3_efficient.hyperparams", "hyperparams/ppo.yml"):
+        done = zoo("train", "--algo", "ppo", *PONG, "-conf", conf, fails=True)
+        assert f"-conf {conf}: there is no such file" in done.stderr
+
+
+def test_small_game_without_its_entry(zoo: Run) -> None:
+    done = zoo("train", "--algo", "ppo", "--env", "Catch-v0", *QUICK, "-params", IMPALA, fails=True)
+    assert "has no entry for Catch-v0. Ours has: add -conf sb3_efficient.hyperparams.ppo" in done.stderr
+
+
+def test_small_game_without_the_hook(zoo: Run) -> None:
+    conf = ("-conf", "sb3_efficient.hyperparams.ppo.impala", "--gym-packages", "sb3_efficient.envs")
+    small = [argument.replace("=", ":") for argument in SMALL]
+    zoo(*("train", "--algo", "ppo", "--env", "Catch-v0", *conf, *QUICK, "-params", *small), SB3_EFFICIENT_AUTOLOAD="0")
 
 
 def test_image_too_small(zoo: Run) -> None:
