@@ -1,0 +1,142 @@
+"""What an environment id says about a game of the Arcade Learning Environment (ALE)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+
+import ale_py
+import gymnasium as gym
+from ale_py import roms
+from gymnasium.envs.registration import EnvSpec
+
+from sb3_efficient.errors import ObservationError, OptionError, UnknownNameError, suggestion
+
+#: Settings of an id that change the game or the picture, and that the vector interface of ale-py does not have
+UNSUPPORTED = ("mode", "difficulty", "continuous", "sound_obs")
+
+
+@dataclass(frozen=True)
+class AleId:
+    """
+    An id, looked up.
+
+    :param spec: gymnasium's entry
+    :param game: Name of the ROM, such as ``"ms_pacman"``
+    :param rom_path: Its file
+    :param action_repeat_probability: Chance that the emulator repeats the last action, in each frame
+    :param full_action_space: Whether all 18 actions are there, or only those the game knows
+    :param max_frames: Frames after which the emulator truncates a game; 0 for never
+    """
+
+    spec: EnvSpec
+    game: str
+    rom_path: Path
+    action_repeat_probability: float
+    full_action_space: bool
+    max_frames: int
+
+
+@dataclass(frozen=True)
+class GameFacts:
+    """
+    How a game starts, which is the same every time.
+
+    :param actions: Names of the actions; the agent's numbers are their places
+    :param starting_frames: Frames that pass before the agent gets the game, in some games to press a start button
+    :param noop_scores: Score after that many frames of doing nothing; all zero but in Skiing and Entombed
+    """
+
+    actions: tuple[str, ...]
+    starting_frames: int
+    noop_scores: tuple[int, ...]
+
+
+def look_up(env_id: str) -> AleId:
+    """
+    :param env_id: As in gymnasium and the zoo: ``PongNoFrameskip-v4``, ``ALE/Pong-v5``
+    """
+    gym.register_envs(ale_py)
+    if "-ram" in env_id:
+        raise ObservationError(
+            f"{env_id!r} observes the memory of the console, AleVecEnv gives pictures: "
+            f"take {env_id.replace('-ram', '')!r}, or make_vec_env for the memory."
+        )
+    try:
+        spec = gym.spec(env_id)
+    except gym.error.Error:
+        raise UnknownNameError(f"No environment {env_id!r} is registered.{_similar(env_id)}") from None
+    if spec.entry_point != "ale_py.env:AtariEnv":
+        raise OptionError(
+            f"AleVecEnv plays the Atari games of ale-py, {env_id!r} is made by {spec.entry_point}. Use make_vec_env."
+        )
+    _check(spec)
+    kwargs = spec.kwargs
+    limits = [kwargs.get("max_num_frames_per_episode") or 0, (spec.max_episode_steps or 0) * kwargs.get("frameskip", 4)]
+    return AleId(
+        spec=spec,
+        game=kwargs["game"],
+        rom_path=_rom(kwargs["game"]),
+        action_repeat_probability=kwargs.get("repeat_action_probability", 0.25),
+        full_action_space=kwargs.get("full_action_space", False),
+        max_frames=min((limit for limit in limits if limit), default=0),
+    )
+
+
+@lru_cache
+def facts(rom_path: Path, full_action_space: bool, noop_max: int) -> GameFacts:
+    """Start the game once, in an emulator of its own."""
+    ale = ale_py.ALEInterface()
+    ale.setLoggerMode(ale_py.LoggerMode.Error)
+    ale.setFloat("repeat_action_probability", 0.0)
+    ale.loadROM(rom_path)
+    ale.reset_game()
+    starting_frames = ale.getEpisodeFrameNumber()
+    scores = [0]
+    for _ in range(noop_max):
+        scores.append(scores[-1] + ale.act(ale_py.Action.NOOP))
+    actions = ale.getLegalActionSet() if full_action_space else ale.getMinimalActionSet()
+    return GameFacts(tuple(action.name for action in actions), starting_frames, tuple(scores))
+
+
+def _check(spec: EnvSpec) -> None:
+    kwargs = spec.kwargs
+    if kwargs.get("obs_type", "rgb") == "ram":
+        raise ObservationError(f"{spec.id!r} observes the memory of the console, AleVecEnv gives pictures.")
+    if not isinstance(kwargs.get("frameskip", 4), int):
+        raise OptionError(
+            f"{spec.id!r} skips a random number of frames, AleVecEnv always the same.{_similar(spec.id)}"
+        )
+    found = [f"{name}={kwargs[name]!r}" for name in UNSUPPORTED if kwargs.get(name)]
+    found += [wrapper.name for wrapper in spec.additional_wrappers]
+    if found:
+        raise OptionError(f"{spec.id!r} asks for {', '.join(found)}, which AleVecEnv cannot do. Use make_vec_env.")
+
+
+def _rom(game: str) -> Path:
+    # The emulator ends the whole process at a file that it does not know, so only single-player games of ale-py pass
+    known = {
+        spec.kwargs["game"]
+        for spec in gym.registry.values()
+        if spec.id.startswith("ALE/") and spec.entry_point == "ale_py.env:AtariEnv"
+    }
+    path = roms.get_rom_path(game) if game in known else None
+    if path is None or not Path(path).is_file():
+        raise UnknownNameError(f"ale-py has no single-player ROM {game!r}.{suggestion(game, known)}")
+    return Path(path)
+
+
+def _similar(env_id: str) -> str:
+    """Compare the games only: that ``"pong"`` lacks most of ``"PongNoFrameskip-v4"`` must not matter."""
+    form = "ALE/{}-v5" if env_id.startswith("ALE/") else "{}NoFrameskip-v4"
+    games = {
+        match.lower(): form.format(match)
+        for match in (roms_id.removeprefix("ALE/").removesuffix("-v5") for roms_id in gym.registry)
+        if form.format(match) in gym.registry and f"ALE/{match}-v5" in gym.registry
+    }
+    name = re.sub(r"^ALE/|NoFrameskip|-v\d+$|_", "", env_id).lower()
+    matches = get_close_matches(name, games, n=1)
+    return f" Did you mean {games[matches[0]]!r}?" if matches else ""

@@ -1,0 +1,57 @@
+"""SB3's ``Monitor`` for games that are no gymnasium environments."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from stable_baselines3.common.monitor import ResultsWriter
+
+
+class GameMonitor:
+    """
+    Score and length of whole games, as SB3's ``Monitor`` right at the emulator counts them.
+
+    :param env_id: For the first line of the file
+    :param file: Where to write a line for each game, without the ending ``.monitor.csv``; None for nowhere
+    """
+
+    def __init__(self, env_id: str, file: Path | None) -> None:
+        self.t_start = time.time()
+        header: dict[str, float | str] = {"t_start": self.t_start, "env_id": env_id}
+        self._writer = None if file is None else ResultsWriter(str(file), header)
+        self._score = self._frames = 0
+        self.returns: list[float] = []
+        self.lengths: list[int] = []
+        self.times: list[float] = []
+
+    def start(self, score: int, frames: int) -> None:
+        """
+        A new game; one that was not finished is forgotten.
+
+        :param score: What the no-ops have brought
+        :param frames: How many no-ops there were
+        """
+        self._score, self._frames = score, frames
+
+    def add(self, score: int, frames: int) -> None:
+        """Some frames have passed."""
+        self._score += score
+        self._frames += frames
+
+    def finish(self) -> dict[str, float]:
+        """
+        :return: What goes into ``info["episode"]``: the score ``r``, frames ``l``, seconds since the beginning ``t``
+        """
+        episode = {"r": float(self._score), "l": self._frames, "t": round(time.time() - self.t_start, 6)}
+        self.returns.append(float(self._score))
+        self.lengths.append(self._frames)
+        self.times.append(episode["t"])
+        if self._writer is not None:
+            self._writer.write_row(episode)
+        return episode
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._writer is not None:
+            self._writer.close()
