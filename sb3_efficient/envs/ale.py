@@ -127,7 +127,8 @@ class AleVecEnv(VecEnv):
             raise ConflictError("AleVecEnv cannot step before its first reset(). Call reset().")
         if self._running:
             raise ConflictError("AleVecEnv is still at the step before. Call step_wait().")
-        self._check_actions(np.asarray(actions))
+        actions = np.asarray(actions)
+        self._check_actions(actions)
         self._start(game.step(action) for game, action in zip(self._games, actions.tolist(), strict=True))
 
     def step_wait(self) -> VecEnvStepReturn:
@@ -183,10 +184,11 @@ class AleVecEnv(VecEnv):
 
     def close(self) -> None:
         """Finish what is under way, close the monitor files and end the threads."""
-        self._work()
-        for game in self._games:
-            game.close()
-        self._closed = True
+        if not self._closed:
+            self._work()
+            for game in self._games:
+                game.close()
+            self._closed = True
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """

@@ -84,7 +84,8 @@ class AleGame:
         self.spec = ale_id.spec
         self.action_space = spaces.Discrete(len(meanings))
         self.observation_space = spaces.Box(0, 255, (1, settings.screen_size, settings.screen_size), np.uint8)
-        self._emulator = _emulator(ale_id, settings)
+        # Any: it takes lists, and has defaults, of which its published types know nothing
+        self._emulator: Any = _emulator(ale_id, settings)
         self.seed(None)
         self._lives, self._was_real_done = 0, True
         self._frame_number = self._reward = self._current_lives = self._episode_frame_number = 0
@@ -228,12 +229,14 @@ class AleGame:
         return (Monitor, AtariWrapper, WarpFrame, *(wrapper for wrapper, on in switched.items() if on))
 
     def close(self) -> None:
-        """Close the monitor's file; the emulator goes with this object."""
+        """Close the monitor's file, and end the emulator's thread."""
         self._monitor.close()
+        del self._emulator
 
 
-def _emulator(ale_id: AleId, settings: AtariSettings) -> ale_py.ALEVectorInterface:
-    return ale_py.ALEVectorInterface(
+def _emulator(ale_id: AleId, settings: AtariSettings) -> Any:
+    interface: Any = ale_py.ALEVectorInterface
+    return interface(
         rom_path=ale_id.rom_path,
         num_envs=1,
         num_threads=1,

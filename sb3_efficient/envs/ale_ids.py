@@ -89,8 +89,9 @@ def look_up(env_id: str) -> AleId:
 @lru_cache
 def facts(rom_path: Path, full_action_space: bool, noop_max: int) -> GameFacts:
     """Start the game once, in an emulator of its own."""
+    # For all emulators, and before the first, which would greet on stderr
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
     ale = ale_py.ALEInterface()
-    ale.setLoggerMode(ale_py.LoggerMode.Error)
     ale.setFloat("repeat_action_probability", 0.0)
     ale.loadROM(rom_path)
     ale.reset_game()
@@ -107,9 +108,7 @@ def _check(spec: EnvSpec) -> None:
     if kwargs.get("obs_type", "rgb") == "ram":
         raise ObservationError(f"{spec.id!r} observes the memory of the console, AleVecEnv gives pictures.")
     if not isinstance(kwargs.get("frameskip", 4), int):
-        raise OptionError(
-            f"{spec.id!r} skips a random number of frames, AleVecEnv always the same.{_similar(spec.id)}"
-        )
+        raise OptionError(f"{spec.id!r} skips a random number of frames, AleVecEnv always the same.{_similar(spec.id)}")
     found = [f"{name}={kwargs[name]!r}" for name in UNSUPPORTED if kwargs.get(name)]
     found += [wrapper.name for wrapper in spec.additional_wrappers]
     if found:
