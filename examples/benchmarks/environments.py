@@ -1,0 +1,121 @@
+"""
+How fast the Atari environments are, alone: AleVecEnv beside SB3's own pipeline.
+
+    python examples/benchmarks/environments.py            # every row, about ten minutes
+    python examples/benchmarks/environments.py --quick    # half a minute, nothing is written
+
+"dummy" and "subproc" are make_atari_env in DummyVecEnv and SubprocVecEnv, stacked by VecFrameStack, as the zoo makes
+them; "ale" is AleVecEnv. All play the same random actions, in turns of some steps in one process (and the processes
+of subproc), so that a change of the machine's speed meets all of them; a row tells the median of the turns. The
+number of threads limits the emulators of AleVecEnv at work, and OpenCV's threads in SB3's pipeline; it does not hold
+back the processes of subproc. Steps are the agent's: four frames each, of each environment.
+
+Writes results/environments.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch as th
+from stable_baselines3.common.env_util import make_atari_env
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack
+
+from sb3_efficient.doctor import machine
+from sb3_efficient.envs import AleVecEnv
+
+RESULTS = Path(__file__).parent / "results"
+GAMES = ("Pong", "Breakout", "Seaquest", "MsPacman", "SpaceInvaders", "BeamRider")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="Pong, few turns")
+    parser.add_argument("--games", nargs="+", default=GAMES)
+    parser.add_argument("--n-envs", type=int, default=8)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--turns", type=int, default=15)
+    parser.add_argument("--steps", type=int, default=100, help="of every environment, in a turn")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.games, arguments.turns = GAMES[:1], 5
+    rows = []
+    for game in arguments.games:
+        for threads in arguments.threads:
+            found = measure(f"{game}NoFrameskip-v4", threads, arguments)
+            rows += found
+            plain = found[0]["median"]
+            for row in found:
+                print(
+                    f"{game:14} {threads} threads  {row['variant']:8} {row['median']:7.0f} steps/s  "
+                    f"{row['median'] / plain:.2f}x",
+                    flush=True,
+                )
+    for threads in arguments.threads:
+        for variant in ("ale", "subproc"):
+            ratios = _ratios(rows, variant, threads)
+            print(
+                f"{threads} threads, {variant} against dummy: median of the games {statistics.median(ratios):.2f}x, "
+                f"from {min(ratios):.2f}x to {max(ratios):.2f}x"
+            )
+    if not arguments.quick:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "environments.json").write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+
+
+def make(env_id: str, n_envs: int, threads: int) -> dict[str, VecEnv]:
+    return {
+        "dummy": VecFrameStack(make_atari_env(env_id, n_envs, seed=0, vec_env_cls=DummyVecEnv), 4),
+        "subproc": VecFrameStack(make_atari_env(env_id, n_envs, seed=0, vec_env_cls=SubprocVecEnv), 4),
+        "ale": AleVecEnv(env_id, n_envs, seed=0, num_threads=threads),
+    }
+
+
+def measure(env_id: str, threads: int, arguments: argparse.Namespace) -> list[dict]:
+    th.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    envs = make(env_id, arguments.n_envs, threads)
+    rng = np.random.default_rng(0)
+    speeds: dict[str, list[float]] = {variant: [] for variant in envs}
+    for env in envs.values():
+        env.reset()
+    for turn in range(arguments.turns + 1):
+        script = rng.integers(0, envs["ale"].action_space.n, (arguments.steps, arguments.n_envs))  # type: ignore[attr-defined]
+        for variant, env in envs.items():
+            start = time.perf_counter()
+            for actions in script:
+                env.step(actions)
+            if turn > 0:  # the first one warms up
+                speeds[variant].append(script.size / (time.perf_counter() - start))
+    for env in envs.values():
+        env.close()
+    return [_row(env_id, variant, threads, arguments.n_envs, found) for variant, found in speeds.items()]
+
+
+def _row(env_id: str, variant: str, threads: int, n_envs: int, speeds: list[float]) -> dict:
+    low, median, high = statistics.quantiles(speeds, n=4)
+    return {
+        "env": env_id,
+        "variant": variant,
+        "threads": threads,
+        "n_envs": n_envs,
+        "unit": "agent steps per second",
+        "n": len(speeds),
+        "median": round(median),
+        "quartiles": [round(low), round(high)],
+    }
+
+
+def _ratios(rows: list[dict], variant: str, threads: int) -> list[float]:
+    speed = {(row["env"], row["variant"]): row["median"] for row in rows if row["threads"] == threads}
+    return [value / speed[env, "dummy"] for (env, found), value in speed.items() if found == variant]
+
+
+if __name__ == "__main__":
+    main()
