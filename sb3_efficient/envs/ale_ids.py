@@ -60,10 +60,10 @@ def look_up(env_id: str) -> AleId:
     :param env_id: As in gymnasium and the zoo: ``PongNoFrameskip-v4``, ``ALE/Pong-v5``
     """
     gym.register_envs(ale_py)
-    if "-ram" in env_id:
+    pictures = re.sub(r"-ram(?=NoFrameskip|Deterministic|-v\d)", "", env_id)
+    if pictures != env_id:
         raise ObservationError(
-            f"{env_id!r} observes the memory of the console, AleVecEnv gives pictures: "
-            f"take {env_id.replace('-ram', '')!r}, or make_vec_env for the memory."
+            f"{env_id!r} observes the memory of the console, AleVecEnv gives pictures.{_similar(pictures)}"
         )
     try:
         spec = gym.spec(env_id)
@@ -131,11 +131,8 @@ def _rom(game: str) -> Path:
 def _similar(env_id: str) -> str:
     """Compare the games only: that ``"pong"`` lacks most of ``"PongNoFrameskip-v4"`` must not matter."""
     form = "ALE/{}-v5" if env_id.startswith("ALE/") else "{}NoFrameskip-v4"
-    games = {
-        match.lower(): form.format(match)
-        for match in (roms_id.removeprefix("ALE/").removesuffix("-v5") for roms_id in gym.registry)
-        if form.format(match) in gym.registry and f"ALE/{match}-v5" in gym.registry
-    }
-    name = re.sub(r"^ALE/|NoFrameskip|-v\d+$|_", "", env_id).lower()
-    matches = get_close_matches(name, games, n=1)
+    names = (known.removeprefix("ALE/").removesuffix("-v5") for known in gym.registry if known.startswith("ALE/"))
+    games = {name.lower(): form.format(name) for name in names if form.format(name) in gym.registry}
+    asked = re.sub(r"^ALE/|NoFrameskip|Deterministic|-v\d+$|_", "", env_id).lower()
+    matches = get_close_matches(asked, games, n=1)
     return f" Did you mean {games[matches[0]]!r}?" if matches else ""

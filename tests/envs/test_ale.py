@@ -373,7 +373,7 @@ def test_returned_observations_belong_to_the_caller() -> None:
         (UnknownNameError, "'ms_pacman' .* Did you mean 'MsPacmanNoFrameskip-v4'", "ms_pacman", {}),
         (UnknownNameError, "No environment 'zzz' is registered.$", "zzz", {}),
         (OptionError, "'Pong-v4' skips a random number .* Did you mean 'PongNoFrameskip-v4'", "Pong-v4", {}),
-        (ObservationError, "memory of the console.*take 'PongNoFrameskip-v4'", "Pong-ramNoFrameskip-v4", {}),
+        (ObservationError, "memory of the console.* mean 'PongNoFrameskip-v4'", "Pong-ramNoFrameskip-v4", {}),
         (OptionError, "n_envs must be a whole number, 1 or higher, got 0", None, {"n_envs": 0}),
         (OptionError, "num_threads must be a whole number, 1 or higher, got 0", None, {"num_threads": 0}),
         (OptionError, "frame_skip must be a whole number, 1 or higher, got 2.5", None, {"frame_skip": 2.5}),
