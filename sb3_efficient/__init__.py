@@ -27,6 +27,8 @@ _EXPORTS = {
     "EncoderExtractor": "extractors",
     # policies
     "policy_kwargs": "policies",
+    # training
+    "accelerate": "fast",
     # files
     "save_slim": "slim",
     # errors

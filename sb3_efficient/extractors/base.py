@@ -103,7 +103,10 @@ class EncoderExtractor(BaseFeaturesExtractor):
 
     def _computing(self, like: th.Tensor) -> AbstractContextManager[Any]:
         # fp32 opens no context of its own, so that an autocast around the whole policy stays in force
-        return th.autocast(like.device.type, dtype=th.bfloat16) if self.precision == "bf16" else nullcontext()
+        if self.precision == "fp32":
+            return nullcontext()
+        # Every weight is used once, so that keeping its bf16 copy only costs time
+        return th.autocast(like.device.type, dtype=th.bfloat16, cache_enabled=False)
 
     def _pixels(self, images: th.Tensor) -> th.Tensor:
         """From any image batch to [0, 1], channels-last, in the number format of ``precision``."""

@@ -1,0 +1,5 @@
+"""Faster training of models as they are: no forks, no subclasses, the same zips."""
+
+from sb3_efficient.fast.model import Report, accelerate
+
+__all__ = ["Report", "accelerate"]

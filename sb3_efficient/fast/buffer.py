@@ -1,0 +1,43 @@
+"""Minibatches that are copied once."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from sb3_contrib.common.maskable.buffers import MaskableDictRolloutBuffer, MaskableRolloutBuffer
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import (
+    DictReplayBuffer,
+    DictRolloutBuffer,
+    NStepReplayBuffer,
+    ReplayBuffer,
+    RolloutBuffer,
+)
+
+from sb3_efficient.fast.plan import Plan
+
+#: These pick a minibatch by an array of indices, which copies already; nobody else holds the result
+_COPY_TWICE = (
+    ReplayBuffer,
+    DictReplayBuffer,
+    NStepReplayBuffer,
+    RolloutBuffer,
+    DictRolloutBuffer,
+    MaskableRolloutBuffer,
+    MaskableDictRolloutBuffer,
+)
+
+
+def plan_buffer(plan: Plan, model: BaseAlgorithm) -> None:
+    """
+    :param plan: Gets what is to be done
+    :param model: Any SB3 model
+    """
+    buffer: Any = getattr(model, "rollout_buffer", None) or getattr(model, "replay_buffer", None)
+    if type(buffer) not in _COPY_TWICE:
+        plan.leave(f"buffer: {type(buffer).__name__} is not one whose minibatches are known to be copies")
+    elif "to_torch" not in vars(buffer):
+        # A partial of SB3's own method: a pickled replay buffer loads where this package is not installed
+        plan.set(buffer, "to_torch", partial(type(buffer).to_torch, buffer, copy=False))
+        plan.change("buffer: minibatches are copied once, not twice")

@@ -1,0 +1,128 @@
+"""One call that makes any image model of SB3 or sb3-contrib train faster."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+
+import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_efficient.errors import OptionError
+from sb3_efficient.extractors.base import positive
+from sb3_efficient.extractors.precision import Precision, cpu_has_bf16, resolve_precision
+from sb3_efficient.fast.buffer import plan_buffer
+from sb3_efficient.fast.memory import plan_memory
+from sb3_efficient.fast.networks import image_extractors, plan_networks
+from sb3_efficient.fast.optimizer import plan_optimizers
+from sb3_efficient.fast.plan import Plan
+
+_LOG = logging.getLogger("sb3_efficient")
+
+#: What ``precision="auto"`` is where bfloat16 runs in hardware
+AUTO: Precision = "bf16"
+#: Algorithms that "auto" leaves in fp32: TRPO takes gradients of gradients, and a line search by small differences
+AUTO_FP32 = ("TRPO",)
+
+
+@dataclass(frozen=True)
+class Report:
+    """
+    What :func:`accelerate` did; ``print`` it.
+
+    :param model: Algorithm and device
+    :param precision: What the image networks were to compute in
+    :param changes: One line for each change
+    :param left_alone: One line for each thing that stays as it was, with the reason
+    """
+
+    model: str
+    precision: str
+    changes: tuple[str, ...]
+    left_alone: tuple[str, ...]
+
+    def __str__(self) -> str:
+        head = f"accelerate: {self.model}" + ("" if self.changes else ", nothing was changed")
+        lines = [*(f"  changed     {c}" for c in self.changes), *(f"  left alone  {c}" for c in self.left_alone)]
+        return "\n".join([head, *lines])
+
+
+def accelerate(
+    model: BaseAlgorithm,
+    *,
+    precision: str = "auto",
+    fused_optimizer: bool = True,
+    lean_buffer: bool = True,
+    keep_memory: bool = True,
+    compile: bool = False,
+    num_threads: int | None = None,
+) -> Report:
+    """
+    Make a model train faster, in place: new, or loaded from any zip, with SB3's own policies and networks or ours::
+
+        model = PPO.load("ppo_pong.zip", env=env)
+        print(sb3_efficient.accelerate(model))
+        model.learn(1_000_000)
+
+    Weights, their names, optimizer state and saved zips stay as they are: a zip saved afterwards loads wherever the
+    model's zips loaded before, and is then as fast as before, until ``accelerate`` is called again. Calling
+    it twice does nothing the second time. If anything fails, nothing has been changed.
+
+    :param model: Any SB3 or sb3-contrib model. One without an image network is left as it is.
+    :param precision: What the image networks compute in: ``"fp32"``, ``"bf16"`` or ``"auto"``, which is bf16 where it
+        runs in hardware. Weights, heads and losses are fp32 in any case. A precision given to one of our
+        extractors in ``features_extractor_kwargs`` is kept.
+    :param fused_optimizer: Use the fused form of Adam and AdamW
+    :param lean_buffer: Copy minibatches once where SB3 copies them twice
+    :param keep_memory: Keep freed memory for the next minibatch (Linux with glibc). It holds for the whole process
+        and for as long as it runs, which then keeps the most memory that it ever needed.
+    :param compile: Compile the extractors with ``torch.compile``. On the CPUs measured it is slower.
+    :param num_threads: Threads of torch's operators, for the whole process; None: as they are
+    :return: What was changed, what was not, and why; printed too if ``model.verbose`` is at least 1
+    """
+    chosen = _checked(model, precision)
+    if num_threads is not None:
+        num_threads = positive("num_threads", num_threads)
+    plan = Plan()
+    if not image_extractors(model):
+        plan.leave(f"the policy is {type(model.policy).__name__} without an image network: only those get faster")
+    else:
+        plan_networks(plan, model, chosen, compile)
+        if fused_optimizer:
+            plan_optimizers(plan, model)
+        if lean_buffer:
+            plan_buffer(plan, model)
+        if keep_memory and model.device.type == "cpu":
+            plan_memory(plan)
+        _plan_threads(plan, num_threads)
+    plan.run()
+    found = f"{type(model).__name__} on {model.device}"
+    report = Report(found, chosen, tuple(plan.changes), tuple(plan.left_alone))
+    _LOG.info("%s", report)
+    if getattr(model, "verbose", 0) >= 1:
+        print(report)
+    return report
+
+
+def _checked(model: BaseAlgorithm, precision: str) -> Precision:
+    """Refuse what cannot be done, and decide on the number format."""
+    if not isinstance(model, BaseAlgorithm) or getattr(model, "policy", None) is None:
+        raise OptionError(f"accelerate takes a Stable-Baselines3 model, such as PPO('CnnPolicy', env), got {model!r}.")
+    if model.device.type not in ("cpu", "cuda"):
+        raise OptionError(
+            f"accelerate works on the CPU and on CUDA, and this model is on {str(model.device)!r}: "
+            "make or load it with device='cpu' or device='cuda'."
+        )
+    explicit = resolve_precision(precision)
+    if precision != "auto":
+        return explicit
+    in_hardware = th.cuda.is_bf16_supported() if model.device.type == "cuda" else cpu_has_bf16()
+    return AUTO if in_hardware and type(model).__name__ not in AUTO_FP32 else "fp32"
+
+
+def _plan_threads(plan: Plan, num_threads: int | None) -> None:
+    found = th.get_num_threads()
+    if num_threads is not None and num_threads != found:
+        plan.step(partial(th.set_num_threads, num_threads), partial(th.set_num_threads, found))
+        plan.change(f"threads: {num_threads}, before {found} (whole process)")

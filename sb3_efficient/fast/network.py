@@ -1,0 +1,117 @@
+"""
+Any image network of SB3 run channels-last and in bfloat16, and fed with uint8.
+
+Both classes are attributes of *one object*, over the method of its class. Nothing about them reaches a zip:
+SB3 saves a policy as its state dict and the arguments of its constructor.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.policies import BaseModel
+from stable_baselines3.common.preprocessing import preprocess_obs
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+
+from sb3_efficient.extractors import EncoderExtractor
+from sb3_efficient.extractors.precision import Precision
+
+
+class FastForward:
+    """
+    ``forward`` of one features extractor: the one of its class, on channels-last activations, under autocast.
+
+    Only the extractor computes in bfloat16; what comes out, and so every head behind it, is float32.
+
+    :param extractor: The extractor whose attribute this is going to be
+    :param precision: ``"fp32"`` or ``"bf16"``
+    :param fp32_below: Smaller batches without gradients stay in float32. Acting on one image is faster so, which
+        off-policy algorithms may use; PPO must act in the format that it is updated in.
+    :param scales_pixels: Whether uint8 images are to be divided by 255, as SB3 does before its own extractors
+    """
+
+    def __init__(
+        self,
+        extractor: BaseFeaturesExtractor,
+        precision: Precision = "fp32",
+        fp32_below: int = 0,
+        scales_pixels: bool = False,
+    ) -> None:
+        self.extractor = extractor
+        self.precision = precision
+        self.fp32_below = fp32_below
+        self.scales_pixels = scales_pixels
+
+    def __call__(self, observations: th.Tensor) -> th.Tensor:
+        """
+        :param observations: Images, (B, C, H, W): uint8, or as SB3's preprocessing leaves them
+        :return: Features, (B, F), float32
+        """
+        in_bf16 = self.precision == "bf16" and (th.is_grad_enabled() or len(observations) >= self.fp32_below)
+        # Reordered before it is made wider: fewer bytes to move
+        pixels = observations.contiguous(memory_format=th.channels_last)
+        if not pixels.is_floating_point():
+            pixels = pixels.to(th.bfloat16 if in_bf16 else th.float32).div_(255.0)
+        if not in_bf16:
+            return self._forward(pixels)
+        # Every weight is used once, so that keeping its bf16 copy only costs time
+        with th.autocast(pixels.device.type, dtype=th.bfloat16, cache_enabled=False):
+            return self._forward(pixels).float()
+
+    def _forward(self, pixels: th.Tensor) -> th.Tensor:
+        return type(self.extractor).forward(self.extractor, pixels)
+
+
+class FastFeatures:
+    """
+    ``extract_features`` of one policy (or Q-network, actor, critic), without the float32 copy of all images.
+
+    ``preprocess_obs`` of SB3 makes four bytes of every pixel, and eight with its division. Extractors that take
+    uint8 get it; everything else is prepared as ever. ``predict_values`` and ``get_distribution`` reach past this
+    attribute to the method of the class, which gives the same features.
+
+    :param policy: The policy whose attribute this is going to be
+    """
+
+    def __init__(self, policy: BaseModel) -> None:
+        self.policy = policy
+
+    def __call__(self, obs: Any, features_extractor: BaseFeaturesExtractor | None = None) -> Any:
+        """
+        :param obs: Observations
+        :param features_extractor: Default: the policy's
+        :return: Features; for actor and critic if an actor-critic policy does not share its extractor
+        """
+        policy: Any = self.policy
+        if hasattr(policy, "pi_features_extractor") and not policy.share_features_extractor:
+            if features_extractor is not None:
+                warnings.warn("features_extractor is ignored: actor and critic have one each.", stacklevel=2)
+            return tuple(self._features(obs, e) for e in (policy.pi_features_extractor, policy.vf_features_extractor))
+        return self._features(obs, features_extractor or policy.features_extractor)
+
+    def _features(self, obs: Any, extractor: BaseFeaturesExtractor) -> th.Tensor:
+        space, normalize = self.policy.observation_space, self.policy.normalize_images
+        if not isinstance(space, spaces.Dict):
+            return extractor(_prepared(obs, space, extractor, normalize))
+        parts = dict(getattr(extractor, "extractors", {}).items())
+        return extractor({k: _prepared(v, space[k], parts.get(k), normalize) for k, v in obs.items()})
+
+
+def _prepared(obs: th.Tensor, space: spaces.Space, extractor: object, normalize: bool) -> Any:
+    takes_it = obs.dtype == th.uint8 and takes_uint8(extractor, normalize)
+    return obs if takes_it else preprocess_obs(obs, space, normalize_images=normalize)
+
+
+def takes_uint8(extractor: object, normalize_images: bool) -> bool:
+    """
+    :param extractor: Features extractor
+    :param normalize_images: Setting of its policy
+    :return: Whether the extractor makes the same of uint8 images as of those that SB3 has prepared
+    """
+    if isinstance(extractor, EncoderExtractor):
+        return extractor.normalized_image == normalize_images
+    forward = getattr(extractor, "forward", None)
+    return isinstance(forward, FastForward) and forward.scales_pixels

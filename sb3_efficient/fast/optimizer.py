@@ -1,0 +1,80 @@
+"""Adam in one pass over the weights instead of ten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
+from torch.optim import Adam, AdamW, Optimizer
+
+from sb3_efficient.fast.plan import Plan
+
+
+def plan_optimizers(plan: Plan, model: BaseAlgorithm) -> None:
+    """
+    :param plan: Gets what is to be done
+    :param model: Any SB3 model
+    """
+    held = (value for module in model.policy.modules() for value in vars(module).values())
+    for optimizer in {id(value): value for value in held if isinstance(value, Optimizer)}.values():
+        name = type(optimizer).__name__
+        if (reason := _obstacle(optimizer)) is not None:
+            plan.leave(f"optimizer: {name} {reason}")
+        elif not all(group["fused"] for group in optimizer.param_groups):
+            fusion = _Fusion(optimizer)
+            plan.step(fusion.do, fusion.undo)
+            plan.change(f"optimizer: fused {name}, its state kept")
+
+
+def _obstacle(optimizer: Optimizer) -> str | None:
+    if type(optimizer) not in (Adam, AdamW):
+        return "has no fused form"
+    if any(group[key] for group in optimizer.param_groups for key in ("foreach", "capturable", "differentiable")):
+        return "was set up explicitly (foreach, capturable or differentiable)"
+    # A fused step walks through memory: weights and averages must lie in the same order
+    if not all(p.is_contiguous() for group in optimizer.param_groups for p in group["params"]):
+        return "holds weights that are not contiguous"
+    return None
+
+
+class _Fusion:
+    """Turns an optimizer's fused form on, keeps it on when a state is loaded, and out of the states it saves."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+        self.before = [group["fused"] for group in optimizer.param_groups]
+        self.hooks: list[Any] = []
+
+    def do(self) -> None:
+        strip: Callable[..., None] = partial(_strip, self.before)
+        self.hooks = [
+            self.optimizer.register_state_dict_post_hook(strip),
+            self.optimizer.register_load_state_dict_post_hook(_turn_on),
+        ]
+        _turn_on(self.optimizer)
+
+    def undo(self) -> None:
+        for hook in self.hooks:
+            hook.remove()
+        for group, fused in zip(self.optimizer.param_groups, self.before, strict=True):
+            group["fused"] = fused
+
+
+def _strip(before: list[Any], optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
+    # state_dict() made these groups anew; the optimizer's own are others
+    for group, fused in zip(state_dict["param_groups"], before, strict=True):
+        group["fused"] = fused
+
+
+def _turn_on(optimizer: Optimizer) -> None:
+    for group in optimizer.param_groups:
+        group["fused"] = True
+    for parameter, state in optimizer.state.items():
+        for key, value in state.items():
+            if not isinstance(value, th.Tensor):
+                continue
+            # Loaded without the flag, the number of steps stays on the CPU, where a fused step on a GPU cannot use it
+            state[key] = value.to(parameter.device) if key == "step" else value.contiguous()
