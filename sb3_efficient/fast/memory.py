@@ -1,7 +1,7 @@
 """
 Freed memory kept for the next minibatch.
 
-glibc hands every block of more than 32 MiB (fewer at first) back to the operating system as soon as it is free, and
+glibc hands every large block (more than 128 KiB at first, 32 MiB later) back to the operating system as soon as it is free, and
 the next one arrives as pages that are faulted in and zeroed one by one. A training step that allocates the same
 activations over and over spends a tenth to a half of its time there. The setting holds for the whole process.
 """

@@ -1,0 +1,209 @@
+"""
+Frames a second of whole training runs on Pong: plain SB3, and the same model after ``accelerate``.
+
+    python examples/benchmarks/training_loop.py            # every row, about half an hour
+    python examples/benchmarks/training_loop.py --quick    # two minutes, nothing is written
+
+"plain" is SB3 as it is, on its DummyVecEnv with AtariWrapper and VecFrameStack; its Impala is our modules on contiguous
+float32 images, as SB3 runs its NatureCNN. Same hyper-parameters (the zoo's for Atari), same environments, same
+seed; a frame is one step of one environment. Every variant has a process of its own, because memory settings hold for
+a process; they train a segment each, in turn, and wait while the others do. Medians and quartiles over the segments.
+Where sb3_efficient.envs has AleVecEnv, a further row uses it.
+
+Writes results/training_loop.json. Only a machine that does nothing else gives numbers worth keeping.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+ENV_ID = "PongNoFrameskip-v4"
+SEED = 1
+CASES = (("ppo", "nature"), ("ppo", "impala"), ("dqn", "nature"))
+#: name -> (accelerated, environment)
+VARIANTS = {
+    "plain": (False, "DummyVecEnv"),
+    "accelerated": (True, "DummyVecEnv"),
+    "with AleVecEnv": (True, "AleVecEnv"),
+}
+PPO_SETTINGS: dict[str, Any] = {
+    "n_steps": 128,
+    "batch_size": 256,
+    "n_epochs": 4,
+    "learning_rate": 2.5e-4,
+    "clip_range": 0.1,
+    "ent_coef": 0.01,
+}
+# As late in training: the network acts, and a full buffer is sampled from
+DQN_SETTINGS: dict[str, Any] = {
+    "buffer_size": 10_000,
+    "learning_rate": 1e-4,
+    "batch_size": 32,
+    "learning_starts": 100,
+    "train_freq": 4,
+    "target_update_interval": 1000,
+    "exploration_initial_eps": 0.01,
+    "exploration_final_eps": 0.01,
+}
+SEGMENT = {"ppo": 1024, "dqn": 600}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one thread, three segments, without Impala")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--segments", type=int, default=9, help="segments of training of each variant")
+    parser.add_argument("--child", nargs=3, metavar=("ALGO", "NETWORK", "VARIANT"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        serve(*arguments.child, arguments.threads[0])
+        return
+    if arguments.quick:
+        arguments.threads, arguments.segments = [1], 3
+    rows = []
+    for threads in arguments.threads:
+        for algo, network in CASES:
+            if not (arguments.quick and network == "impala"):
+                rows += compare(algo, network, threads, arguments.segments)
+    print(table(rows))
+    if not arguments.quick:
+        from sb3_efficient.doctor import machine
+
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "training_loop.json").write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+
+
+def compare(algo: str, network: str, threads: int, segments: int) -> list[dict]:
+    """All variants of one model, in turn."""
+    from sb3_efficient import envs
+
+    names = [name for name, (_, venv) in VARIANTS.items() if venv == "DummyVecEnv" or hasattr(envs, venv)]
+    print(f"measuring: {algo} {network}, {threads} threads", file=sys.stderr)
+    env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    command = [sys.executable, __file__, "--threads", str(threads), "--child", algo, network]
+    children = {
+        name: subprocess.Popen(
+            [*command, name],
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for name in names
+    }
+    answers: dict[str, list[dict]] = {name: [] for name in names}
+    try:
+        for _ in range(segments + 1):
+            for name, child in children.items():
+                answers[name].append(ask(child))
+    finally:
+        for child in children.values():
+            child.communicate()
+    return [row(algo, network, name, threads, answers[name][1:]) for name in names]
+
+
+def ask(child: subprocess.Popen[str]) -> dict:
+    """Let a variant train for a segment; the first one warms it up."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write("\n")
+    child.stdin.flush()
+    for line in child.stdout:
+        if line.startswith("{"):
+            return json.loads(line)  # type: ignore[no-any-return]
+    raise SystemExit("A variant failed; run it alone to see why: --child ALGO NETWORK VARIANT, and press Enter.")
+
+
+def row(algo: str, network: str, variant: str, threads: int, answers: list[dict]) -> dict:
+    fps = [answer["fps"] for answer in answers]
+    low, median, high = statistics.quantiles(fps, n=4)
+    return {
+        "algo": algo,
+        "network": network,
+        "variant": variant,
+        "threads": threads,
+        "unit": "frames/s",
+        "n": len(fps),
+        "median": round(median, 1),
+        "quartiles": [round(low, 1), round(high, 1)],
+        "memory_mb": answers[-1]["memory_mb"],
+    }
+
+
+def serve(algo: str, network: str, variant: str, threads: int) -> None:
+    """Train a segment for every line that arrives."""
+    import resource
+
+    import torch as th
+
+    th.set_num_threads(threads)
+    model = make_model(algo, network, variant)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        before = model.num_timesteps
+        model.learn(SEGMENT[algo], reset_num_timesteps=False)
+        fps = (model.num_timesteps - before) / (time.perf_counter() - start)
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        print(json.dumps({"fps": fps, "memory_mb": memory}), flush=True)
+
+
+def make_model(algo: str, network: str, variant: str) -> Any:
+    from stable_baselines3 import DQN, PPO
+
+    from sb3_efficient import accelerate, policy_kwargs
+
+    algo_class, settings, n_envs = (PPO, PPO_SETTINGS, 8) if algo == "ppo" else (DQN, DQN_SETTINGS, 1)
+    fast, venv = VARIANTS[variant]
+    kwargs = {} if network == "nature" else {"policy_kwargs": policy_kwargs(network, algo_class)}
+    model: Any = algo_class("CnnPolicy", make_venv(venv, n_envs), seed=SEED, device="cpu", **settings, **kwargs)
+    if fast:
+        accelerate(model)
+    elif network != "nature":
+        for extractor in (m for m in model.policy.modules() if hasattr(m, "latent_dim")):
+            extractor.forward = lambda images, net=extractor: net.linear(net.cnn(images / 255.0))
+    return model
+
+
+def make_venv(name: str, n_envs: int) -> Any:
+    if name == "AleVecEnv":
+        from sb3_efficient import envs
+
+        return envs.AleVecEnv(ENV_ID, n_envs=n_envs, seed=SEED)  # type: ignore[attr-defined]
+    import ale_py
+    import gymnasium as gym
+    from stable_baselines3.common.env_util import make_atari_env
+    from stable_baselines3.common.vec_env import VecFrameStack
+
+    gym.register_envs(ale_py)
+    return VecFrameStack(make_atari_env(ENV_ID, n_envs, seed=SEED), 4)
+
+
+def table(rows: list[dict]) -> str:
+    """Markdown: frames a second of each variant, and how much faster than plain."""
+    names = [name for name in VARIANTS if any(row["variant"] == name for row in rows)]
+    lines = [f"| training on Pong | threads | {' | '.join(names)} |", "|" + "---|" * (len(names) + 2)]
+    for algo, network, threads in dict.fromkeys((r["algo"], r["network"], r["threads"]) for r in rows):
+        found = {
+            r["variant"]: r["median"]
+            for r in rows
+            if (r["algo"], r["network"], r["threads"]) == (algo, network, threads)
+        }
+        cells = [
+            f"{found[n]:.0f} fps" + ("" if n == "plain" else f" ({found[n] / found['plain']:.1f}x)") for n in names
+        ]
+        lines.append(f"| {algo} {network} | {threads} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
