@@ -28,7 +28,7 @@ from sb3_efficient.errors import OptionError
 from sb3_efficient.fast import Report
 from sb3_efficient.fast import memory as memory_module
 from sb3_efficient.fast import networks as networks_module
-from sb3_efficient.fast.network import FastForward
+from sb3_efficient.fast.forward import FastForward
 
 pytestmark = pytest.mark.filterwarnings("ignore:precision='bf16' is emulated on this CPU")
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 2, 40, 40), dtype=np.uint8)

@@ -1,9 +1,10 @@
 """
 Freed memory kept for the next minibatch.
 
-glibc hands every large block (more than 128 KiB at first, 32 MiB later) back to the operating system as soon as it is free, and
-the next one arrives as pages that are faulted in and zeroed one by one. A training step that allocates the same
-activations over and over spends a tenth to a half of its time there. The setting holds for the whole process.
+glibc gives every large block (more than 128 KiB at first, 32 MiB later) back to the operating system as soon as it is
+free, and the next one arrives as pages that are faulted in and zeroed one by one. A training step that allocates the
+same activations over and over spends a tenth to a half of its time there. The setting holds for the whole process.
+Large arrays of zeros, such as a replay buffer, still take memory only where they are written.
 """
 
 from __future__ import annotations

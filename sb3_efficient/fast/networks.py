@@ -19,7 +19,7 @@ from torch import nn
 from sb3_efficient.extractors import EncoderExtractor
 from sb3_efficient.extractors.precision import PRECISIONS, Precision
 from sb3_efficient.fast.critic import LeanForward
-from sb3_efficient.fast.network import FastFeatures, FastForward
+from sb3_efficient.fast.forward import FastFeatures, FastForward
 from sb3_efficient.fast.plan import Plan
 
 #: Below this many images without gradients fp32 is faster (Nature at 1: 0.33 ms, bf16 0.44; at 8: 1.22 and 0.89)
