@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sb3_efficient.extractors import list_extractors as list_extractors
     from sb3_efficient.extractors import make_extractor as make_extractor
     from sb3_efficient.extractors import register_extractor as register_extractor
+    from sb3_efficient.fast import accelerate as accelerate
     from sb3_efficient.policies import policy_kwargs as policy_kwargs
     from sb3_efficient.slim import save_slim as save_slim
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import sb3_efficient
+from sb3_efficient import bench
 from sb3_efficient.errors import EfficientError
 
 ZOO_VERBS = ("train", "enjoy", "record_video")
@@ -21,6 +22,7 @@ commands that rl-zoo3 has, with this package registered (all its options; --help
 
 commands of our own:
   list           extractors by name with their sizes, and the shipped hyper-parameters
+  bench loop     where the time of a training run goes, plain and fast
   doctor         what is installed, what this machine can do, whether rl-zoo3 is adapted
 """
 _EXAMPLES = """\
@@ -47,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             run(argv[0], argv[1:])
             return 0
         arguments = _parser().parse_args(argv)
-        return _list(arguments.image) if arguments.command == "list" else _doctor()
+        return _OWN[arguments.command](arguments)
     except EfficientError as error:
         print(f"sb3-efficient: {error}", file=sys.stderr)
         return 1
@@ -68,25 +70,34 @@ def _parser() -> argparse.ArgumentParser:
         "--image", default="4x84x84", metavar="CxHxW", help="image that the sizes refer to (default: %(default)s)"
     )
     commands.add_parser("doctor", help="check the installation")
+    bench.add_arguments(commands.add_parser("bench", help="where the time of a training run goes"))
     for verb in ZOO_VERBS:
         # Only so that a misspelt command is answered with all of them; main() hands these to rl-zoo3
         commands.add_parser(verb)
     return parser
 
 
-def _list(image: str) -> int:
+def _list(arguments: argparse.Namespace) -> int:
     from sb3_efficient.sizes import table
     from sb3_efficient.zoo.conf import files
 
-    print(table(image))
+    print(table(arguments.image))
     print(f"\nHyper-parameters: -conf sb3_efficient.hyperparams.ALGO, where ALGO is {', '.join(files())},")
     print("or -conf sb3_efficient.hyperparams.ALGO.EXTRACTOR for the entries of nature, impala or impoola")
     return 0
 
 
-def _doctor() -> int:
+def _doctor(arguments: argparse.Namespace) -> int:
     from sb3_efficient.doctor import report
 
     text, healthy = report()
     print(text)
     return 0 if healthy else 1
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    bench.loop(arguments)
+    return 0
+
+
+_OWN = {"list": _list, "doctor": _doctor, "bench": _bench}

@@ -90,7 +90,9 @@ ARROWS = {
     "doctor": {"_autoload", "extractors"},
     "_autoload": {"zoo"},
     "zoo": {"errors", "extractors", "policies", "envs", "hyperparams"},
-    "cli": {"errors", "sizes", "zoo", "doctor"},
+    "profiler": {"atomic"},
+    "bench": {"errors", "profiler"},
+    "cli": {"errors", "sizes", "zoo", "doctor", "bench"},
     "__main__": {"cli"},
 }
 

@@ -16,7 +16,7 @@ from typing import Any
 from sb3_efficient.errors import EfficientError
 
 _MARK = "_sb3_efficient"
-_METHODS = ("read_hyperparameters", "_preprocess_hyperparams", "hyperparameters_optimization")
+_METHODS = ("read_hyperparameters", "_preprocess_hyperparams", "create_envs", "hyperparameters_optimization")
 
 
 def register() -> None:
@@ -40,6 +40,7 @@ def register() -> None:
     _wrap(utils.StoreDict, "__call__", arguments.store)
     _wrap(experiment, "read_hyperparameters", manager.read_hyperparameters)
     _wrap(experiment, "_preprocess_hyperparams", manager.preprocess_hyperparams)
+    _wrap(experiment, "create_envs", manager.create_envs)
     _wrap(experiment, "hyperparameters_optimization", manager.hyperparameters_optimization)
     setattr(experiment, _MARK, True)
     _print_our_errors_briefly()

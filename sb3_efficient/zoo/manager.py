@@ -1,24 +1,20 @@
-"""The three methods of rl-zoo3's ``ExperimentManager`` that have to know about ``features_extractor``."""
+"""The methods of rl-zoo3's ``ExperimentManager`` that have to know our words."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
-from importlib import import_module
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import yaml
-from huggingface_sb3 import EnvironmentName
 from rl_zoo3 import ALGOS, hyperparams_opt
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from sb3_efficient.errors import EfficientError, UnknownNameError, suggestion
+from sb3_efficient.errors import ConflictError
 from sb3_efficient.zoo.agents import check_same_extractor, saved_entry
-from sb3_efficient.zoo.conf import files, module_names
 from sb3_efficient.zoo.entries import KEYS, to_stock
+from sb3_efficient.zoo.lookup import entry_of_its_own
+from sb3_efficient.zoo.loop import take_accelerate, take_vec_env
 
 Method = Callable[..., Any]
 
@@ -37,7 +33,7 @@ def read_hyperparameters(original: Method) -> Method:
             stock = to_stock(asked, ALGOS[self.algo])
             if typed and self.continue_training:
                 check_same_extractor(self.trained_agent, asked, stock["policy_kwargs"])
-        with _entry_of_its_own(self, name):
+        with entry_of_its_own(self, name):
             hyperparams, saved = original(self)
         if self.continue_training:
             # The zip brings its own network, whatever the entry says; config.yml records that one
@@ -56,10 +52,34 @@ def preprocess_hyperparams(original: Method) -> Method:
 
     @wraps(original)
     def preprocess(self: Any, hyperparams: dict[str, Any]) -> tuple[Any, ...]:
+        hyperparams = dict(hyperparams)
+        take_accelerate(hyperparams)
+        self.ale_vec_env = take_vec_env(hyperparams, hyperparams.get("env_kwargs") or self.env_kwargs or {})
+        if self.ale_vec_env is not None and self.vec_env_class is not DummyVecEnv:
+            raise ConflictError("vec_env=ale runs its games in threads: leave out --vec-env subproc.")
         hyperparams, *rest = original(self, hyperparams)
         return (to_stock(hyperparams, ALGOS[self.algo]), *rest)
 
     return preprocess
+
+
+def create_envs(original: Method) -> Method:
+    """Make an ``AleVecEnv`` where the entry says so, for training and for evaluation."""
+
+    @wraps(original)
+    def create(self: Any, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
+        settings = self.ale_vec_env
+        if settings is None:
+            return original(self, n_envs, eval_env, no_log)
+        from sb3_efficient.envs import AleVecEnv
+
+        folder = None if eval_env or no_log else self.save_path
+        env: VecEnv = AleVecEnv(self.env_name.gym_id, n_envs, self.seed, monitor_dir=folder, **settings)
+        if self.vec_env_wrapper is not None:
+            env = self.vec_env_wrapper(env)
+        return self._maybe_normalize(env, eval_env)
+
+    return create
 
 
 def hyperparameters_optimization(original: Method) -> Method:
@@ -91,64 +111,3 @@ def hyperparameters_optimization(original: Method) -> Method:
             samplers[self.algo] = sampler
 
     return optimize
-
-
-@contextmanager
-def _entry_of_its_own(manager: Any, extractor: str | None) -> Iterator[None]:
-    """While inside, the zoo looks for ``atari-impala`` where the configuration has such an entry."""
-    env_name = manager.env_name
-    entry = _find_entry(manager, extractor)
-    try:
-        if entry is not None:
-            manager.env_name = EnvironmentName(entry)
-        yield
-    finally:
-        manager.env_name = env_name
-
-
-def _find_entry(manager: Any, extractor: str | None) -> str | None:
-    entries = _entries(manager.config)
-    env_id = manager.env_name.gym_id
-    if extractor is not None and entries and env_id not in entries:
-        _point_to_ours(manager, entries)
-    if f"{env_id}-{extractor}" in entries:
-        return f"{env_id}-{extractor}"
-    if env_id not in entries and manager.is_atari(env_id) and f"atari-{extractor}" in entries:
-        return f"atari-{extractor}"
-    return None
-
-
-def _point_to_ours(manager: Any, entries: dict[str, Any]) -> None:
-    """The zoo would go on with its entry "default", or fail, where a shipped entry is what was meant."""
-    ours = f"sb3_efficient.hyperparams.{manager.algo}"
-    path = files().get(manager.algo)
-    shipped = _entries(str(path)) if path else {}
-    env_id = manager.env_name.gym_id
-    missing = "Atari games" if manager.is_atari(env_id) and "atari" not in entries and "atari" in shipped else None
-    if env_id in shipped:
-        missing = env_id
-    if missing is not None:
-        raise EfficientError(f"{manager.config} has no entry for {missing}. Ours has: add -conf {ours}")
-
-
-def _entries(config: str) -> dict[str, Any]:
-    """Entries of a YAML file or package; none for a Python file, which the zoo shall not run twice."""
-    path = Path(config)
-    is_file = path.suffix in (".yml", ".yaml", ".py")
-    if (is_file and not path.exists()) or not (is_file or hasattr(_module(config), "hyperparams")):
-        raise UnknownNameError(
-            f"-conf {config}: there is no such file (.yml, .py), and no module with 'hyperparams'."
-            f"{suggestion(config, module_names())} 'sb3-efficient list' shows the shipped ones."
-        )
-    if path.suffix == ".py":
-        return {}
-    return (yaml.safe_load(path.read_text()) or {}) if is_file else import_module(config).hyperparams
-
-
-def _module(name: str) -> ModuleType | None:
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise
-        return None

@@ -1,0 +1,105 @@
+"""``sb3-efficient bench loop``: where the time of a training run goes, plain and fast, in rl-zoo3's own program."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from sb3_efficient.errors import EfficientError
+
+#: What is measured under which name: behind ``-params``
+VARIANTS = {"plain": [], "fast": ["vec_env=ale", "accelerate=True"]}
+_OFF_POLICY = ("dqn", "qrdqn", "sac", "td3", "ddpg", "tqc")
+_WARM_UP = 1024
+Runs = dict[str, tuple[int, dict[str, float]]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """
+    :param parser: Of the command ``bench``
+    """
+    parser.add_argument("what", choices=["loop"], help="loop: the training loop, split into its parts")
+    parser.add_argument("--algo", default="ppo", help="rl-zoo3's name (default: %(default)s)")
+    parser.add_argument("--env", default="PongNoFrameskip-v4", help="default: %(default)s")
+    parser.add_argument("--extractor", help="default: that of the entry, nature")
+    parser.add_argument("--steps", type=int, default=8192, help="counted steps (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="of torch (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=1, help="runs of each, in turns; their sum is shown")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="default: all")
+    parser.add_argument("--picture", type=Path, help="write a bar chart to this file (.png, .svg)")
+    parser.add_argument("--json", type=Path, help="write the seconds to this file")
+    parser.add_argument("-params", nargs="+", default=[], help="further hyper-parameters for all, as in rl-zoo3")
+
+
+def loop(arguments: argparse.Namespace) -> Runs:
+    """
+    :param arguments: As :func:`add_arguments` has them
+    :return: Steps and seconds of each section, by variant
+    """
+    from sb3_efficient.profiler import SECTIONS, table
+
+    runs: Runs = {name: (0, dict.fromkeys(SECTIONS, 0.0)) for name in arguments.variants}
+    for i in range(arguments.repeats):
+        for name in arguments.variants:
+            print(f"training {name}, run {i + 1} of {arguments.repeats}", file=sys.stderr)
+            more_steps, more = _train(arguments, VARIANTS[name])
+            steps, seconds = runs[name]
+            runs[name] = (steps + more_steps, {section: seconds[section] + more[section] for section in SECTIONS})
+    print(table(runs))
+    if arguments.json is not None:
+        content = {name: {"steps": steps, "seconds": seconds} for name, (steps, seconds) in runs.items()}
+        arguments.json.write_text(json.dumps(content, indent=1) + "\n")
+    if arguments.picture is not None:
+        draw(runs, arguments.picture, f"{arguments.algo.upper()} on {arguments.env}, {arguments.threads} thread(s)")
+    return runs
+
+
+def _train(arguments: argparse.Namespace, params: list[str]) -> tuple[int, dict[str, float]]:
+    """One run of the zoo in a process of its own, in a folder that is thrown away."""
+    common = list(arguments.params)
+    if arguments.algo in _OFF_POLICY:
+        common = [f"learning_starts={_WARM_UP // 2}", "buffer_size=10000", *common]
+    if arguments.extractor is not None:
+        common.append(f"features_extractor={arguments.extractor}")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "profile.json"
+        profiler = {"sb3_efficient.profiler.ProfileCallback": {"file": str(file), "skip": _WARM_UP, "verbose": 0}}
+        command = [sys.executable, "-m", "sb3_efficient", "train", "--algo", arguments.algo, "--env", arguments.env]
+        command += ["-conf", f"sb3_efficient.hyperparams.{arguments.algo}", "-n", str(arguments.steps + _WARM_UP)]
+        command += ["--num-threads", str(arguments.threads), "--eval-freq", "-1", "-f", folder, "--seed", "1"]
+        command += ["--verbose", "0", "-params", f"callback={[profiler]}", *common, *params]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise EfficientError(f"Training failed: {' '.join(command[1:])}\n{done.stderr.strip()[-2000:]}")
+        found = json.loads(file.read_text())
+        return found["steps"], found["seconds"]
+
+
+def draw(runs: Runs, file: Path, title: str) -> None:
+    """
+    :param runs: Steps and seconds of each section, by variant
+    :param file: Picture, in the format that its ending names
+    :param title: Of the picture
+    """
+    import matplotlib as mpl
+
+    from sb3_efficient.profiler import SECTIONS
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 0.9 + 0.5 * len(runs)), layout="constrained")
+    left = dict.fromkeys(runs, 0.0)
+    for section in SECTIONS:
+        widths = {name: 1000 * seconds[section] / steps for name, (steps, seconds) in runs.items()}
+        axes.barh(list(runs), list(widths.values()), left=list(left.values()), label=section)
+        left = {name: left[name] + width for name, width in widths.items()}
+    axes.invert_yaxis()
+    axes.set(xlabel="milliseconds a step", title=title)
+    figure.legend(loc="outside lower center", ncols=len(SECTIONS), frameon=False, fontsize=8)
+    figure.savefig(file, dpi=110)
+    plt.close(figure)

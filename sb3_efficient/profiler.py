@@ -1,0 +1,209 @@
+"""Where the time of a training run goes: environment, acting, buffer, forward, backward, optimizer, rest."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+
+from sb3_efficient.atomic import replace_file
+
+#: In the order of the loop. "forward" is what an update does besides backward and optimizer: networks and losses
+SECTIONS = ("environment", "acting", "buffer", "forward", "backward", "optimizer", "rest")
+
+
+class Stopwatch:
+    """
+    Seconds per section. A section inside another one is not counted twice: the outer one pauses.
+
+    :param device: On a GPU the clock is read when the work that was queued is done
+    """
+
+    def __init__(self, device: th.device | str = "cpu") -> None:
+        self.seconds = dict.fromkeys(SECTIONS, 0.0)
+        self._synchronize: Callable[[], Any] = th.cuda.synchronize if th.device(device).type == "cuda" else lambda: None
+        self._open = ["rest"]
+        self._since = time.perf_counter()
+
+    @contextmanager
+    def section(self, name: str) -> Iterator[None]:
+        """
+        :param name: One of :data:`SECTIONS`
+        """
+        self.read()
+        self._open.append(name)
+        try:
+            yield
+        finally:
+            self.read()
+            self._open.pop()
+
+    def read(self) -> dict[str, float]:
+        """
+        :return: Seconds of each section up to now
+        """
+        self._synchronize()
+        now = time.perf_counter()
+        self.seconds[self._open[-1]] += now - self._since
+        self._since = now
+        return self.seconds
+
+    def timed(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
+        """
+        :param function: Function or method
+        :param name: Section that its time counts for
+        :return: The same function, timed
+        """
+
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with self.section(name):
+                return function(*args, **kwargs)
+
+        return call
+
+    def timed_generator(self, function: Callable[..., Iterator[Any]], name: str) -> Callable[..., Iterator[Any]]:
+        """As :meth:`timed`, for the time that a generator takes to make each of its items."""
+
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            items = function(*args, **kwargs)
+            while True:
+                with self.section(name):
+                    item = next(items, None)
+                if item is None:
+                    return
+                yield item
+
+        return call
+
+
+class ProfileCallback(BaseCallback):
+    """
+    Split the wall-clock of ``learn`` into :data:`SECTIONS`, for any SB3 or contrib algorithm.
+
+    Shares of the time go to TensorBoard as ``profile/<section>``, the whole to the end of the run's output and to a
+    file. Measuring costs some microseconds a section. In rl-zoo3::
+
+        callback:
+          - sb3_efficient.profiler.ProfileCallback: {file: profile.json}
+
+    :param file: Where the seconds go as JSON when training ends
+    :param skip: Steps that are not counted, while caches and compilers warm up
+    :param verbose: 1: print the table when training ends
+    """
+
+    def __init__(self, file: str | Path | None = None, skip: int = 0, verbose: int = 1) -> None:
+        super().__init__(verbose)
+        self.file = file
+        self.skip = skip
+        self.steps = 0
+        self._restore: list[tuple[object, str, Any]] = []
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each section so far."""
+        return self._stopwatch.seconds
+
+    def _on_training_start(self) -> None:
+        self._stopwatch = Stopwatch(self.model.device)
+        self._started_at = self.model.num_timesteps
+        self._to_skip = self.skip
+        watch = self._stopwatch
+        for owner, name, section in timed_methods(self.model):
+            wrap = watch.timed_generator if (section, name) == ("buffer", "get") else watch.timed
+            self._replace(owner, name, wrap(getattr(owner, name), section))
+
+    def _replace(self, owner: Any, name: str, value: Any) -> None:
+        # An attribute of the instance hides the method of its class; taken away, the method is back
+        self._restore.append((owner, name, vars(owner).get(name)))
+        setattr(owner, name, value)
+
+    def _on_rollout_start(self) -> None:
+        taken = self.model.num_timesteps - self._started_at
+        if self._to_skip and taken >= self._to_skip:
+            self._to_skip, self._started_at = 0, self.model.num_timesteps
+            self._stopwatch.read()
+            self._stopwatch.seconds.update(dict.fromkeys(SECTIONS, 0.0))
+        seconds = self._stopwatch.read()
+        for section, share in shares(seconds).items():
+            self.logger.record(f"profile/{section}", share)
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_training_end(self) -> None:
+        self._stopwatch.read()
+        self.steps = self.model.num_timesteps - self._started_at
+        for owner, name, before in reversed(self._restore):
+            if before is None:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, before)
+        self._restore.clear()
+        if self.file is not None:
+            content = {"steps": self.steps, "seconds": self.seconds}
+            replace_file(self.file, (json.dumps(content, indent=1) + "\n").encode())
+        if self.verbose > 0:
+            print(table({"this run": (self.steps, self.seconds)}))
+
+
+def timed_methods(model: BaseAlgorithm) -> list[tuple[Any, str, str]]:
+    """
+    :return: (object, method, section) of everything that is timed
+    """
+    methods: list[tuple[Any, str, str]] = [(model, "train", "forward"), (th.Tensor, "backward", "backward")]
+    methods += [(model.env, "step", "environment")]
+    for name in ("rollout_buffer", "replay_buffer"):
+        buffer = getattr(model, name, None)
+        names = ("add", "get", "sample", "compute_returns_and_advantage")
+        methods += [(buffer, method, "buffer") for method in names if hasattr(buffer, method)]
+    # On-policy algorithms act by calling the policy, off-policy ones through predict()
+    methods += [(model.policy, method, "acting") for method in ("forward", "predict")]
+    for optimizer in optimizers(model):
+        methods += [(optimizer, "step", "optimizer"), (optimizer, "zero_grad", "optimizer")]
+    return [*methods, (th.nn.utils, "clip_grad_norm_", "optimizer")]
+
+
+def optimizers(model: BaseAlgorithm) -> list[th.optim.Optimizer]:
+    """
+    :return: All optimizers of a model, wherever its algorithm keeps them
+    """
+    owners = [model, model.policy, *(getattr(model, name, None) for name in ("actor", "critic"))]
+    found = {id(value): value for owner in owners for value in vars(owner or object).values() if _is_optimizer(value)}
+    return list(found.values())
+
+
+def _is_optimizer(value: object) -> bool:
+    return isinstance(value, th.optim.Optimizer)
+
+
+def shares(seconds: dict[str, float]) -> dict[str, float]:
+    """
+    :return: Share of each section in the sum, in [0, 1]
+    """
+    total = sum(seconds.values()) or 1.0
+    return {section: value / total for section, value in seconds.items()}
+
+
+def table(runs: dict[str, tuple[int, dict[str, float]]]) -> str:
+    """
+    :param runs: Steps, and seconds of each section, of some runs by name
+    :return: Milliseconds for 1000 steps of each section, as text
+    """
+    width = max(14, *(len(name) + 2 for name in runs))
+    lines = [f"{'ms per 1000 steps':<20}" + "".join(f"{name:>{width}}" for name in runs)]
+    for section in SECTIONS:
+        cells = (1e6 * seconds[section] / max(steps, 1) for steps, seconds in runs.values())
+        lines.append(f"{section:<20}" + "".join(f"{cell:>{width},.0f}" for cell in cells))
+    totals = {name: sum(seconds.values()) or 1.0 for name, (_, seconds) in runs.items()}
+    lines.append(f"{'fps':<20}" + "".join(f"{steps / totals[name]:>{width},.0f}" for name, (steps, _) in runs.items()))
+    return "\n".join(lines)

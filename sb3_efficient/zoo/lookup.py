@@ -1,0 +1,82 @@
+"""Which entry of which configuration the zoo shall read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+from huggingface_sb3 import EnvironmentName
+
+from sb3_efficient.errors import EfficientError, UnknownNameError, suggestion
+from sb3_efficient.zoo.conf import files, module_names
+
+
+@contextmanager
+def entry_of_its_own(manager: Any, extractor: str | None) -> Iterator[None]:
+    """
+    While inside, the zoo looks for ``atari-impala`` where the configuration has such an entry.
+
+    :param manager: rl-zoo3's ``ExperimentManager``
+    :param extractor: Name of the extractor, if one was asked for
+    """
+    env_name = manager.env_name
+    entry = _find_entry(manager, extractor)
+    try:
+        if entry is not None:
+            manager.env_name = EnvironmentName(entry)
+        yield
+    finally:
+        manager.env_name = env_name
+
+
+def _find_entry(manager: Any, extractor: str | None) -> str | None:
+    entries = _entries(manager.config)
+    env_id = manager.env_name.gym_id
+    if extractor is not None and entries and env_id not in entries:
+        _point_to_ours(manager, entries)
+    if f"{env_id}-{extractor}" in entries:
+        return f"{env_id}-{extractor}"
+    if env_id not in entries and manager.is_atari(env_id) and f"atari-{extractor}" in entries:
+        return f"atari-{extractor}"
+    return None
+
+
+def _point_to_ours(manager: Any, entries: dict[str, Any]) -> None:
+    """The zoo would go on with its entry "default", or fail, where a shipped entry is what was meant."""
+    ours = f"sb3_efficient.hyperparams.{manager.algo}"
+    path = files().get(manager.algo)
+    shipped = _entries(str(path)) if path else {}
+    env_id = manager.env_name.gym_id
+    missing = "Atari games" if manager.is_atari(env_id) and "atari" not in entries and "atari" in shipped else None
+    if env_id in shipped:
+        missing = env_id
+    if missing is not None:
+        raise EfficientError(f"{manager.config} has no entry for {missing}. Ours has: add -conf {ours}")
+
+
+def _entries(config: str) -> dict[str, Any]:
+    """Entries of a YAML file or package; none for a Python file, which the zoo shall not run twice."""
+    path = Path(config)
+    is_file = path.suffix in (".yml", ".yaml", ".py")
+    if (is_file and not path.exists()) or not (is_file or hasattr(_module(config), "hyperparams")):
+        raise UnknownNameError(
+            f"-conf {config}: there is no such file (.yml, .py), and no module with 'hyperparams'."
+            f"{suggestion(config, module_names())} 'sb3-efficient list' shows the shipped ones."
+        )
+    if path.suffix == ".py":
+        return {}
+    return (yaml.safe_load(path.read_text()) or {}) if is_file else import_module(config).hyperparams
+
+
+def _module(name: str) -> ModuleType | None:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        return None

@@ -1,0 +1,81 @@
+"""
+What a hyper-parameter entry may say about the training loop, beside what it says about the network.
+
+=============================  ====================================================================
+``vec_env: ale``               :class:`~sb3_efficient.envs.AleVecEnv` in place of the zoo's pipeline
+``vec_env_kwargs: {...}``      options of it that the entry does not imply, ``num_threads``
+``accelerate: true``           :func:`sb3_efficient.accelerate`, as a callback
+``accelerate: {...}``          the same with options
+=============================  ====================================================================
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sb3_efficient.errors import ConflictError, OptionError, suggestion
+
+Entry = dict[str, Any]
+_ACCELERATE = "sb3_efficient.fast.AccelerateCallback"
+_ATARI_WRAPPER = "stable_baselines3.common.atari_wrappers.AtariWrapper"
+_VEC_ENVS = ("ale",)
+
+
+def take_accelerate(entry: Entry) -> None:
+    """
+    Replace ``accelerate`` by the callback that does it.
+
+    :param entry: Hyper-parameters of one environment; altered
+    """
+    wish = entry.pop("accelerate", None)
+    if wish is None or wish is False:
+        return
+    if wish is not True and not isinstance(wish, dict):
+        raise OptionError(f"accelerate must be true, false or options, as dict(precision='fp32'), got {wish!r}.")
+    callback: str | Entry = {_ACCELERATE: wish} if isinstance(wish, dict) else _ACCELERATE
+    others = entry.get("callback") or []
+    entry["callback"] = [*(others if isinstance(others, list) else [others]), callback]
+
+
+def take_vec_env(entry: Entry, env_kwargs: Entry) -> Entry | None:
+    """
+    Take out ``vec_env`` and ``vec_env_kwargs``.
+
+    :param entry: Hyper-parameters of one environment; altered
+    :param env_kwargs: Arguments of the environment, from wherever they come
+    :return: Options of ``AleVecEnv`` that stand for the entry's wrappers, or None for the zoo's own environments
+    """
+    name, options = entry.pop("vec_env", None), entry.pop("vec_env_kwargs", None) or {}
+    if name is None:
+        if options:
+            raise OptionError("vec_env_kwargs needs vec_env=ale beside it.")
+        return None
+    if name not in _VEC_ENVS:
+        hint = suggestion(str(name), _VEC_ENVS)
+        raise OptionError(f"Unknown vec_env {name!r}.{hint} Known: {', '.join(_VEC_ENVS)}.")
+    if entry.get("frame_stack") is not None:
+        options = {"frame_stack": entry["frame_stack"], **options}
+    return {**_settings(entry.get("env_wrapper")), **_sticky(env_kwargs), **options}
+
+
+def _settings(env_wrapper: Any) -> Entry:
+    """Options of ``AtariWrapper``, which have the same names in ``AleVecEnv``."""
+    wrappers = env_wrapper if isinstance(env_wrapper, list) else [env_wrapper] if env_wrapper else []
+    settings: Entry = {}
+    for wrapper in wrappers:
+        path, options = next(iter(wrapper.items())) if isinstance(wrapper, dict) else (wrapper, {})
+        if path != _ATARI_WRAPPER:
+            raise ConflictError(
+                f"vec_env=ale cannot honour env_wrapper {path}: its games are computed in C++, with the settings of "
+                "AtariWrapper only. Leave out one of the two."
+            )
+        settings |= options
+    return settings
+
+
+def _sticky(env_kwargs: Entry) -> Entry:
+    known = {"repeat_action_probability": "action_repeat_probability"}
+    others = sorted(set(env_kwargs) - set(known))
+    if others:
+        raise ConflictError(f"vec_env=ale cannot honour env_kwargs {', '.join(others)}. Leave out one of the two.")
+    return {known[key]: value for key, value in env_kwargs.items()}

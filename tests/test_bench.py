@@ -1,0 +1,29 @@
+"""The command ``bench loop``, on real Atari with few steps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from helpers import Run
+
+from sb3_efficient.profiler import SECTIONS
+
+
+def test_loop(python: Run, tmp_path: Path) -> None:
+    small = ("-params", "n_envs=2", "n_steps=32", "batch_size=32")
+    files = ("--picture", "loop.png", "--json", "loop.json")
+    done = python("-m", "sb3_efficient", "bench", "loop", "--steps", "64", *files, *small)
+    header, *rows, fps = done.stdout.splitlines()
+    assert header.split()[-2:] == ["plain", "fast"]
+    assert [row.split()[0] for row in rows] == list(SECTIONS)
+    assert fps.split()[0] == "fps"
+    content = json.loads((tmp_path / "loop.json").read_text())
+    assert content["plain"]["steps"] == content["fast"]["steps"] >= 64
+    assert (tmp_path / "loop.png").stat().st_size > 5000
+
+
+def test_failed_training_says_which(python: Run) -> None:
+    done = python("-m", "sb3_efficient", "bench", "loop", "--extractor", "imapla", fails=True)
+    assert "Did you mean 'impala'?" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,88 @@
+"""Times add up, every section is seen, and nothing stays behind."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+import torch as th
+from stable_baselines3 import A2C, DQN, PPO, SAC
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.envs import FakeImageEnv
+from stable_baselines3.common.logger import configure
+
+from sb3_efficient.profiler import SECTIONS, ProfileCallback, Stopwatch, shares, table
+
+OFF_POLICY = {"buffer_size": 100, "learning_starts": 10, "batch_size": 8}
+MODELS = {
+    PPO: {"n_steps": 16, "batch_size": 8, "n_epochs": 1},
+    A2C: {},
+    DQN: OFF_POLICY,
+    SAC: {**OFF_POLICY, "policy_kwargs": {"features_extractor_kwargs": {"features_dim": 16}}},
+}
+
+
+def model(algo: type[BaseAlgorithm]) -> BaseAlgorithm:
+    env = FakeImageEnv(screen_height=36, screen_width=36, discrete=algo is not SAC)
+    return algo("CnnPolicy", env, **MODELS[algo])
+
+
+def test_sections_inside_sections_are_not_counted_twice() -> None:
+    watch = Stopwatch()
+    with watch.section("forward"):
+        time.sleep(0.02)
+        with watch.section("backward"):
+            time.sleep(0.04)
+    seconds = watch.read()
+    assert 0.02 <= seconds["forward"] < 0.035
+    assert 0.04 <= seconds["backward"] < 0.06
+
+
+@pytest.mark.parametrize("algo", MODELS, ids=lambda algo: algo.__name__)
+def test_every_section_is_seen_and_the_sum_is_the_wall_clock(algo: type[BaseAlgorithm], tmp_path: Path) -> None:
+    agent = model(algo)
+    before = {name: set(vars(owner)) for name, owner in (("model", agent), ("policy", agent.policy))}
+    backward = th.Tensor.backward
+    callback = ProfileCallback(tmp_path / "profile.json", verbose=0)
+    start = time.perf_counter()
+    agent.learn(48, callback=callback)
+    elapsed = time.perf_counter() - start
+    assert all(callback.seconds[section] > 0 for section in SECTIONS)
+    assert 0.7 * elapsed < sum(callback.seconds.values()) < elapsed, "all but the preparations of learn()"
+    content = json.loads((tmp_path / "profile.json").read_text())
+    assert content["steps"] == agent.num_timesteps
+    assert content["seconds"] == callback.seconds
+    assert th.Tensor.backward is backward
+    assert set(vars(agent.policy)) == before["policy"]
+    assert "train" not in vars(agent)
+
+
+def test_shares_go_to_the_log_and_first_steps_may_be_left_out(tmp_path: Path) -> None:
+    agent = model(PPO)
+    callback = ProfileCallback(skip=16, verbose=0)
+    agent.set_logger(configure(str(tmp_path), ["json"]))
+    agent.learn(48, callback=callback)
+    agent.logger.close()
+    assert callback.steps == 32
+    logged = [json.loads(line) for line in (tmp_path / "progress.json").read_text().splitlines()]
+    assert all(0 < row["profile/backward"] < 1 for row in logged[2:])
+
+
+def test_the_model_can_be_saved_and_trained_again(tmp_path: Path) -> None:
+    agent = model(PPO)
+    agent.learn(16, callback=ProfileCallback(verbose=0))
+    agent.save(tmp_path / "agent.zip")
+    PPO.load(tmp_path / "agent.zip", env=agent.get_env()).learn(16, callback=ProfileCallback(verbose=0))
+
+
+def test_table(capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = dict.fromkeys(SECTIONS, 1.0)
+    assert shares(seconds)["rest"] == pytest.approx(1 / 7)
+    lines = table({"plain": (1000, seconds), "fast": (2000, seconds)}).splitlines()
+    assert lines[0].split() == ["ms", "per", "1000", "steps", "plain", "fast"]
+    assert lines[1].split() == ["environment", "1,000", "500"]
+    assert lines[-1].split() == ["fps", "143", "286"]
+    model(PPO).learn(16, callback=ProfileCallback())
+    assert "ms per 1000 steps" in capsys.readouterr().out

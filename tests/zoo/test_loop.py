@@ -1,0 +1,95 @@
+"""``vec_env: ale`` and ``accelerate: true``, in entries and through rl-zoo3."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers import Run
+from stable_baselines3 import PPO
+from stable_baselines3.common.results_plotter import load_results
+
+from sb3_efficient.errors import ConflictError, EfficientError, OptionError
+from sb3_efficient.zoo.loop import take_accelerate, take_vec_env
+
+ATARI = "stable_baselines3.common.atari_wrappers.AtariWrapper"
+CALLBACK = "sb3_efficient.fast.AccelerateCallback"
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({}, {}),
+        ({"accelerate": False}, {}),
+        ({"accelerate": True}, {"callback": [CALLBACK]}),
+        ({"accelerate": {"precision": "fp32"}}, {"callback": [{CALLBACK: {"precision": "fp32"}}]}),
+        ({"accelerate": True, "callback": "mine.Spy"}, {"callback": ["mine.Spy", CALLBACK]}),
+        ({"accelerate": True, "callback": [{"mine.Spy": {}}]}, {"callback": [{"mine.Spy": {}}, CALLBACK]}),
+    ],
+)
+def test_accelerate_becomes_a_callback(entry: dict, expected: dict) -> None:
+    take_accelerate(entry)
+    assert entry == expected
+
+
+def test_vec_env_takes_the_settings_of_the_wrappers() -> None:
+    entry = {
+        "vec_env": "ale",
+        "vec_env_kwargs": {"num_threads": 1},
+        "env_wrapper": [{ATARI: {"terminal_on_life_loss": False}}],
+        "frame_stack": 2,
+        "n_envs": 8,
+    }
+    assert take_vec_env(entry, {"repeat_action_probability": 0.25}) == {
+        "terminal_on_life_loss": False,
+        "frame_stack": 2,
+        "num_threads": 1,
+        "action_repeat_probability": 0.25,
+    }
+    assert sorted(entry) == ["env_wrapper", "frame_stack", "n_envs"], "the zoo reads the rest"
+    assert take_vec_env({"vec_env": "ale", "env_wrapper": ATARI}, {}) == {}
+    assert take_vec_env({"n_envs": 8}, {"mode": 1}) is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "env_kwargs", "error", "text"),
+    [
+        ({"vec_env": "aale"}, {}, OptionError, "Unknown vec_env 'aale'. Did you mean 'ale'"),
+        ({"vec_env_kwargs": {"num_threads": 1}}, {}, OptionError, "vec_env_kwargs needs vec_env=ale beside it"),
+        ({"vec_env": "ale", "env_wrapper": ["mine.Wrapper"]}, {}, ConflictError, "cannot honour env_wrapper mine.Wrap"),
+        ({"vec_env": "ale"}, {"mode": 1}, ConflictError, "cannot honour env_kwargs mode"),
+        ({"accelerate": "fast"}, {}, OptionError, "accelerate must be true, false or options, .* got 'fast'"),
+    ],
+)
+def test_contradictions(entry: dict, env_kwargs: dict, error: type[EfficientError], text: str) -> None:
+    def take() -> None:
+        take_accelerate(entry)
+        take_vec_env(entry, env_kwargs)
+
+    with pytest.raises(error, match=text):
+        take()
+
+
+TRAIN = ("train", "--algo", "ppo", "--env", "PongNoFrameskip-v4", "-n", "64")
+SMALL = ("n_envs=2", "n_steps=16", "batch_size=32", "vec_env=ale")
+
+
+def test_through_the_zoo(zoo: Run, tmp_path: Path) -> None:
+    done = zoo(*TRAIN, "--eval-freq", "40", "--eval-episodes", "1", "-params", *SMALL, "accelerate=True")
+    run = tmp_path / "logs" / "ppo" / "PongNoFrameskip-v4_1"
+    assert "vec_env" in (run / "PongNoFrameskip-v4" / "config.yml").read_text()
+    assert (run / "best_model.zip").exists()
+    assert "Stacking" not in done.stdout
+    assert len(list(run.glob("*.monitor.csv"))) == 2
+    assert len(load_results(str(run))) == 0, "no game is over after 64 steps"
+    assert PPO.load(run / "PongNoFrameskip-v4.zip").observation_space.shape == (4, 84, 84)
+    played = zoo("enjoy", "--algo", "ppo", "--env", "PongNoFrameskip-v4", "-f", "logs", "--no-render", "-n", "900")
+    assert "Atari Episode Score: -" in played.stdout, "in the zoo's own pipeline"
+
+
+def test_contradictions_through_the_zoo(zoo: Run) -> None:
+    done = zoo(*TRAIN, "--vec-env", "subproc", "-params", *SMALL, fails=True)
+    assert "leave out --vec-env subproc" in done.stderr
+    done = zoo("train", "--algo", "ppo", "--env", "CartPole-v1", "-n", "64", "-params", "vec_env=ale", fails=True)
+    assert "Traceback" not in done.stderr
+    assert "CartPole-v1" in done.stderr
