@@ -83,7 +83,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
     print(table(arguments.image))
     print(f"\nHyper-parameters: -conf sb3_efficient.hyperparams.ALGO, where ALGO is {', '.join(files())},")
-    print("or -conf sb3_efficient.hyperparams.ALGO.EXTRACTOR for the entries of nature, impala or impoola")
+    print("or -conf sb3_efficient.hyperparams.ALGO.VARIANT, where VARIANT is nature, impala, impoola or fast")
     return 0
 
 

@@ -31,7 +31,8 @@ def module_names() -> list[str]:
 
 def add_modules(package: str) -> None:
     """
-    Make ``<package>.<algo>`` and ``<package>.<algo>.<extractor>`` importable, for every file beside the package.
+    Make ``<package>.<algo>`` and ``<package>.<algo>.<variant>`` importable, for every file beside the package.
+    The variant is the name of an extractor, or ``fast``.
 
     :param package: Name of the package that is being imported
     """
@@ -39,34 +40,46 @@ def add_modules(package: str) -> None:
     for path in folder.glob("*.yml"):
         algo = f"{package}.{path.stem}"
         sys.modules[algo] = _Conf(algo, path)
-        for extractor in {entry["features_extractor"] for entry in _read(path).values()}:
-            sys.modules[f"{algo}.{extractor}"] = _Conf(f"{algo}.{extractor}", path, extractor)
+        for variant in {_variant(key, entry) for key, entry in _read(path).items()}:
+            sys.modules[f"{algo}.{variant}"] = _Conf(f"{algo}.{variant}", path, variant)
 
 
 class _Conf(ModuleType):
     """What ``rl_zoo3`` expects of a configuration module: an attribute ``hyperparams``."""
 
-    def __init__(self, name: str, path: Path, extractor: str | None = None) -> None:
-        super().__init__(name, f"Entries of {path.name}" + (f" for {extractor}" if extractor else ""))
-        self._path, self._extractor = path, extractor
+    def __init__(self, name: str, path: Path, variant: str | None = None) -> None:
+        super().__init__(name, f"Entries of {path.name}" + (f" for {variant}" if variant else ""))
+        self._path, self._variant = path, variant
 
     @property
     def hyperparams(self) -> Entries:
         """Entries by environment; the zoo alters what it is given, so they are read anew each time."""
         from sb3_efficient.zoo import registered
-        from sb3_efficient.zoo.entries import to_stock
 
         entries = _read(self._path)
-        if self._extractor is not None:
-            entries = _of(self._extractor, entries)
-        return entries if registered() else {key: to_stock(entry, self._path.stem) for key, entry in entries.items()}
+        if self._variant is not None:
+            entries = _of(self._variant, entries)
+        return entries if registered() else {key: _stock(entry, self._path.stem) for key, entry in entries.items()}
 
 
 def _read(path: Path) -> Entries:
     return yaml.safe_load(path.read_text())
 
 
-def _of(extractor: str, entries: Entries) -> Entries:
-    """Entries of one extractor under the keys that the zoo looks for."""
-    chosen = {key: entry for key, entry in entries.items() if entry["features_extractor"] == extractor}
-    return {key.removesuffix(f"-{extractor}"): entry for key, entry in chosen.items()}
+def _stock(entry: dict[str, Any], algo: str) -> dict[str, Any]:
+    """In the words of stock rl-zoo3, which has none for ``vec_env: ale`` and makes its own environments."""
+    from sb3_efficient.zoo.entries import to_stock
+    from sb3_efficient.zoo.loop import take_accelerate, take_vec_env
+
+    take_accelerate(entry)
+    take_vec_env(entry, {})
+    return to_stock(entry, algo)
+
+
+def _variant(key: str, entry: dict[str, Any]) -> str:
+    return "fast" if key.endswith("-fast") else str(entry["features_extractor"])
+
+
+def _of(variant: str, entries: Entries) -> Entries:
+    """Entries of one variant under the keys that the zoo looks for."""
+    return {key.removesuffix(f"-{variant}"): entry for key, entry in entries.items() if _variant(key, entry) == variant}

@@ -40,11 +40,14 @@ def test_files() -> None:
 @pytest.mark.parametrize("algo", ALGOS)
 def test_entries_are_plain_data_with_a_known_extractor(algo: str) -> None:
     for key, entry in entries(algo).items():
+        for leaf in leaves(entry):
+            assert not (isinstance(leaf, str) and "(" in leaf), f"{key}: {leaf!r} would have to be evaluated"
+        if key.endswith("-fast"):
+            assert entry["features_extractor"] is None
+            continue
         assert entry["features_extractor"] in list_extractors()
         suffix = {f"-{name}" for name in list_extractors() if key.endswith(f"-{name}")}
         assert suffix in (set(), {f"-{entry['features_extractor']}"})
-        for leaf in leaves(entry):
-            assert not (isinstance(leaf, str) and "(" in leaf), f"{key}: {leaf!r} would have to be evaluated"
 
 
 @pytest.mark.parametrize("algo", [algo for algo in ALGOS if algo not in ("sac", "trpo")])
@@ -59,7 +62,9 @@ def test_atari_values_are_those_of_the_zoo(algo: str) -> None:
 
 @pytest.mark.parametrize("algo", ALGOS)
 def test_every_entry_is_understood(algo: str) -> None:
-    for entry in entries(algo).values():
+    for key, entry in entries(algo).items():
+        if key.endswith("-fast"):
+            continue
         chosen = to_stock(entry, algo)["policy_kwargs"]
         assert chosen["features_extractor_class"] is find_extractor(entry["features_extractor"]).extractor_class
 
@@ -74,6 +79,15 @@ def test_names_of_modules(algo: str) -> None:
     for entry in impala.values():
         assert entry["policy_kwargs"]["features_extractor_class"] is ImpalaExtractor
         assert "features_extractor" not in entry
+
+
+@pytest.mark.parametrize("algo", ALGOS)
+def test_fast_entries_in_stock_words(algo: str) -> None:
+    """Without the hook they are the entries of the zoo, accelerated by a callback."""
+    (entry,) = import_module(f"sb3_efficient.hyperparams.{algo}.fast").hyperparams.values()
+    assert entry["callback"] == ["sb3_efficient.fast.AccelerateCallback"]
+    assert not {"vec_env", "accelerate", "features_extractor"} & entry.keys()
+    assert "features_extractor_class" not in entry.get("policy_kwargs", {})
 
 
 def test_the_zoo_may_alter_what_it_is_given() -> None:
@@ -110,3 +124,13 @@ def test_entries_train(algo: str, zoo: Run) -> None:
     )
     assert "('features_extractor', 'impala')" in done.stdout
     assert "sb3-efficient" not in done.stderr
+
+
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+@pytest.mark.parametrize("hook", ["1", "0"])
+def test_fast_entries_train(algo: str, hook: str, zoo: Run, tmp_path: Path) -> None:
+    params = [argument.replace("=", ":") for argument in QUICK[algo].split()]
+    conf = ("--conf-file", f"sb3_efficient.hyperparams.{algo}.fast", "-n", "64", "--eval-freq", "-1", "-params")
+    done = zoo("train", "--algo", algo, "--env", "PongNoFrameskip-v4", *conf, *params, SB3_EFFICIENT_AUTOLOAD=hook)
+    assert "changed     network: NatureCNN channels-last" in done.stdout
+    assert ("Stacking 4 frames" in done.stdout) == (hook == "0")
