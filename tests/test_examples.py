@@ -21,6 +21,14 @@ def test_script(python: Run, tmp_path: Path) -> None:
     assert (tmp_path / "impala_pong.zip").exists()
 
 
+@pytest.mark.parametrize("options", [(), ("--plain",)])
+def test_fast_script(python: Run, tmp_path: Path, options: tuple[str, ...]) -> None:
+    done = python(str(EXAMPLES / "03_fast_atari.py"), "--steps", "16", *options)
+    assert "saved to fast_pong.zip" in done.stdout
+    assert ("accelerate: PPO on cpu" in done.stdout) == (not options)
+    assert "ms per 1000 steps" in done.stdout
+
+
 def test_zoo_commands(tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "STEPS": "1024", "EXTRACTOR": "nature", "OMP_NUM_THREADS": "1"}
@@ -32,7 +40,8 @@ def test_zoo_commands(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_out() -> None:
-    assert sorted(file.name for file in EXAMPLES.iterdir() if file.is_file()) == ["01_impala_by_name.py", "02_zoo.sh"]
+    scripts = sorted(file.name for file in EXAMPLES.iterdir() if file.is_file())
+    assert scripts == ["01_impala_by_name.py", "02_zoo.sh", "03_fast_atari.py"]
 
 
 @pytest.mark.parametrize("file", sorted((EXAMPLES / "benchmarks").glob("*.py")), ids=lambda file: file.name)
