@@ -8,7 +8,7 @@ Frames a second of whole training runs on Pong: plain SB3, and the same model af
 float32 images, as SB3 runs its NatureCNN. Same hyper-parameters (the zoo's for Atari), same environments, same
 seed; a frame is one step of one environment. Every variant has a process of its own, because memory settings hold for
 a process; they train a segment each, in turn, and wait while the others do. Medians and quartiles over the segments.
-Where sb3_efficient.envs has AleVecEnv, a further row uses it.
+The threads are those of torch and of AleVecEnv.
 
 Writes results/training_loop.json. Only a machine that does nothing else gives numbers worth keeping.
 """
@@ -84,9 +84,7 @@ def main() -> None:
 
 def compare(algo: str, network: str, threads: int, segments: int) -> list[dict]:
     """All variants of one model, in turn."""
-    from sb3_efficient import envs
-
-    names = [name for name, (_, venv) in VARIANTS.items() if venv == "DummyVecEnv" or hasattr(envs, venv)]
+    names = list(VARIANTS)
     print(f"measuring: {algo} {network}, {threads} threads", file=sys.stderr)
     env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     command = [sys.executable, __file__, "--threads", str(threads), "--child", algo, network]
@@ -120,7 +118,7 @@ def ask(child: subprocess.Popen[str]) -> dict:
     child.stdin.flush()
     for line in child.stdout:
         if line.startswith("{"):
-            return json.loads(line)  # type: ignore[no-any-return]
+            return json.loads(line)
     raise SystemExit("A variant failed; run it alone to see why: --child ALGO NETWORK VARIANT, and press Enter.")
 
 
@@ -147,7 +145,7 @@ def serve(algo: str, network: str, variant: str, threads: int) -> None:
     import torch as th
 
     th.set_num_threads(threads)
-    model = make_model(algo, network, variant)
+    model = make_model(algo, network, variant, threads)
     for _ in sys.stdin:
         start = time.perf_counter()
         before = model.num_timesteps
@@ -157,7 +155,7 @@ def serve(algo: str, network: str, variant: str, threads: int) -> None:
         print(json.dumps({"fps": fps, "memory_mb": memory}), flush=True)
 
 
-def make_model(algo: str, network: str, variant: str) -> Any:
+def make_model(algo: str, network: str, variant: str, threads: int) -> Any:
     from stable_baselines3 import DQN, PPO
 
     from sb3_efficient import accelerate, policy_kwargs
@@ -165,7 +163,9 @@ def make_model(algo: str, network: str, variant: str) -> Any:
     algo_class, settings, n_envs = (PPO, PPO_SETTINGS, 8) if algo == "ppo" else (DQN, DQN_SETTINGS, 1)
     fast, venv = VARIANTS[variant]
     kwargs = {} if network == "nature" else {"policy_kwargs": policy_kwargs(network, algo_class)}
-    model: Any = algo_class("CnnPolicy", make_venv(venv, n_envs), seed=SEED, device="cpu", **settings, **kwargs)
+    model: Any = algo_class(
+        "CnnPolicy", make_venv(venv, n_envs, threads), seed=SEED, device="cpu", **settings, **kwargs
+    )
     if fast:
         accelerate(model)
     elif network != "nature":
@@ -174,11 +174,11 @@ def make_model(algo: str, network: str, variant: str) -> Any:
     return model
 
 
-def make_venv(name: str, n_envs: int) -> Any:
+def make_venv(name: str, n_envs: int, threads: int) -> Any:
     if name == "AleVecEnv":
-        from sb3_efficient import envs
+        from sb3_efficient.envs import AleVecEnv
 
-        return envs.AleVecEnv(ENV_ID, n_envs=n_envs, seed=SEED)  # type: ignore[attr-defined]
+        return AleVecEnv(ENV_ID, n_envs=n_envs, seed=SEED, num_threads=threads)
     import ale_py
     import gymnasium as gym
     from stable_baselines3.common.env_util import make_atari_env

@@ -3,10 +3,12 @@ Train extractors through rl-zoo3's own command, same settings and seeds, and kee
 
     python examples/benchmarks/zoo_runs.py --env PongNoFrameskip-v4 --steps 200000 --extractors nature impala
     python examples/benchmarks/zoo_runs.py --env Catch-v0 --conf sb3_efficient.hyperparams.ppo --seeds 1 2 3
+    python examples/benchmarks/zoo_runs.py --env Catch-v0 --conf sb3_efficient.hyperparams.ppo --seeds 1 2 3 \
+        --extractors stock --params accelerate=True --label accelerated --name Catch-v0_ppo_accelerated
 
-Each run is one row of <env>_<algo>.json: fps as the zoo logs it, peak memory of the process, returns. Rows that
-exist with the same settings are skipped, so an interrupted series goes on where it stopped: to measure again what is
-committed here, name another folder with --results. --redraw only draws the picture.
+Each run is one row of <env>_<algo>.json, or another --name: fps as the zoo logs it, peak memory of the process,
+returns. Rows that exist with the same settings are skipped, so an interrupted series goes on where it stopped: to
+measure again what is committed here, name another folder with --results. --redraw only draws the picture.
 """
 
 from __future__ import annotations
@@ -39,7 +41,10 @@ def main() -> None:
     parser.add_argument("--env", default="PongNoFrameskip-v4")
     parser.add_argument("--algo", default="ppo")
     parser.add_argument("--conf", help="as rl-zoo3's -conf (default: the zoo's own file)")
-    parser.add_argument("--extractors", nargs="+", default=["nature", "impala"])
+    parser.add_argument("--extractors", nargs="+", default=["nature", "impala"], help="stock: SB3's own NatureCNN")
+    parser.add_argument("--params", nargs="+", default=[], help="further hyper-parameters, as behind -params")
+    parser.add_argument("--label", help="in the picture, default: the extractor")
+    parser.add_argument("--name", help="of the files, default: <env>_<algo>")
     parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16", "auto"])
     parser.add_argument("--steps", type=int, default=-1, help="default: as the configuration says")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
@@ -50,7 +55,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     arguments.results.mkdir(exist_ok=True, parents=True)
-    file = arguments.results / f"{arguments.env}_{arguments.algo}.json"
+    file = arguments.results / f"{arguments.name or f'{arguments.env}_{arguments.algo}'}.json"
     rows = json.loads(file.read_text()) if file.exists() else []
     for seed in arguments.seeds if not arguments.redraw else []:
         for extractor in arguments.extractors:
@@ -60,7 +65,7 @@ def main() -> None:
             row = run(extractor, seed, arguments)
             # Another series may have written in the meantime
             rows = json.loads(file.read_text()) if file.exists() else []
-            rows = sorted([*rows, row], key=lambda row: (row["extractor"], row["seed"]))
+            rows = sorted([*rows, row], key=lambda row: (row["label"], row["seed"]))
             file.write_text(json.dumps(rows, indent=1) + "\n")
             print({key: value for key, value in row.items() if key not in ("curve", "machine")})
     draw(rows, file.with_suffix(".png"), arguments.env, arguments.algo)
@@ -72,8 +77,10 @@ def settings(extractor: str, seed: int, arguments: argparse.Namespace) -> dict[s
         "env": arguments.env,
         "algo": arguments.algo,
         "conf": arguments.conf,
+        "label": arguments.label or extractor,
         "extractor": extractor,
-        "precision": arguments.precision,
+        "precision": arguments.precision if extractor != "stock" else None,
+        "params": arguments.params,
         "seed": seed,
         "steps_asked": arguments.steps,
         "threads": arguments.threads,
@@ -81,10 +88,10 @@ def settings(extractor: str, seed: int, arguments: argparse.Namespace) -> dict[s
 
 
 def run(extractor: str, seed: int, arguments: argparse.Namespace) -> dict[str, object]:
-    folder = arguments.logs / f"{arguments.env}_{extractor}_{seed}"
+    folder = arguments.logs / f"{arguments.env}_{arguments.label or extractor}_{seed}"
     command = [sys.executable, "-m", "rl_zoo3.train", "--algo", arguments.algo, "--env", arguments.env]
-    command += ["-params", f"features_extractor={extractor}"]
-    command += [f"features_extractor_kwargs=dict(precision='{arguments.precision}')"]
+    ours = [f"features_extractor={extractor}", f"features_extractor_kwargs=dict(precision='{arguments.precision}')"]
+    command += ["-params", *(ours if extractor != "stock" else ["features_extractor=None"]), *arguments.params]
     command += ["--seed", str(seed), "--num-threads", str(arguments.threads), "--eval-freq", "-1", "-f", str(folder)]
     command += ["-conf", arguments.conf] if arguments.conf else []
     command += ["-n", str(arguments.steps)] if arguments.steps > 0 else []
@@ -151,11 +158,11 @@ def learning_curve(folder: Path, steps: int) -> list[tuple[int, float]]:
 
 def draw(rows: list[dict], file: Path, env: str, algo: str) -> None:
     figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
-    for i, extractor in enumerate(sorted({row["extractor"] for row in rows})):
-        series = [row for row in rows if row["extractor"] == extractor]
+    for i, name in enumerate(sorted({row["label"] for row in rows})):
+        series = [row for row in rows if row["label"] == name]
         first = series[0]
         note = f"{len(series)} seeds" if series[1:] else f"{first['fps']} fps, {first['peak_rss_mb']} MB"
-        label = f"{extractor} ({note})"
+        label = f"{name} ({note})"
         for row in series:
             axes.plot(*zip(*row["curve"], strict=True), color=f"C{i}", label=label if row is first else None)
     threads = sorted({row["threads"] for row in rows})
