@@ -6,9 +6,9 @@ How fast the Atari environments are, alone: AleVecEnv beside SB3's own pipeline.
 
 "dummy" and "subproc" are make_atari_env in DummyVecEnv and SubprocVecEnv, stacked by VecFrameStack, as the zoo makes
 them; "ale" is AleVecEnv. All play the same random actions, in turns of some steps in one process (and the processes
-of subproc), so that a change of the machine's speed meets all of them; a row tells the median of the turns. The
-number of threads limits the emulators of AleVecEnv at work, and OpenCV's threads in SB3's pipeline; it does not hold
-back the processes of subproc. Steps are the agent's: four frames each, of each environment.
+of subproc), so that a change of the machine's speed meets all of them; a row tells the median of the turns. Threads
+are cores here: everything of a row, its processes too, is held to that many (Linux only). Steps are the agent's: four
+frames each, of each environment.
 
 Writes results/environments.json.
 """
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import time
 from pathlib import Path
@@ -31,6 +32,7 @@ from sb3_efficient.doctor import machine
 from sb3_efficient.envs import AleVecEnv
 
 RESULTS = Path(__file__).parent / "results"
+CORES = sorted(os.sched_getaffinity(0))
 GAMES = ("Pong", "Breakout", "Seaquest", "MsPacman", "SpaceInvaders", "BeamRider")
 
 
@@ -69,18 +71,22 @@ def main() -> None:
         (RESULTS / "environments.json").write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
 
 
-def make(env_id: str, n_envs: int, threads: int) -> dict[str, VecEnv]:
+def make(env_id: str, n_envs: int) -> dict[str, VecEnv]:
+    # Not from a fork server, which would keep its processes on the cores that it was started on
+    spawn = {"vec_env_cls": SubprocVecEnv, "vec_env_kwargs": {"start_method": "spawn"}}
     return {
         "dummy": VecFrameStack(make_atari_env(env_id, n_envs, seed=0, vec_env_cls=DummyVecEnv), 4),
-        "subproc": VecFrameStack(make_atari_env(env_id, n_envs, seed=0, vec_env_cls=SubprocVecEnv), 4),
-        "ale": AleVecEnv(env_id, n_envs, seed=0, num_threads=threads),
+        "subproc": VecFrameStack(make_atari_env(env_id, n_envs, seed=0, **spawn), 4),
+        "ale": AleVecEnv(env_id, n_envs, seed=0),
     }
 
 
 def measure(env_id: str, threads: int, arguments: argparse.Namespace) -> list[dict]:
     th.set_num_threads(threads)
     cv2.setNumThreads(threads)
-    envs = make(env_id, arguments.n_envs, threads)
+    # Held to so many cores before anything is made: threads and processes inherit it
+    os.sched_setaffinity(0, CORES[:threads])
+    envs = make(env_id, arguments.n_envs)
     rng = np.random.default_rng(0)
     speeds: dict[str, list[float]] = {variant: [] for variant in envs}
     for env in envs.values():
