@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 import matplotlib
@@ -39,7 +40,7 @@ def main() -> None:
     model = find_algorithm(algo).load(run / f"{env_id}.zip", device="cpu")
     target = EXAMPLES / "agents" / algo / f"{env_id}_1"
     print(sb3_efficient.save_slim(model, target / f"{env_id}.zip"))
-    copy_settings(run / env_id, target / env_id, str(run.parents[1]))
+    copy_settings(run / env_id, target / env_id)
     curve = learning_curve(run, model.num_timesteps)
     file = RESULTS / f"curve_{algo}_{env_id}.json"
     content = {"algo": algo, "env": env_id, "steps": model.num_timesteps, "columns": ["step", "seconds", "return"]}
@@ -47,11 +48,12 @@ def main() -> None:
     draw(curve, file.with_suffix(".png"), f"{algo.upper()} on {env_id}")
 
 
-def copy_settings(source: Path, target: Path, log_folder: str) -> None:
+def copy_settings(source: Path, target: Path) -> None:
     """config.yml and args.yml, without the name of the folder in which this machine keeps its logs."""
     target.mkdir(parents=True, exist_ok=True)
     for name in ("config.yml", "args.yml"):
-        (target / name).write_text((source / name).read_text().replace(log_folder, "logs"))
+        text = (source / name).read_text()
+        (target / name).write_text(re.sub(r"(- - log_folder\n +- ).*", r"\1logs", text))
 
 
 def learning_curve(run: Path, steps: int) -> list[tuple[int, int, float]]:
