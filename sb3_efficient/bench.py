@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=["loop"], help="loop: the training loop, split into its parts")
     parser.add_argument("--algo", default="ppo", help="rl-zoo3's name (default: %(default)s)")
     parser.add_argument("--env", default="PongNoFrameskip-v4", help="default: %(default)s")
-    parser.add_argument("--extractor", help="default: that of the entry, nature")
+    parser.add_argument("--extractor", help="default: none of ours, SB3's own NatureCNN")
     parser.add_argument("--steps", type=int, default=8192, help="counted steps (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of torch (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=1, help="runs of each, in turns; their sum is shown")
@@ -63,8 +63,7 @@ def _train(arguments: argparse.Namespace, params: list[str]) -> tuple[int, dict[
     common = list(arguments.params)
     if arguments.algo in _OFF_POLICY:
         common = [f"learning_starts={_WARM_UP // 2}", "buffer_size=10000", *common]
-    if arguments.extractor is not None:
-        common.append(f"features_extractor={arguments.extractor}")
+    common.append(f"features_extractor={arguments.extractor}")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "profile.json"
         profiler = {"sb3_efficient.profiler.ProfileCallback": {"file": str(file), "skip": _WARM_UP, "verbose": 0}}
