@@ -90,26 +90,33 @@ class EncoderExtractor(BaseFeaturesExtractor):
                 f"{type(self).__name__} was built for images of shape {self._observation_space.shape}, "
                 f"and got a batch of shape {tuple(images.shape)}."
             )
-        with self._computing(images):
-            return self.cnn(self._pixels(images))
+        with self.computing(images):
+            return self.cnn(self.pixels(images))
 
     def project(self, latents: th.Tensor) -> th.Tensor:
         """
         :param latents: (B, D)
         :return: Features, (B, F), float32
         """
-        with self._computing(latents):
+        with self.computing(latents):
             return self.linear(latents).float()
 
-    def _computing(self, like: th.Tensor) -> AbstractContextManager[Any]:
+    def computing(self, like: th.Tensor) -> AbstractContextManager[Any]:
+        """
+        :param like: A tensor on the device that is going to compute
+        :return: The context that a part of this network is to be called in
+        """
         # fp32 opens no context of its own, so that an autocast around the whole policy stays in force
         if self.precision == "fp32":
             return nullcontext()
         # Every weight is used once, so that keeping its bf16 copy only costs time
         return th.autocast(like.device.type, dtype=th.bfloat16, cache_enabled=False)
 
-    def _pixels(self, images: th.Tensor) -> th.Tensor:
-        """From any image batch to [0, 1], channels-last, in the number format of ``precision``."""
+    def pixels(self, images: th.Tensor) -> th.Tensor:
+        """
+        :param images: (B, C, H, W), uint8 or float
+        :return: The same in [0, 1], channels-last, in the number format of ``precision``
+        """
         dtype = th.bfloat16 if self.precision == "bf16" else th.float32
         holds_pixel_values = not (images.is_floating_point() and self.normalized_image)
         if images.is_floating_point():

@@ -8,6 +8,7 @@ SB3 saves a policy as its state dict and the arguments of its constructor.
 from __future__ import annotations
 
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch as th
@@ -50,19 +51,40 @@ class FastForward:
         :param observations: Images, (B, C, H, W): uint8, or as SB3's preprocessing leaves them
         :return: Features, (B, F), float32
         """
-        in_bf16 = self.precision == "bf16" and (th.is_grad_enabled() or len(observations) >= self.fp32_below)
-        # Reordered before it is made wider: fewer bytes to move
-        pixels = observations.contiguous(memory_format=th.channels_last)
-        if not pixels.is_floating_point():
-            pixels = pixels.to(th.bfloat16 if in_bf16 else th.float32).div_(255.0)
-        if not in_bf16:
-            return self._forward(pixels)
-        # Every weight is used once, so that keeping its bf16 copy only costs time
-        with th.autocast(pixels.device.type, dtype=th.bfloat16, cache_enabled=False):
-            return self._forward(pixels).float()
+        pixels = self.pixels(observations)
+        with self.computing(pixels):
+            return type(self.extractor).forward(self.extractor, pixels).float()
 
-    def _forward(self, pixels: th.Tensor) -> th.Tensor:
-        return type(self.extractor).forward(self.extractor, pixels)
+    def pixels(self, images: th.Tensor) -> th.Tensor:
+        """
+        :param images: (B, C, H, W), uint8, or as SB3's preprocessing leaves them
+        :return: What the network is to be given: channels-last, and in [0, 1] if these are images
+        """
+        # Reordered before it is made wider: fewer bytes to move
+        pixels = images.contiguous(memory_format=th.channels_last)
+        if pixels.is_floating_point():
+            return pixels
+        return pixels.to(th.bfloat16 if self._in_bf16(len(images)) else th.float32).div_(255.0)
+
+    def computing(self, like: th.Tensor) -> AbstractContextManager[Any]:
+        """
+        :param like: A batch on the device that is going to compute
+        :return: The context that a part of the network is to be called in
+        """
+        if not self._in_bf16(len(like)):
+            return nullcontext()
+        # Every weight is used once, so that keeping its bf16 copy only costs time
+        return th.autocast(like.device.type, dtype=th.bfloat16, cache_enabled=False)
+
+    def accepts(self, observations: th.Tensor) -> bool:
+        """
+        :param observations: Any batch
+        :return: Whether it is to be handed over without SB3's preprocessing
+        """
+        return self.scales_pixels and observations.dtype == th.uint8
+
+    def _in_bf16(self, n: int) -> bool:
+        return self.precision == "bf16" and (th.is_grad_enabled() or n >= self.fp32_below)
 
 
 class FastFeatures:
@@ -101,17 +123,18 @@ class FastFeatures:
 
 
 def _prepared(obs: th.Tensor, space: spaces.Space, extractor: object, normalize: bool) -> Any:
-    takes_it = obs.dtype == th.uint8 and takes_uint8(extractor, normalize)
-    return obs if takes_it else preprocess_obs(obs, space, normalize_images=normalize)
+    return obs if accepts(extractor, obs, normalize) else preprocess_obs(obs, space, normalize_images=normalize)
 
 
-def takes_uint8(extractor: object, normalize_images: bool) -> bool:
+def accepts(extractor: object, observations: th.Tensor, normalize_images: bool) -> bool:
     """
     :param extractor: Features extractor
+    :param observations: Any batch
     :param normalize_images: Setting of its policy
-    :return: Whether the extractor makes the same of uint8 images as of those that SB3 has prepared
+    :return: Whether the extractor makes the same of these observations as of those that SB3 has prepared
     """
-    if isinstance(extractor, EncoderExtractor):
-        return extractor.normalized_image == normalize_images
-    forward = getattr(extractor, "forward", None)
-    return isinstance(forward, FastForward) and forward.scales_pixels
+    own = getattr(getattr(extractor, "forward", None), "accepts", None)
+    if own is not None:
+        return bool(own(observations))
+    is_uint8 = observations.dtype == th.uint8
+    return is_uint8 and isinstance(extractor, EncoderExtractor) and extractor.normalized_image == normalize_images

@@ -49,3 +49,9 @@ def _set(options: dict[int, int]) -> None:
     for option, value in options.items():
         mallopt(option, value)
     _kept = options is not _DEFAULTS
+
+
+def give_back_memory() -> None:
+    """Return freed memory to the operating system, kept or not (glibc; elsewhere the allocator decides)."""
+    if sys.platform.startswith("linux") and platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

@@ -1,0 +1,130 @@
+"""All frozen encoders of one model as one function from images to latents."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BaseModel
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+
+from sb3_efficient.extractors import EncoderExtractor
+from sb3_efficient.fast.forward import FastFeatures, FastForward, accepts
+from sb3_efficient.fast.plan import Plan
+from sb3_efficient.seer.frozen import FrozenForward
+from sb3_efficient.seer.stages import Depth
+
+#: Images that are encoded at once
+CHUNK = 256
+
+
+def encoders(model: BaseAlgorithm) -> dict[str, list[BaseFeaturesExtractor]]:
+    """
+    :param model: Any SB3 model on images
+    :return: Name -> the features extractor that is trained, and its copies in target networks
+    """
+    found: dict[str, list[BaseFeaturesExtractor]] = defaultdict(list)
+    for name, module in model.policy.named_modules():
+        if isinstance(module, BaseFeaturesExtractor):
+            found[name.replace("_target.", ".")].append(module)
+    return dict(found)
+
+
+class LatentEncoder:
+    """
+    Freezes a model, and encodes for its buffer. Several extractors (actor and critic) each own a slice of the latent.
+
+    :param model: Any SB3 model on images
+    :param depth: See :mod:`sb3_efficient.seer.stages`
+    :param dtype: ``"float16"`` or ``"float32"``
+    """
+
+    def __init__(self, model: BaseAlgorithm, depth: Depth, dtype: str = "float16") -> None:
+        self.model, self.depth, self.dtype = model, depth, np.dtype(dtype)
+        self.copies = list(encoders(model).values())
+        self.parts: list[FrozenForward] = []
+        self.latent_dim = 0
+        for first, *_ in self.copies:
+            self.parts.append(self._frozen(first, self.latent_dim))
+            self.latent_dim += self.parts[-1].latent_dim
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """
+        :param images: (B, C, H, W)
+        :return: (B, L), latents of all extractors side by side
+        """
+        batch = th.as_tensor(np.ascontiguousarray(images), device=self.model.device)
+        return th.cat([part.encode(batch) for part in self.parts], dim=1).cpu().numpy()
+
+    def reencode(self, stored: np.ndarray, shallower: LatentEncoder | None = None) -> np.ndarray:
+        """
+        :param stored: Images, or (B, L) latents of a shallower depth
+        :param shallower: What made these latents
+        :return: (B, L) of this depth
+        """
+        if shallower is None:
+            return self(stored)
+        batch = th.as_tensor(stored, device=self.model.device)
+        pairs = zip(shallower.parts, self.parts, strict=True)
+        return th.cat([old.lift(batch[:, old.columns], new) for old, new in pairs], dim=1).cpu().numpy()
+
+    def freeze(self) -> None:
+        """From now on every extractor of the model takes latents, too; targets get the encoder that latents are of."""
+        plan = Plan()
+        for part, (first, *targets) in zip(self.parts, self.copies, strict=True):
+            plan.set(first, "forward", part)
+            for target in targets:
+                twin = self._frozen(target, part.columns.start)
+                _copy_encoder(part, twin)
+                plan.set(target, "forward", twin)
+        for network in self.model.policy.modules():
+            if isinstance(network, BaseModel) and "extract_features" not in vars(network):
+                plan.set(network, "extract_features", FastFeatures(network))
+        plan.run()
+
+    def pin_targets(self) -> None:
+        """Undo the rounding that averaging into a target network (``tau`` < 1) does to equal weights."""
+        for part, (_, *targets) in zip(self.parts, self.copies, strict=True):
+            for target in targets:
+                _copy_encoder(part, vars(target)["forward"])
+
+    def digest(self) -> str:
+        """SHA-256 of what latents depend on: frozen weights and statistics, depth, dtype."""
+        sha = hashlib.sha256(f"{self.depth} {self.dtype}".encode())
+        for part in self.parts:
+            for name, value in part.frozen.state_dict().items():
+                sha.update(f"{name} {tuple(value.shape)}".encode())
+                sha.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return sha.hexdigest()
+
+    def _frozen(self, extractor: BaseFeaturesExtractor, offset: int) -> FrozenForward:
+        policy: Any = self.model.policy
+        normalizes = bool(policy.normalize_images)
+        below = vars(extractor).get("forward")
+        numbers: EncoderExtractor | FastForward
+        if isinstance(below, FrozenForward):
+            numbers = below.numbers
+        elif isinstance(extractor, EncoderExtractor):
+            numbers = extractor
+        else:
+            scales = normalizes and is_image_space(extractor._observation_space)
+            numbers = below if isinstance(below, FastForward) else FastForward(extractor, scales_pixels=scales)
+        takes_uint8 = _takes_uint8(numbers, normalizes)
+        dtype = th.float16 if self.dtype == np.float16 else th.float32
+        return FrozenForward(extractor, numbers, takes_uint8, self.depth, dtype, offset)
+
+
+def _takes_uint8(numbers: EncoderExtractor | FastForward, normalizes: bool) -> bool:
+    pixels = th.empty(0, dtype=th.uint8)
+    return numbers.accepts(pixels) if isinstance(numbers, FastForward) else accepts(numbers, pixels, normalizes)
+
+
+@th.no_grad()
+def _copy_encoder(source: FrozenForward, target: FrozenForward) -> None:
+    for ours, theirs in zip(source.frozen.state_dict().values(), target.frozen.state_dict().values(), strict=True):
+        theirs.copy_(ours)

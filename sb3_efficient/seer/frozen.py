@@ -1,0 +1,133 @@
+"""The seam of SEER: one extractor whose lower layers are frozen, and which takes latents in place of images."""
+
+from __future__ import annotations
+
+import torch as th
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import nn
+
+from sb3_efficient.errors import ObservationError
+from sb3_efficient.extractors import EncoderExtractor
+from sb3_efficient.fast.forward import FastForward
+from sb3_efficient.seer.stages import Depth, layers, n_layers
+
+
+class FrozenForward:
+    """
+    ``forward`` of one features extractor whose first layers are frozen.
+
+    Images (B, C, H, W) pass the frozen layers without gradients, and are rounded as they would be stored, so that
+    acting and learning see the same numbers. Latents (B, L) pass only the rest. Two and four dimensions cannot be
+    confused, whatever their sizes. ``requires_grad`` and the optimizer stay as they are: parameters that get no
+    gradient are skipped by every optimizer of torch.
+
+    :param extractor: The extractor whose attribute this is going to be
+    :param numbers: Knows the number format, and how pixels are prepared: the extractor if it is ours
+    :param takes_uint8: Whether images are to be handed over without SB3's preprocessing
+    :param depth: See :mod:`sb3_efficient.seer.stages`
+    :param dtype: What latents are stored in
+    :param offset: First column of this extractor's latent, where several lie side by side
+    """
+
+    def __init__(
+        self,
+        extractor: BaseFeaturesExtractor,
+        numbers: EncoderExtractor | FastForward,
+        takes_uint8: bool,
+        depth: Depth,
+        dtype: th.dtype,
+        offset: int = 0,
+    ) -> None:
+        self.extractor = extractor
+        self.numbers = numbers
+        self.takes_uint8 = takes_uint8
+        self.n_layers = n_layers(extractor, depth)
+        self.frozen = nn.Sequential(*layers(extractor)[: self.n_layers])
+        self.rest = nn.Sequential(*layers(extractor)[self.n_layers :])
+        self.dtype = dtype
+        self.image_shape = tuple(extractor._observation_space.shape or ())
+        self.latent_shape = self._latent_shape()
+        size = int(th.Size(self.latent_shape).numel())
+        self.columns = slice(offset, offset + size)
+        self._seen = self._latents = th.empty(0)
+
+    @property
+    def latent_dim(self) -> int:
+        """``D``, numbers in one latent."""
+        return self.columns.stop - self.columns.start
+
+    def __call__(self, observations: th.Tensor) -> th.Tensor:
+        """
+        :param observations: Images, (B, C, H, W), or latents of all extractors of the model, (B, L)
+        :return: Features, (B, F), float32
+        """
+        is_latent = observations.ndim == 2
+        return self.project(observations[:, self.columns] if is_latent else self.encode(observations))
+
+    @th.no_grad()
+    def encode(self, images: th.Tensor) -> th.Tensor:
+        """
+        Images that were encoded last time are recognised by their pixels: acting and storing cost one pass.
+
+        :param images: (B, C, H, W)
+        :return: (B, D) in the number format of storage
+        """
+        if images.shape[1:] != self.image_shape:
+            raise ObservationError(
+                f"The frozen encoder takes images of shape {self.image_shape}, got a batch of {tuple(images.shape)}."
+            )
+        if images.shape != self._seen.shape or images.dtype != self._seen.dtype:
+            self._seen, self._latents = images.clone(), self._encode(images)
+            return self._latents
+        new = (images != self._seen).flatten(1).any(dim=1)
+        if new.any():
+            latents = self._latents.clone()
+            latents[new] = self._encode(images[new])
+            self._seen, self._latents = images.clone(), latents
+        return self._latents
+
+    def project(self, latents: th.Tensor) -> th.Tensor:
+        """
+        :param latents: (B, D)
+        :return: Features, (B, F), float32
+        """
+        with self.numbers.computing(latents):
+            return self.rest(self._unpacked(latents)).float()
+
+    @th.no_grad()
+    def lift(self, latents: th.Tensor, deeper: FrozenForward) -> th.Tensor:
+        """
+        :param latents: (B, D) of this depth
+        :param deeper: The same extractor, frozen deeper
+        :return: (B, D) of that depth
+        """
+        between = deeper.frozen[self.n_layers :].eval()
+        with self.numbers.computing(latents):
+            return deeper._packed(between(self._unpacked(latents)))
+
+    def accepts(self, observations: th.Tensor) -> bool:
+        """
+        :param observations: Any batch
+        :return: Whether it is to be handed over without SB3's preprocessing
+        """
+        return observations.ndim == 2 or (self.takes_uint8 and observations.dtype == th.uint8)
+
+    def _encode(self, images: th.Tensor) -> th.Tensor:
+        # SB3 switches the whole policy to training mode, in which running statistics would move
+        self.frozen.eval()
+        with self.numbers.computing(images):
+            return self._packed(self.frozen(self.numbers.pixels(images)))
+
+    def _packed(self, maps: th.Tensor) -> th.Tensor:
+        # Channels last, as they lie in memory
+        return (maps.permute(0, 2, 3, 1) if maps.ndim == 4 else maps).flatten(1).to(self.dtype)
+
+    def _unpacked(self, latents: th.Tensor) -> th.Tensor:
+        wide = latents.float()
+        return wide.reshape(-1, *self.latent_shape).permute(0, 3, 1, 2) if len(self.latent_shape) == 3 else wide
+
+    def _latent_shape(self) -> tuple[int, ...]:
+        device = next(self.frozen.parameters()).device
+        with th.no_grad():
+            shape = self.frozen.eval()(th.zeros(1, *self.image_shape, device=device)).shape[1:]
+        return (*shape[1:], shape[0]) if len(shape) == 3 else tuple(shape)
