@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sb3_efficient.extractors import register_extractor as register_extractor
     from sb3_efficient.fast import accelerate as accelerate
     from sb3_efficient.policies import policy_kwargs as policy_kwargs
+    from sb3_efficient.seer import SEERCallback as SEERCallback
     from sb3_efficient.slim import save_slim as save_slim
 
 __version__ = "0.1.0"
@@ -30,6 +31,7 @@ _EXPORTS = {
     "policy_kwargs": "policies",
     # training
     "accelerate": "fast",
+    "SEERCallback": "seer",
     # files
     "save_slim": "slim",
     # errors

@@ -20,6 +20,7 @@ def test_public_names() -> None:
     assert sorted(sb3_efficient.__all__) == [
         "EfficientError",
         "EncoderExtractor",
+        "SEERCallback",
         "__version__",
         "accelerate",
         "list_extractors",
@@ -86,6 +87,7 @@ ARROWS = {
     "policies": {"errors", "extractors"},
     "sizes": {"errors", "extractors"},
     "fast": {"errors", "extractors"},
+    "seer": {"errors", "extractors", "fast"},
     "slim": {"atomic"},
     "doctor": {"_autoload", "extractors"},
     "_autoload": {"zoo"},

@@ -24,7 +24,7 @@ from sb3_efficient.fast.plan import Plan
 
 #: Below this many images without gradients fp32 is faster (Nature at 1: 0.33 ms, bf16 0.44; at 8: 1.22 and 0.89)
 FP32_BELOW = 8
-_SB3_METHODS = tuple(c.extract_features for c in (BaseModel, ActorCriticPolicy, MaskableActorCriticPolicy))
+SB3_METHODS = tuple(c.extract_features for c in (BaseModel, ActorCriticPolicy, MaskableActorCriticPolicy))
 
 
 def image_extractors(model: BaseAlgorithm) -> list[BaseFeaturesExtractor]:
@@ -110,7 +110,7 @@ def _plan_features(plan: Plan, network: nn.Module) -> None:
     """Hand images over as uint8."""
     if not isinstance(network, BaseModel) or "extract_features" in vars(network):
         return
-    if type(network).extract_features not in _SB3_METHODS:
+    if type(network).extract_features not in SB3_METHODS:
         plan.leave(f"images: {type(network).__name__} prepares its observations itself")
     else:
         plan.set(network, "extract_features", FastFeatures(network))

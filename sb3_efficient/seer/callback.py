@@ -3,57 +3,162 @@
 from __future__ import annotations
 
 import logging
+import time
 import warnings
+from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
+from sb3_efficient.errors import OptionError, suggestion
 from sb3_efficient.fast.memory import give_back_memory
-from sb3_efficient.seer.encoder import LatentEncoder
-from sb3_efficient.seer.rollout import latent_rollout
-from sb3_efficient.seer.schedule import freezes
+from sb3_efficient.seer.buffers import latent_buffer, set_buffer
+from sb3_efficient.seer.checks import check_model, check_times, first_update
+from sb3_efficient.seer.criterion import Convergence
+from sb3_efficient.seer.encoder import LatentEncoder, encoders
+from sb3_efficient.seer.schedule import Timetable, check_when, freezes, timestep
+from sb3_efficient.seer.stages import Depth, check_depth, n_layers
+from sb3_efficient.seer.transfer import transfer_encoder
 
 _LOG = logging.getLogger("sb3_efficient")
+_DTYPES = ("float16", "float32")
 
 
 class SEERCallback(BaseCallback):
     """
-    Freeze the lower layers of the encoder during training, and learn from stored latents from then on.
+    Freeze the encoder during training, bottom-up, and learn from stored latents from then on.
 
-    :param freeze_at: Timesteps or a fraction of training
-    :param depth: ``"conv"``, ``"features"``, the number of a stage, or pairs of (when, depth)
+    Chen et al., "Improving Computational Efficiency in Deep Reinforcement Learning via Stored Embeddings" (SEER,
+    NeurIPS 2021), for any image algorithm of SB3 and sb3-contrib, off-policy and on-policy::
+
+        model = PPO("CnnPolicy", env, policy_kwargs=sb3_efficient.policy_kwargs("impala", PPO))
+        model.learn(2_000_000, callback=SEERCallback())
+
+    The frozen layers keep their weights and statistics; they see every image once, when it is acted on, and neither
+    gradients nor the optimizer reach them. If the freeze fails (memory, numbers that float16 cannot hold), training
+    goes on from images with a warning.
+
+    A model saved after the freeze is an ordinary zip, in which its attribute ``seer`` says how it was frozen: resumed
+    with this callback it is frozen from the start.
+
+    :param freeze_at: Timesteps, a fraction of this training, ``"auto"`` (see :mod:`sb3_efficient.seer.criterion`),
+        or None: only ``encoder``, or ``depth`` says when. Takes effect at the next end of a rollout; 0, with
+        ``encoder``, at once.
+    :param depth: What to freeze: ``"conv"`` (all convolutions), ``"features"`` (the linear layers behind them too),
+        the number of a stage counted from the image, or a schedule of pairs: ``[(0.2, 1), (0.4, "conv")]``
     :param latent_dtype: ``"float16"`` or ``"float32"``
+    :param capacity: Off-policy: transitions that the replay buffer of latents holds, over all environments:
+        ``"same-memory"`` (as many as fit where the images were, but no more than training can fill),
+        ``"same-length"``, or a number
+    :param encoder: Zip of an agent whose encoder to start from, of any algorithm
+    :param earliest: ``"auto"``: timesteps or fraction before which nothing is frozen
+    :param latest: ``"auto"``: timesteps or fraction at which ``depth`` is frozen in any case; None: never
+    :param threshold: ``"auto"``: similarity (CKA) from which on a stage counts as settled
+    :param verbose: 1: print what is frozen
     """
 
-    def __init__(self, freeze_at: Any = None, depth: Any = "conv", latent_dtype: str = "float16") -> None:
-        super().__init__()
-        self.schedule = freezes(freeze_at, depth)
-        self.latent_dtype = latent_dtype
+    def __init__(
+        self,
+        freeze_at: float | str | None = "auto",
+        depth: Any = "conv",
+        *,
+        latent_dtype: str = "float16",
+        capacity: str | int = "same-memory",
+        encoder: str | Path | None = None,
+        earliest: float = 0.1,
+        latest: float | None = None,
+        threshold: float = 0.999,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(verbose)
+        if latent_dtype not in _DTYPES:
+            hint = suggestion(str(latent_dtype), _DTYPES)
+            raise OptionError(f"latent_dtype must be 'float16' or 'float32', got {latent_dtype!r}.{hint}")
+        is_schedule = isinstance(depth, (list, tuple))
+        self.is_auto = freeze_at == "auto" and not is_schedule
+        only_encoder = freeze_at is None and encoder is not None and not is_schedule
+        self.schedule = [] if self.is_auto or only_encoder else freezes(freeze_at, depth)
+        self.depths: list[Depth] = [freeze.depth for freeze in self.schedule] or [depth]
+        self.latent_dtype, self.capacity, self.source = latent_dtype, capacity, encoder
+        self.earliest, self.threshold = check_when(earliest, "earliest"), threshold
+        self.latest = None if latest is None else check_when(latest, "latest")
         self.encoder: LatentEncoder | None = None
+        self.update_started: float | None = None
 
     def _on_training_start(self) -> None:
-        model = self.model
-        start, total = model._num_timesteps_at_start, model._total_timesteps
-        self.due = [(freeze.timestep(start, total), freeze.depth) for freeze in self.schedule]
+        model: Any = self.model
+        check_model(model)
+        for copies in encoders(model).values():
+            for depth in self.depths:
+                check_depth(copies[0], depth)
+        frozen = getattr(model, "seer", None)
+        self.trigger = self._trigger(has_encoder=bool(self.source or frozen))
+        if frozen is not None:
+            self.latent_dtype = frozen["latent_dtype"]
+            self._freeze(frozen["depth"])
+        elif self.source is not None:
+            transfer_encoder(self.source, model, self.depths[-1])
+            if self.schedule and self.schedule[0].when == 0:
+                self._freeze_if_due()
+
+    def _trigger(self, has_encoder: bool) -> Timetable | Convergence:
+        start, total = self.model._num_timesteps_at_start, self.model._total_timesteps
+        if not self.is_auto:
+            due = [(timestep(freeze.when, start, total), freeze.depth) for freeze in self.schedule]
+            check_times(self.model, due, total, has_encoder)
+            return Timetable(due)
+        latest = None if self.latest is None else timestep(self.latest, start, total)
+        earliest = max(timestep(self.earliest, start, total), first_update(self.model) + 1)
+        if latest is not None and latest <= earliest:
+            raise OptionError(f"latest: {latest} timesteps is not after earliest: {earliest}.")
+        return Convergence(self.depths[-1], earliest, latest, total - start, self.threshold)
+
+    def _on_rollout_start(self) -> None:
+        if self.encoder is not None:
+            self.encoder.pin_targets()
+        if self.update_started is not None:
+            self.logger.record("seer/update_seconds", time.perf_counter() - self.update_started)
 
     def _on_rollout_end(self) -> None:
-        while self.due and self.num_timesteps >= self.due[0][0]:
-            self._freeze(self.due.pop(0)[1])
+        self._freeze_if_due()
+        self.update_started = time.perf_counter()
 
     def _on_step(self) -> bool:
         return True
 
-    def _freeze(self, depth: Any) -> None:
+    def _freeze_if_due(self) -> None:
+        depth = self.trigger.due(self.model)
+        if depth is not None and self._is_deeper(depth):
+            self._freeze(depth)
+
+    def _is_deeper(self, depth: Depth) -> bool:
+        return self.encoder is None or n_layers(self.encoder.copies[0][0], depth) > self.encoder.parts[0].n_layers
+
+    def _freeze(self, depth: Depth) -> None:
         """Build everything, then change the model; if that fails, training goes on as it was."""
         model: Any = self.model
         try:
             encoder = LatentEncoder(model, depth, self.latent_dtype)
-            buffer = latent_rollout(model.rollout_buffer, encoder)
-        except (RuntimeError, MemoryError) as error:
+            buffer = latent_buffer(model, encoder, self.capacity)
+        except (RuntimeError, MemoryError, FloatingPointError) as error:
             warnings.warn(f"SEER could not freeze at {self.num_timesteps}, and trains on: {error}", stacklevel=2)
             return
         encoder.freeze()
-        model.rollout_buffer = buffer
+        set_buffer(model, buffer)
         self.encoder = encoder
+        model.seer = {"depth": depth, "latent_dtype": self.latent_dtype, "timesteps": model.num_timesteps}
         give_back_memory()
+        self._say(buffer)
+
+    def _say(self, buffer: Any) -> None:
+        encoder = self.encoder
+        assert encoder is not None
         self.logger.record("seer/frozen_at", self.num_timesteps)
+        self.logger.record("seer/bytes_per_latent", encoder.latent_dim * encoder.dtype.itemsize)
+        line = (
+            f"SEER: frozen up to {encoder.depth!r} at {self.num_timesteps} timesteps, "
+            f"latents of {encoder.latent_dim} x {encoder.dtype}, in {type(buffer).__name__}"
+        )
+        _LOG.info("%s", line)
+        if self.verbose >= 1:
+            print(line)

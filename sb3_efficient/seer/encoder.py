@@ -119,6 +119,12 @@ class LatentEncoder:
         return FrozenForward(extractor, numbers, takes_uint8, self.depth, dtype, offset)
 
 
+def check_finite(latents: np.ndarray) -> None:
+    """Refuse latents that their number format cannot hold."""
+    if not np.isfinite(latents).all():
+        raise FloatingPointError(f"latents are not finite in {latents.dtype}; float32 holds larger numbers.")
+
+
 def _takes_uint8(numbers: EncoderExtractor | FastForward, normalizes: bool) -> bool:
     pixels = th.empty(0, dtype=th.uint8)
     return numbers.accepts(pixels) if isinstance(numbers, FastForward) else accepts(numbers, pixels, normalizes)

@@ -11,7 +11,7 @@ from sb3_contrib.common.maskable.buffers import MaskableRolloutBuffer
 from sb3_contrib.common.recurrent.buffers import RecurrentRolloutBuffer
 from stable_baselines3.common.buffers import BaseBuffer, RolloutBuffer
 
-from sb3_efficient.seer.encoder import CHUNK, LatentEncoder
+from sb3_efficient.seer.encoder import CHUNK, LatentEncoder, check_finite
 
 
 class _Latents(BaseBuffer):
@@ -93,4 +93,12 @@ def _encoded(buffer: Any, encoder: LatentEncoder) -> np.ndarray:
     for start in range(0, len(rows), CHUNK):
         chunk = slice(start, start + CHUNK)
         latents[chunk] = encoder.reencode(rows[chunk], getattr(buffer, "encoder", None))
+    check_finite(latents)
     return latents.reshape(*observations.shape[:2], -1)
+
+
+def is_latent_rollout(buffer: object) -> bool:
+    """
+    :return: Whether ``buffer`` is one of those made here
+    """
+    return isinstance(buffer, _Latents)

@@ -1,0 +1,76 @@
+"""What SEER cannot do, said when training starts."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from gymnasium import spaces
+from sb3_contrib import TRPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.policies import BaseModel
+from stable_baselines3.common.vec_env import VecNormalize, unwrap_vec_wrapper
+
+from sb3_efficient.errors import ConflictError, ObservationError, OptionError
+from sb3_efficient.fast.networks import SB3_METHODS, image_extractors
+from sb3_efficient.seer.buffers import check_buffer
+from sb3_efficient.seer.encoder import encoders
+from sb3_efficient.seer.stages import check_staged, n_layers
+
+NEEDS_IMAGES = "SEER freezes the convolutions of a policy that looks at images"
+
+
+def check_model(model: Any) -> None:
+    """Refuse a model whose network, observations or buffer SEER cannot replace."""
+    space = model.observation_space
+    if isinstance(space, spaces.Dict):
+        raise ObservationError(f"{NEEDS_IMAGES}; dictionaries of observations are not supported, found {space}.")
+    if not image_extractors(model):
+        raise ObservationError(
+            f"{NEEDS_IMAGES}, and this one, {type(model.policy).__name__} on {space}, has none: leave SEER out."
+        )
+    for extractor, *_ in encoders(model).values():
+        check_staged(extractor)
+    for network in model.policy.modules():
+        if isinstance(network, BaseModel) and type(network).extract_features not in SB3_METHODS:
+            raise ConflictError(
+                f"{type(network).__name__} prepares its observations itself, and would not know latents."
+            )
+    if isinstance(model, TRPO) and model.policy.normalize_images:
+        raise ConflictError(
+            "TRPO with SB3's own NatureCNN divides everything by 255, latents too: "
+            "make it with policy_kwargs=sb3_efficient.policy_kwargs('nature', TRPO), the same network."
+        )
+    check_buffer(model)
+    normalize = unwrap_vec_wrapper(model.env, VecNormalize) if model.env is not None else None
+    if isinstance(normalize, VecNormalize) and normalize.norm_obs:
+        raise ConflictError("VecNormalize changes its images during training: give it norm_obs=False for SEER.")
+
+
+def check_times(model: Any, due: list[tuple[int, Any]], total: int, has_encoder: bool) -> None:
+    """Refuse depths that the network does not have, and times at which there is nothing to freeze."""
+    extractor = next(iter(encoders(model).values()))[0]
+    for (earlier, shallow), (later, deep) in pairwise(due):
+        if later <= earlier or n_layers(extractor, deep) <= n_layers(extractor, shallow):
+            raise OptionError(f"A schedule goes from early and shallow to late and deep, got {due}.")
+    first = first_update(model)
+    for when, _ in due:
+        if when >= total:
+            raise OptionError(f"freeze_at: {when} timesteps is beyond training, which ends at {total}.")
+        if when <= first and not has_encoder:
+            raise OptionError(
+                f"freeze_at: {when} timesteps is before the first update, at {first}: the encoder would stay as it "
+                "was initialised. Freeze later, or start from another agent's with encoder='agent.zip'."
+            )
+
+
+def first_update(model: BaseAlgorithm) -> int:
+    """
+    :return: Timestep of the rollout that the first update learns from
+    """
+    any_model: Any = model
+    start = model._num_timesteps_at_start
+    if start or model._n_updates:
+        return start
+    return int(any_model.n_steps * model.n_envs if isinstance(model, OnPolicyAlgorithm) else any_model.learning_starts)

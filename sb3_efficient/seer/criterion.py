@@ -1,0 +1,132 @@
+"""
+``freeze_at="auto"``: freeze a stage once its representation no longer changes, the lowest stages first.
+
+Lower layers settle before upper ones (SVCCA: Raghu et al., arXiv 1706.05806, section 4.4; SEER: Chen et al., NeurIPS
+2021, section 4.1). What is compared is the activation of every stage on the same images, between one look and the next,
+by linear CKA (Kornblith et al., arXiv 1905.00414).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.utils import safe_mean
+
+from sb3_efficient.seer.buffers import buffer_of
+from sb3_efficient.seer.encoder import LatentEncoder, encoders
+from sb3_efficient.seer.stages import Depth, n_stages
+
+#: Images that every look is taken on
+N_PROBES = 256
+#: Looks in one training
+N_LOOKS = 40
+#: Games that must have ended before returns say anything
+MIN_GAMES = 20
+
+
+def linear_cka(x: th.Tensor, y: th.Tensor) -> float:
+    """
+    Similarity of two representations of the same inputs: 1 if they differ by a rotation and a scale only.
+
+    :param x: (B, D)
+    :param y: (B, E)
+    :return: In [0, 1]
+    """
+    gram_x, gram_y = (z @ z.T for z in (x - x.mean(dim=0), y - y.mean(dim=0)))
+    scale = gram_x.norm() * gram_y.norm()
+    return float((gram_x * gram_y).sum() / scale) if scale > 0 else 1.0
+
+
+class Convergence:
+    """
+    Says when to freeze, and how deep.
+
+    A stage is frozen when it and all below have changed little (CKA of at least ``threshold``) in two successive
+    looks, and returns have begun to move: their mean is above that of the first games by more than the standard
+    deviation among those. Before that, features may stand still because nothing is being learnt.
+
+    :param depth: How deep to freeze at most
+    :param earliest: Timestep before which nothing is frozen
+    :param latest: Timestep at which ``depth`` is frozen in any case; None: never
+    :param length: Timesteps of the whole training
+    :param threshold: CKA
+    """
+
+    def __init__(self, depth: Depth, earliest: int, latest: int | None, length: int, threshold: float) -> None:
+        self.depth, self.earliest, self.latest = depth, earliest, latest
+        self.interval, self.threshold = length // N_LOOKS, threshold
+        self.next_look = 0
+        self.probes: np.ndarray | None = None
+        self.before: list[th.Tensor] = []
+        self.quiet: list[int] = []
+        self.first_games: tuple[float, float] | None = None
+
+    def due(self, model: BaseAlgorithm) -> Depth | None:
+        """
+        :param model: At the end of a rollout
+        :return: How deep to freeze now, if at all
+        """
+        if self.latest is not None and model.num_timesteps >= self.latest:
+            return self.depth
+        moved = self._returns_moved(model)
+        if model.num_timesteps < self.next_look:
+            return None
+        self.next_look = model.num_timesteps + self.interval
+        settled = self._look(model)
+        if not moved or not settled or model.num_timesteps < self.earliest:
+            return None
+        deepest = self.depth if isinstance(self.depth, int) else len(self.quiet)
+        return settled if settled < deepest else self.depth
+
+    def _look(self, model: Any) -> int:
+        """Compare with the last look, and count the stages that are settled from the lowest up."""
+        if self.probes is None:
+            self.probes = _probes(model)
+            self.quiet = [0] * n_stages(_extractor(model))
+        now = _activations(model, self.probes)
+        for stage, pair in enumerate(zip(now, self.before, strict=False)):
+            similarity = linear_cka(*pair)
+            model.logger.record(f"seer/cka_stage_{stage + 1}", similarity)
+            self.quiet[stage] = self.quiet[stage] + 1 if similarity >= self.threshold else 0
+        self.before = now
+        restless = [stage for stage, looks in enumerate(self.quiet) if looks < 2]
+        return restless[0] if restless else len(self.quiet)
+
+    def _returns_moved(self, model: Any) -> bool:
+        games = [game["r"] for game in model.ep_info_buffer or []]
+        if len(games) < MIN_GAMES:
+            return False
+        if self.first_games is None:
+            self.first_games = float(np.mean(games)), float(np.std(games))
+        mean, spread = self.first_games
+        return bool(safe_mean(games) > mean + spread)
+
+
+def _extractor(model: BaseAlgorithm) -> Any:
+    # Of several, the last: SB3 trains actor and critic of SAC and TD3 apart, and the critic learns from the rewards
+    return list(encoders(model).values())[-1][0]
+
+
+def _probes(model: Any) -> np.ndarray:
+    """Some of the images that the model has stored; SB3's random numbers are not touched."""
+    buffer = buffer_of(model)
+    random = np.random.default_rng(0)
+    n = buffer.size()
+    slots = random.choice(n, min(n, N_PROBES), replace=False)
+    return np.array(buffer.observations[slots, random.integers(buffer.n_envs, size=len(slots))])
+
+
+def _activations(model: Any, images: np.ndarray) -> list[th.Tensor]:
+    """(B, D) of every stage."""
+    extractor = _extractor(model)
+    batch = th.as_tensor(images, device=model.device)
+    stages = range(1, n_stages(extractor) + 1)
+    parts = [LatentEncoder(model, stage, "float32").parts[-1] for stage in stages]
+    latents = [parts[0].encode(batch)]
+    for lower, upper in pairwise(parts):
+        latents.append(lower.lift(latents[-1], upper))
+    return latents

@@ -1,0 +1,163 @@
+"""SEERCallback as a user meets it: errors at the start, nothing lost, resumed as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.envs import FakeImageEnv, IdentityEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+from test_policies import DictEnv, env, model
+
+from sb3_efficient import policy_kwargs
+from sb3_efficient.errors import ConflictError, EfficientError, ObservationError, OptionError
+from sb3_efficient.seer import SEERCallback
+from sb3_efficient.seer.encoder import LatentEncoder
+from sb3_efficient.seer.rollout import is_latent_rollout
+
+
+def trained(algo: str = "ppo", **options: Any) -> Any:
+    agent = model(algo, policy_kwargs={**policy_kwargs("nature", algo), **options})
+    return agent.learn(20)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"freeze_at": 5000}, OptionError, "freeze_at: 5000 timesteps is beyond training, which ends at 100"),
+        ({"freeze_at": 0}, OptionError, "is before the first update, at 16"),
+        ({"freeze_at": 16}, OptionError, "is before the first update"),
+        ({"freeze_at": 0.5, "depth": 7}, OptionError, "depth=7 is not one of NatureExtractor: 1, 2, 3"),
+        ({"freeze_at": 0.5, "depth": "cnov"}, OptionError, "Did you mean 'conv'?"),
+        ({"depth": [(50, 2), (40, "conv")]}, OptionError, "from early and shallow to late and deep"),
+        ({"depth": [(50, "conv"), (60, 2)]}, OptionError, "from early and shallow to late and deep"),
+        ({"encoder": "nowhere.zip"}, OptionError, "is no file"),
+        ({"earliest": 90, "latest": 50}, OptionError, "latest: 50 timesteps is not after earliest: 90"),
+    ],
+)
+def test_bad_options_are_refused_when_training_starts(options: dict, error: type[EfficientError], text: str) -> None:
+    agent = model("ppo", policy_kwargs=policy_kwargs("nature", "ppo"))
+    with pytest.raises(error) as raised:
+        agent.learn(100, callback=SEERCallback(**options))
+    assert text in str(raised.value)
+    assert agent.num_timesteps == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (
+            {"latent_dtype": "flaot16"},
+            "latent_dtype must be 'float16' or 'float32', got 'flaot16'. Did you mean 'float16'?",
+        ),
+        ({"freeze_at": "atuo"}, "Did you mean 'auto'?"),
+        ({"freeze_at": 2.5}, "freeze_at=2.5 is neither"),
+        ({"earliest": "soon"}, "earliest must be timesteps (300_000) or a fraction"),
+    ],
+)
+def test_bad_options_are_refused_at_once(options: dict, text: str) -> None:
+    with pytest.raises(OptionError) as raised:
+        SEERCallback(**options)
+    assert text in str(raised.value)
+
+
+def refused(agent: Any, error: type[EfficientError], text: str) -> None:
+    with pytest.raises(error) as raised:
+        agent.learn(100, callback=SEERCallback(0.5))
+    assert text in str(raised.value)
+
+
+def test_policies_without_images() -> None:
+    refused(PPO("MlpPolicy", IdentityEnv(dim=3), n_steps=16, batch_size=16), ObservationError, "leave SEER out")
+
+
+def test_dictionaries() -> None:
+    agent = model("ppo", DictEnv(discrete=True), "MultiInputPolicy")
+    refused(agent, ObservationError, "dictionaries of observations are not supported")
+
+
+def test_images_that_change_with_their_statistics() -> None:
+    images = FakeImageEnv(screen_height=40, screen_width=40, n_channels=2, channel_first=True)
+    venv = VecNormalize(DummyVecEnv([lambda: images]))
+    agent = A2C("CnnPolicy", venv, n_steps=8, policy_kwargs=policy_kwargs("nature", "a2c", normalized_image=True))
+    refused(agent, ConflictError, "give it norm_obs=False for SEER")
+
+
+def test_trpo_with_the_stock_network() -> None:
+    refused(model("trpo"), ConflictError, "policy_kwargs('nature', TRPO)")
+
+
+@pytest.mark.parametrize("failure", [MemoryError("no room"), np.inf])
+def test_a_freeze_that_fails_leaves_training_as_it_was(failure: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reencode(self: LatentEncoder, stored: np.ndarray, _: object) -> Any:
+        if isinstance(failure, Exception):
+            raise failure
+        return np.full((len(stored), self.latent_dim), failure)
+
+    monkeypatch.setattr(LatentEncoder, "reencode", reencode)
+    agent = trained()
+    plain_buffer = type(agent.rollout_buffer)
+    with pytest.warns(UserWarning, match="could not freeze at 64, and trains on"):
+        agent.learn(100, callback=SEERCallback(50))
+    assert type(agent.rollout_buffer) is plain_buffer
+    assert "forward" not in vars(agent.policy.features_extractor)
+    assert not hasattr(agent, "seer")
+
+
+def test_zip_and_resume(tmp_path: Path) -> None:
+    agent = trained()
+    agent.save(tmp_path / "before")
+    agent.learn(60, callback=SEERCallback(1, 2))
+    agent.save(tmp_path / "after")
+    sizes = [(tmp_path / f"{name}.zip").stat().st_size for name in ("before", "after")]
+    assert sizes[1] < sizes[0] + 2000
+    loaded: Any = PPO.load(tmp_path / "after", env=env(), device="cpu")
+    observation = np.random.default_rng(0).integers(0, 256, (3, 2, 40, 40), dtype=np.uint8)
+    with th.no_grad():
+        assert th.allclose(
+            loaded.policy.predict_values(th.as_tensor(observation)),
+            agent.policy.predict_values(th.as_tensor(observation)),
+            atol=1e-3,
+        )
+    assert loaded.seer == {"depth": 2, "latent_dtype": "float16", "timesteps": 16}
+    before = [p.clone() for p in loaded.policy.features_extractor.cnn[:4].parameters()]
+    loaded.learn(60, callback=SEERCallback(0.5, "conv"))
+    assert is_latent_rollout(loaded.rollout_buffer)
+    assert loaded.seer["depth"] == "conv"
+    assert all(
+        th.equal(p, q) for p, q in zip(loaded.policy.features_extractor.cnn[:4].parameters(), before, strict=True)
+    )
+
+
+def test_frozen_from_another_agent_from_the_start(tmp_path: Path) -> None:
+    source = trained()
+    source.save(tmp_path / "agent")
+    agent: Any = model("a2c")
+    agent.learn(40, callback=SEERCallback(0, encoder=tmp_path / "agent.zip"))
+    assert agent.seer["timesteps"] == 0
+    ours, theirs = agent.policy.features_extractor.cnn, source.policy.features_extractor.cnn
+    assert all(th.equal(p, q) for p, q in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
+def test_another_agents_encoder_to_train_on(tmp_path: Path) -> None:
+    trained().save(tmp_path / "agent")
+    agent: Any = model("a2c")
+    agent.learn(40, callback=SEERCallback(None, encoder=tmp_path / "agent.zip"))
+    assert not hasattr(agent, "seer")
+
+
+def test_what_it_logs_and_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    agent = trained()
+    seen: dict[str, Any] = {}
+    callback = SEERCallback(1, verbose=1)
+    callback._on_step = lambda: seen.update(agent.logger.name_to_value) or True  # type: ignore[method-assign, func-returns-value]
+    agent.learn(60, callback=callback)
+    assert (
+        "frozen up to 'conv' at 16 timesteps, latents of 64 x float16, in LatentRolloutBuffer"
+        in capsys.readouterr().out
+    )
+    assert seen["seer/update_seconds"] > 0

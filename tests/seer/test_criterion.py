@@ -1,0 +1,81 @@
+"""auto: which stage has settled, and whether anything is being learnt yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+from stable_baselines3 import PPO
+from stable_baselines3.common.utils import set_random_seed
+from test_policies import model
+
+from sb3_efficient.seer.criterion import Convergence, linear_cka
+
+
+def test_cka_knows_rotations_and_scales() -> None:
+    x = th.randn(50, 6)
+    rotation, _ = th.linalg.qr(th.randn(6, 6))
+    assert linear_cka(x, x) == pytest.approx(1)
+    assert linear_cka(x, 3 * x @ rotation + 2) == pytest.approx(1, abs=1e-5)
+    assert linear_cka(x, th.randn(50, 6)) < 0.5
+    assert linear_cka(th.zeros(4, 2), th.zeros(4, 2)) == 1, "nothing changed"
+
+
+@pytest.fixture
+def agent() -> PPO:
+    ppo: Any = model("ppo")
+    _, callback = ppo._setup_learn(16)
+    ppo.collect_rollouts(ppo.env, callback, ppo.rollout_buffer, 16)
+    return ppo  # type: ignore[no-any-return]
+
+
+def at(agent: PPO, criterion: Convergence, timesteps: int, mean: float, n: int = 50) -> Any:
+    agent.num_timesteps = timesteps
+    agent.ep_info_buffer.clear()  # type: ignore[union-attr]
+    agent.ep_info_buffer.extend({"r": mean + spread} for spread in np.tile([-1.0, 1.0], n // 2))  # type: ignore[union-attr]
+    return criterion.due(agent)
+
+
+def change(agent: PPO, convolution: int) -> None:
+    agent.policy.features_extractor.cnn[2 * convolution].weight.data.normal_()  # type: ignore[union-attr]
+
+
+def test_stages_are_frozen_as_they_settle(agent: PPO) -> None:
+    criterion = Convergence("conv", earliest=300, latest=None, length=4000, threshold=0.999)
+    assert at(agent, criterion, 100, mean=0) is None
+    change(agent, 2)
+    assert at(agent, criterion, 200, mean=5) is None, "before the earliest point"
+    change(agent, 2)
+    assert at(agent, criterion, 300, mean=5) == 2, "the third convolution still moves"
+    assert at(agent, criterion, 350, mean=5) is None, "no look between looks"
+    assert at(agent, criterion, 400, mean=5) == 2
+    assert at(agent, criterion, 500, mean=5) == "conv"
+    similarity = agent.logger.name_to_value
+    assert similarity["seer/cka_stage_1"] == pytest.approx(1)
+
+
+def test_nothing_is_frozen_before_returns_move(agent: PPO) -> None:
+    criterion = Convergence("conv", earliest=0, latest=None, length=4000, threshold=0.9)
+    assert [at(agent, criterion, 100 * k, mean=0.5) for k in range(1, 5)] == [None] * 4
+    assert at(agent, criterion, 500, mean=9, n=10) is None, "too few games"
+    assert at(agent, criterion, 600, mean=9) == "conv"
+
+
+def test_a_depth_is_the_limit(agent: PPO) -> None:
+    criterion = Convergence(2, earliest=0, latest=None, length=4000, threshold=0.9)
+    assert [at(agent, criterion, 100 * k, mean=9.0 * (k > 2)) for k in range(1, 4)] == [None, None, 2]
+
+
+def test_latest(agent: PPO) -> None:
+    criterion = Convergence("conv", earliest=0, latest=900, length=4000, threshold=0.9)
+    assert [at(agent, criterion, steps, mean=0) for steps in (800, 900)] == [None, "conv"]
+
+
+def test_sb3s_random_numbers_are_not_touched(agent: PPO) -> None:
+    set_random_seed(1)
+    expected = np.random.rand(), th.rand(())  # noqa: NPY002
+    set_random_seed(1)
+    at(agent, Convergence("conv", 0, None, 4000, 0.9), 100, mean=0)
+    assert (np.random.rand(), th.rand(())) == expected  # noqa: NPY002

@@ -1,0 +1,58 @@
+"""The encoder of one agent in another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
+from test_policies import model
+
+from sb3_efficient import policy_kwargs
+from sb3_efficient.errors import ConflictError, OptionError
+from sb3_efficient.seer.encoder import encoders
+from sb3_efficient.seer.transfer import transfer_encoder
+
+
+def convolutions(agent: BaseAlgorithm) -> list[list[th.Tensor]]:
+    """Weights of every extractor, copies in targets included."""
+    extractors = [copy for copies in encoders(agent).values() for copy in copies]
+    return [[p.detach() for p in e.cnn.parameters()] for e in extractors]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("algo", ["ppo", "dqn", "sac"])
+def test_between_algorithms(algo: str, tmp_path: Path) -> None:
+    source = model("ppo", policy_kwargs=policy_kwargs("nature", "ppo"))
+    source.policy.features_extractor.cnn[0].weight.data.add_(1)  # type: ignore[union-attr]
+    source.save(tmp_path / "agent")
+    target = model(algo)
+    heads = {name: p.clone() for name, p in target.policy.named_parameters() if ".cnn." not in name}
+    transfer_encoder(tmp_path / "agent.zip", target, "conv")
+    for weights in convolutions(target):
+        assert all(th.equal(p, q) for p, q in zip(weights, convolutions(source)[0], strict=True))
+    assert all(th.equal(p, heads[name]) for name, p in target.policy.named_parameters() if ".cnn." not in name)
+
+
+def test_only_so_deep(tmp_path: Path) -> None:
+    source, target = model("ppo"), model("ppo")
+    for parameter in source.policy.parameters():
+        parameter.data.add_(1)
+    source.save(tmp_path / "agent")
+    transfer_encoder(tmp_path / "agent.zip", target, 2)
+    same = [th.equal(p, q) for p, q in zip(convolutions(target)[0], convolutions(source)[0], strict=True)]
+    assert same == [True] * 4 + [False] * 2
+
+
+def test_another_network_is_refused_and_nothing_is_changed(tmp_path: Path) -> None:
+    model("ppo", policy_kwargs=policy_kwargs("impala", "ppo")).save(tmp_path / "agent")
+    target = model("ppo")
+    before = [p.clone() for p in convolutions(target)[0]]
+    with pytest.raises(ConflictError, match=r"does not fit this model's NatureCNN: cnn.0.weight is missing there"):
+        transfer_encoder(tmp_path / "agent.zip", target, "conv")
+    assert all(th.equal(p, q) for p, q in zip(convolutions(target)[0], before, strict=True))
+
+
+def test_no_such_file() -> None:
+    with pytest.raises(OptionError, match=r"encoder='nowhere.zip' is no file"):
+        transfer_encoder("nowhere.zip", model("ppo"), "conv")
