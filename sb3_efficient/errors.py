@@ -31,6 +31,10 @@ class ConflictError(EfficientError):
     """Two settings that contradict each other."""
 
 
+class ConversionError(EfficientError):
+    """A replay buffer that could not be made one of latents, and is as it was."""
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """
     :return: ``" Did you mean 'impala'?"`` for a near miss, otherwise nothing

@@ -1,0 +1,69 @@
+"""How many transitions fit: the memory of images buys more of latents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.buffers import ReplayBuffer
+
+from sb3_efficient.errors import OptionError, suggestion
+from sb3_efficient.seer.encoder import LatentEncoder
+from sb3_efficient.seer.successors import Successors
+
+Capacity = int | str
+RULES = ("same-memory", "same-length")
+
+
+def check_capacity(rule: Any) -> None:
+    """Refuse what is not a rule for the capacity."""
+    if rule in RULES or (isinstance(rule, int) and not isinstance(rule, bool) and rule > 0):
+        return
+    hint = suggestion(rule, RULES) if isinstance(rule, str) else ""
+    raise OptionError(f"capacity must be 'same-memory', 'same-length' or a number of transitions, got {rule!r}.{hint}")
+
+
+def new_capacity(rule: Capacity, buffer: ReplayBuffer, encoder: LatentEncoder, left: int) -> int:
+    """
+    :param rule: ``"same-memory"``: as many as fit into the bytes of ``buffer``; ``"same-length"``: as many as it
+        has now; or how many
+    :param buffer: To be converted
+    :param encoder: What latents are going to be made by
+    :param left: Transitions (timesteps) until training ends
+    :return: Transitions over all environments. Growth ends where training cannot fill any more; what is stored always
+        fits, and an int that would not hold it is an error
+    """
+    check_capacity(rule)
+    stored, now = stored_transitions(buffer), buffer.buffer_size * buffer.n_envs
+    if isinstance(rule, int):
+        if rule // buffer.n_envs * buffer.n_envs < stored:
+            raise OptionError(
+                f"capacity={rule} does not hold the {stored} transitions that are stored at the freeze (in "
+                f"{buffer.n_envs} environments): choose at least as many, or 'same-memory'."
+            )
+        wanted = rule
+    else:
+        wanted = now if rule == "same-length" else buffer_bytes(buffer) // _latent_bytes(buffer, encoder)
+    # Slots that stay empty take no memory, so that nothing is gained by fewer than now: a later learn() may need them
+    return max(stored, min(wanted, max(stored + left, now)))
+
+
+def stored_transitions(buffer: ReplayBuffer) -> int:
+    """
+    :return: Transitions over all environments that can be sampled
+    """
+    # With one array for both, the observation that the oldest transition began with is overwritten
+    lost = int(buffer.full and buffer.optimize_memory_usage)
+    return (buffer.size() - lost) * buffer.n_envs
+
+
+def buffer_bytes(buffer: ReplayBuffer) -> int:
+    """
+    :return: Bytes of all slots of a replay buffer, written or not
+    """
+    return sum(value.nbytes for value in vars(buffer).values() if isinstance(value, (np.ndarray, Successors)))
+
+
+def _latent_bytes(buffer: ReplayBuffer, encoder: LatentEncoder) -> int:
+    others = sum(array[0, 0].nbytes for array in (buffer.actions, buffer.rewards, buffer.dones, buffer.timeouts))
+    return encoder.latent_dim * encoder.dtype.itemsize + others + np.dtype(np.int32).itemsize

@@ -1,0 +1,137 @@
+"""A replay buffer of images made one of latents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
+from tqdm import tqdm
+
+from sb3_efficient.errors import ConversionError, ObservationError, OptionError
+from sb3_efficient.seer.capacity import stored_transitions
+from sb3_efficient.seer.encoder import CHUNK, LatentEncoder
+from sb3_efficient.seer.replay import PER_SLOT, LatentNStepReplayBuffer, LatentReplayBuffer
+from sb3_efficient.seer.rollout import latent_space
+
+#: Transitions from which on a progress bar says how far it is
+LONG = 20_000
+
+#: Exactly these, no subclasses of them: those may do anything with their images
+_CONVERTED: dict[type, type[LatentReplayBuffer]] = {
+    ReplayBuffer: LatentReplayBuffer,
+    NStepReplayBuffer: LatentNStepReplayBuffer,
+    LatentReplayBuffer: LatentReplayBuffer,
+    LatentNStepReplayBuffer: LatentNStepReplayBuffer,
+}
+
+
+def convert(buffer: ReplayBuffer, encoder: LatentEncoder, capacity: int) -> LatentReplayBuffer:
+    """
+    All transitions, oldest first, in a new buffer; the other one is only read.
+
+    Needs no more memory than the latents and a chunk of images. Every image is encoded once: what a transition ended
+    with is so only where the next one does not begin with the same pixels.
+
+    :param buffer: SB3's, in either layout, or one of latents of a shallower depth
+    :param encoder: Latents in place of these
+    :param capacity: Transitions over all environments, of :func:`sb3_efficient.seer.capacity.new_capacity`
+    :return: Buffer of latents
+    """
+    check_convertible(buffer)
+    stored = stored_transitions(buffer)
+    if capacity // buffer.n_envs * buffer.n_envs < stored:
+        raise OptionError(f"A replay buffer for {capacity} transitions was asked for, to hold the {stored} stored.")
+    try:
+        latents = _empty(buffer, encoder, capacity)
+        _fill(latents, buffer, encoder)
+    except (RuntimeError, MemoryError) as error:
+        raise ConversionError(f"{stored} transitions could not be made latents: {error or type(error)}") from error
+    return latents
+
+
+def check_convertible(buffer: Any) -> None:
+    """Refuse a buffer of which it is not known where it has its images."""
+    if type(buffer) not in _CONVERTED:
+        raise ObservationError(
+            f"SEER makes latents of SB3's ReplayBuffer and NStepReplayBuffer, and found {type(buffer).__name__}: "
+            "leave out replay_buffer_class."
+        )
+
+
+def release(buffer: ReplayBuffer) -> None:
+    """
+    Free the arrays of a buffer that was converted, now.
+
+    SB3 holds it until the next step of the environment (``collect_rollouts``, and ``locals`` of callbacks).
+
+    :param buffer: Never to be used again
+    """
+    vars(buffer).clear()
+
+
+def _empty(buffer: ReplayBuffer, encoder: LatentEncoder, capacity: int) -> LatentReplayBuffer:
+    options: dict[str, Any] = {"handle_timeout_termination": buffer.handle_timeout_termination}
+    if isinstance(buffer, NStepReplayBuffer):
+        options |= {"n_steps": buffer.n_steps, "gamma": buffer.gamma}
+    latents = _CONVERTED[type(buffer)](
+        capacity, latent_space(encoder), buffer.action_space, buffer.device, buffer.n_envs, **options
+    )
+    latents.attach(encoder)
+    return latents
+
+
+def _fill(latents: LatentReplayBuffer, buffer: ReplayBuffer, encoder: LatentEncoder) -> None:
+    slots = _oldest_first(buffer)
+    for name in PER_SLOT[1:]:
+        getattr(latents, name)[: len(slots)] = getattr(buffer, name)[slots]
+    made_by = buffer._attached() if isinstance(buffer, LatentReplayBuffer) else None
+    for start in _progress(range(0, len(slots), step := max(1, CHUNK // buffer.n_envs)), buffer.n_envs * step):
+        # One more, to compare what follows the last one with
+        images = buffer.observations[slots[start : start + step + 1]]
+        following = _following(buffer, slots[start : start + step])
+        n = len(following)
+        latents.observations[start : start + n] = _encoded(images[:n], encoder, made_by)
+        differs = np.ones(following.shape[:2], bool)
+        after = images[1:]
+        differs[: len(after)] = (following[: len(after)] != after).reshape(*after.shape[:2], -1).any(axis=2)
+        where, envs = np.nonzero(differs)
+        if len(where):
+            own = _encoded(following[where, envs][:, None], encoder, made_by)[:, 0]
+            latents.next_observations.keep(start + where, envs, own)
+        latents.pos += n
+    if latents.pos != len(slots):
+        raise ConversionError(f"{latents.pos} of {len(slots)} slots were made latents.")
+    latents.full = len(slots) == latents.buffer_size
+    latents.pos %= latents.buffer_size
+
+
+def _oldest_first(buffer: ReplayBuffer) -> np.ndarray:
+    n = stored_transitions(buffer) // buffer.n_envs
+    return (buffer.pos - n + np.arange(n)) % buffer.buffer_size
+
+
+def _following(buffer: ReplayBuffer, slots: np.ndarray) -> np.ndarray:
+    if buffer.optimize_memory_usage:
+        return buffer.observations[(slots + 1) % buffer.buffer_size]
+    return buffer.next_observations[slots]
+
+
+def _encoded(images: np.ndarray, encoder: LatentEncoder, made_by: LatentEncoder | None) -> np.ndarray:
+    """
+    :param images: (slots, environments, ...)
+    :return: (slots, environments, L)
+    """
+    latents = encoder.reencode(images.reshape(-1, *images.shape[2:]), made_by)
+    if not np.isfinite(latents).all():
+        raise ConversionError(
+            f"A latent is too large for {encoder.dtype}, or not a number: try latent_dtype='float32', and look "
+            "whether the weights are finite."
+        )
+    return latents.reshape(*images.shape[:2], -1)
+
+
+def _progress(starts: range, step: int) -> Iterable[int]:
+    # disable=None: not where nobody watches
+    return tqdm(starts, "SEER: latents", leave=False, disable=None if len(starts) * step > LONG else True)
