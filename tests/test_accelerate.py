@@ -25,7 +25,7 @@ from torch import nn
 
 from sb3_efficient import accelerate, policy_kwargs
 from sb3_efficient.errors import OptionError
-from sb3_efficient.fast import Report
+from sb3_efficient.fast import AccelerateCallback, Report
 from sb3_efficient.fast import memory as memory_module
 from sb3_efficient.fast import networks as networks_module
 from sb3_efficient.fast.forward import FastForward
@@ -419,14 +419,27 @@ def test_without_images_nothing_is_changed(memory_as_it_was: None) -> None:
     [
         ({"precision": "fp16"}, "Unknown precision 'fp16'. fp16 overflows"),
         ({"precision": "bf61"}, "Unknown precision 'bf61'. Did you mean 'bf16'"),
+        ({"precision": "fp8"}, "Unknown precision 'fp8'. Accepted: fp32, bf16, auto"),
         ({"num_threads": 0}, "num_threads must be a whole number of at least 1, got 0"),
+        ({"num_threads": "2"}, "num_threads must be a whole number of at least 1, got '2'"),
+        ({"fused_optimizer": "no"}, "fused_optimizer must be true or false, got 'no'"),
     ],
 )
 def test_bad_options_change_nothing(options: dict[str, Any], text: str) -> None:
     agent: Any = model("ppo")
     with pytest.raises(OptionError, match=text):
         accelerate(agent, **options)
+    with pytest.raises(OptionError, match=text):
+        AccelerateCallback(**options)
     assert not {"forward", "extract_features"} & {*vars(agent.policy), *vars(agent.policy.features_extractor)}
+
+
+def test_misspelt_option_of_the_callback() -> None:
+    text = "^accelerate has no option 'precison'. Did you mean 'precision'. Accepted: precision, fused_optimizer, "
+    with pytest.raises(OptionError, match=text):
+        AccelerateCallback(precison="fp32")
+    with pytest.raises(OptionError, match="^accelerate has no option 'model'"):
+        AccelerateCallback(model=model("ppo"))
 
 
 def test_unsupported_device_and_model(monkeypatch: pytest.MonkeyPatch) -> None:

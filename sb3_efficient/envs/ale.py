@@ -17,6 +17,7 @@ from sb3_efficient.envs.ale_game import AleGame, AtariSettings, Work
 from sb3_efficient.envs.ale_ids import look_up
 from sb3_efficient.envs.ale_monitor import GameMonitor
 from sb3_efficient.errors import ConflictError, EfficientError, OptionError
+from sb3_efficient.options import check_switches
 
 _PAUSED = object()
 
@@ -73,10 +74,11 @@ class AleVecEnv(VecEnv):
         _at_least(1, n_envs=n_envs, frame_skip=frame_skip, screen_size=screen_size, frame_stack=frame_stack)
         _at_least(1, num_threads=threads)
         _at_least(0, noop_max=noop_max, seed=0 if seed is None else seed)
+        check_switches(terminal_on_life_loss=terminal_on_life_loss, clip_reward=clip_reward)
         ale_id = look_up(env_id)
         sticky = ale_id.action_repeat_probability if action_repeat_probability is None else action_repeat_probability
-        if not 0 <= sticky <= 1:
-            raise OptionError(f"action_repeat_probability must lie between 0 and 1, got {sticky!r}.")
+        if not isinstance(sticky, (int, float, np.floating)) or not 0 <= sticky <= 1:
+            raise OptionError(f"action_repeat_probability must be a number between 0 and 1, got {sticky!r}.")
         settings = AtariSettings(noop_max, frame_skip, screen_size, terminal_on_life_loss, clip_reward, sticky)
 
         def game(i: int) -> AleGame:

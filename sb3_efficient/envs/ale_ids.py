@@ -59,6 +59,8 @@ def look_up(env_id: str) -> AleId:
     """
     :param env_id: As in gymnasium and the zoo: ``PongNoFrameskip-v4``, ``ALE/Pong-v5``
     """
+    if not isinstance(env_id, str):
+        raise OptionError(f"AleVecEnv takes the id of a game, such as 'PongNoFrameskip-v4', got {env_id!r}.")
     gym.register_envs(ale_py)
     pictures = re.sub(r"-ram(?=NoFrameskip|Deterministic|-v\d)", "", env_id)
     if pictures != env_id:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from stable_baselines3.common.monitor import ResultsWriter
 
+from sb3_efficient.errors import OptionError
+
 
 class GameMonitor:
     """
@@ -19,7 +21,7 @@ class GameMonitor:
     def __init__(self, env_id: str, file: Path | None) -> None:
         self.t_start = time.time()
         header: dict[str, float | str] = {"t_start": self.t_start, "env_id": env_id}
-        self._writer = None if file is None else ResultsWriter(str(file), header)
+        self._writer = None if file is None else _writer(file, header)
         self._score = self._frames = 0
         self.returns: list[float] = []
         self.lengths: list[int] = []
@@ -55,3 +57,12 @@ class GameMonitor:
         """Close the file."""
         if self._writer is not None:
             self._writer.close()
+
+
+def _writer(file: Path, header: dict[str, float | str]) -> ResultsWriter:
+    try:
+        return ResultsWriter(str(file), header)
+    except OSError as error:
+        raise OptionError(
+            f"Cannot write {file}.monitor.csv ({error.strerror}). Name a folder in monitor_dir that can be written to."
+        ) from error

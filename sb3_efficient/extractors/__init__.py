@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
-from sb3_efficient.errors import EfficientError, OptionError, suggestion
+from sb3_efficient.errors import EfficientError
 from sb3_efficient.extractors.base import EncoderExtractor
 from sb3_efficient.extractors.conv2 import Conv2Extractor
 from sb3_efficient.extractors.dict import DictExtractor
@@ -23,6 +23,7 @@ from sb3_efficient.extractors.impala import ImpalaExtractor
 from sb3_efficient.extractors.nature import NatureExtractor
 from sb3_efficient.extractors.nn_bench import NNBenchLargeExtractor, NNBenchSmallExtractor
 from sb3_efficient.extractors.tiny_rl import TinyRLExtractor, TinyRLPolicy
+from sb3_efficient.options import check_names
 from sb3_efficient.registry import Registry
 
 __all__ = [
@@ -58,15 +59,9 @@ class Entry:
         :param options: Options of the user
         :return: The preset options, with those of the user over them
         """
-        _, *parameters = inspect.signature(self.extractor_class.__init__).parameters.values()
-        accepted = [p.name for p in parameters[1:] if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-        open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
-        for option in options:
-            if option not in accepted and not open_ended:
-                raise OptionError(
-                    f"Extractor {name!r} has no option {option!r}.{suggestion(option, accepted)} "
-                    f"Accepted: {', '.join(accepted)}."
-                )
+        constructor = self.extractor_class.__init__
+        self_and_space = list(inspect.signature(constructor).parameters)[:2]
+        check_names(f"Extractor {name!r}", options, constructor, given=self_and_space)
         return {**self.preset, **options}
 
 

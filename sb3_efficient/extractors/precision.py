@@ -28,16 +28,21 @@ def cpu_has_bf16() -> bool:
     return in_hardware and bool(th.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def check_precision(precision: str) -> None:
+    """Refuse a name that stands for no number format."""
+    if precision not in PRECISIONS:
+        hint = " fp16 overflows in training and is slow on CPUs; use bf16." if precision in ("fp16", "float16") else ""
+        hint = hint or suggestion(str(precision), PRECISIONS)
+        raise OptionError(f"Unknown precision {precision!r}.{hint} Accepted: {', '.join(PRECISIONS)}.")
+
+
 def resolve_precision(precision: str) -> Precision:
     """
     :param precision: ``"fp32"``, ``"bf16"`` or ``"auto"``. ``auto`` is fp32 on every machine until
         learning in bf16 has been shown to be equal; ask for ``bf16`` to have it now.
     :return: The format to compute in
     """
-    if precision not in PRECISIONS:
-        hint = " fp16 overflows in training and is slow on CPUs; use bf16." if precision in ("fp16", "float16") else ""
-        hint = hint or suggestion(str(precision), PRECISIONS)
-        raise OptionError(f"Unknown precision {precision!r}.{hint} Accepted: {', '.join(PRECISIONS)}.")
+    check_precision(precision)
     if precision == "bf16":
         if not (th.cuda.is_available() or cpu_has_bf16()):
             warnings.warn(

@@ -6,7 +6,7 @@ from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
-from sb3_efficient.fast.model import accelerate
+from sb3_efficient.fast.model import accelerate, check_options
 
 
 class AccelerateCallback(BaseCallback):
@@ -15,11 +15,12 @@ class AccelerateCallback(BaseCallback):
 
         callback: sb3_efficient.fast.AccelerateCallback
 
-    :param options: Those of :func:`sb3_efficient.accelerate`
+    :param options: Those of :func:`sb3_efficient.accelerate`, checked here already
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
+        check_options(options)
         self.options = options
 
     def _on_training_start(self) -> None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.errors import OptionError
 from sb3_efficient.extractors.base import positive
-from sb3_efficient.extractors.precision import Precision, cpu_has_bf16, resolve_precision
+from sb3_efficient.extractors.precision import Precision, check_precision, cpu_has_bf16, resolve_precision
 from sb3_efficient.fast.buffer import plan_buffer
 from sb3_efficient.fast.memory import plan_memory
 from sb3_efficient.fast.networks import image_extractors, plan_networks
 from sb3_efficient.fast.optimizer import plan_optimizers
 from sb3_efficient.fast.plan import Plan
+from sb3_efficient.options import check_names, check_switches
 
 _LOG = logging.getLogger("sb3_efficient")
 
@@ -82,8 +84,8 @@ def accelerate(
     :return: What was changed, what was not, and why; printed too if ``model.verbose`` is at least 1
     """
     chosen = _checked(model, precision)
-    if num_threads is not None:
-        num_threads = positive("num_threads", num_threads)
+    switches = {"fused_optimizer": fused_optimizer, "lean_buffer": lean_buffer, "keep_memory": keep_memory}
+    _check_values(precision, num_threads, **switches, compile=compile)
     plan = Plan()
     if not image_extractors(model):
         plan.leave(f"the policy is {type(model.policy).__name__} without an image network: only those get faster")
@@ -105,6 +107,23 @@ def accelerate(
     return report
 
 
+def check_options(options: dict[str, Any]) -> None:
+    """
+    Refuse what :func:`accelerate` does not take, while there is no model yet.
+
+    :param options: Its options, by name
+    """
+    check_names("accelerate", options, accelerate, given=("model",))
+    _check_values(**options)
+
+
+def _check_values(precision: str = "auto", num_threads: int | None = None, **switches: bool) -> None:
+    check_precision(precision)
+    if num_threads is not None:
+        positive("num_threads", num_threads)
+    check_switches(**switches)
+
+
 def _checked(model: BaseAlgorithm, precision: str) -> Precision:
     """Refuse what cannot be done, and decide on the number format."""
     if not isinstance(model, BaseAlgorithm) or getattr(model, "policy", None) is None:
@@ -124,5 +143,5 @@ def _checked(model: BaseAlgorithm, precision: str) -> Precision:
 def _plan_threads(plan: Plan, num_threads: int | None) -> None:
     found = th.get_num_threads()
     if num_threads is not None and num_threads != found:
-        plan.step(partial(th.set_num_threads, num_threads), partial(th.set_num_threads, found))
+        plan.step(partial(th.set_num_threads, int(num_threads)), partial(th.set_num_threads, found))
         plan.change(f"threads: {num_threads}, before {found} (whole process)")

@@ -13,7 +13,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from stable_baselines3.common.atari_wrappers import AtariWrapper
+
 from sb3_efficient.errors import ConflictError, OptionError, suggestion
+from sb3_efficient.extractors.base import positive
+from sb3_efficient.fast.model import check_options
+from sb3_efficient.options import check_names
 
 Entry = dict[str, Any]
 _ACCELERATE = "sb3_efficient.fast.AccelerateCallback"
@@ -32,6 +37,8 @@ def take_accelerate(entry: Entry) -> None:
         return
     if wish is not True and not isinstance(wish, dict):
         raise OptionError(f"accelerate must be true, false or options, as dict(precision='fp32'), got {wish!r}.")
+    if isinstance(wish, dict):
+        check_options(wish)
     callback: str | Entry = {_ACCELERATE: wish} if isinstance(wish, dict) else _ACCELERATE
     others = entry.get("callback") or []
     entry["callback"] = [*(others if isinstance(others, list) else [others]), callback]
@@ -45,7 +52,7 @@ def take_vec_env(entry: Entry, env_kwargs: Entry) -> Entry | None:
     :param env_kwargs: Arguments of the environment, from wherever they come
     :return: Options of ``AleVecEnv`` that stand for the entry's wrappers, or None for the zoo's own environments
     """
-    name, options = entry.pop("vec_env", None), entry.pop("vec_env_kwargs", None) or {}
+    name, options = entry.pop("vec_env", None), entry.pop("vec_env_kwargs", None)
     if name is None:
         if options:
             raise OptionError("vec_env_kwargs needs vec_env=ale beside it.")
@@ -53,9 +60,19 @@ def take_vec_env(entry: Entry, env_kwargs: Entry) -> Entry | None:
     if name not in _VEC_ENVS:
         hint = suggestion(str(name), _VEC_ENVS)
         raise OptionError(f"Unknown vec_env {name!r}.{hint} Known: {', '.join(_VEC_ENVS)}.")
-    if entry.get("frame_stack") is not None:
-        options = {"frame_stack": entry["frame_stack"], **options}
-    return {**_settings(entry.get("env_wrapper")), **_sticky(env_kwargs), **options}
+    positive("n_envs", entry.get("n_envs", 1))
+    stacked = {"frame_stack": entry["frame_stack"]} if entry.get("frame_stack") is not None else {}
+    return {**_settings(entry.get("env_wrapper")), **_sticky(env_kwargs), **stacked, **_checked(options or {})}
+
+
+def _checked(options: Any) -> Entry:
+    """``vec_env_kwargs``; the zoo names the game, counts and seeds the environments, and has a folder for them."""
+    from sb3_efficient.envs import AleVecEnv
+
+    if not isinstance(options, dict):
+        raise OptionError(f"vec_env_kwargs must be options, as dict(num_threads=2), got {options!r}.")
+    check_names("vec_env_kwargs", options, AleVecEnv, given=("env_id", "n_envs", "seed", "monitor_dir"))
+    return options
 
 
 def _settings(env_wrapper: Any) -> Entry:
@@ -69,6 +86,7 @@ def _settings(env_wrapper: Any) -> Entry:
                 f"vec_env=ale cannot honour env_wrapper {path}: its games are computed in C++, with the settings of "
                 "AtariWrapper only. Leave out one of the two."
             )
+        check_names("env_wrapper AtariWrapper", options, AtariWrapper, given=("env",))
         settings |= options
     return settings
 

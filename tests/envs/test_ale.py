@@ -383,16 +383,31 @@ def test_returned_observations_belong_to_the_caller() -> None:
         (OptionError, "seed must be a whole number, 0 or higher, got -1", None, {"seed": -1}),
         (
             OptionError,
-            "action_repeat_probability must lie between 0 and 1, got 2",
+            "action_repeat_probability must be a number between 0 and 1, got 2",
             None,
             {"action_repeat_probability": 2},
         ),
+        (OptionError, "must be a number between 0 and 1, got 'a", None, {"action_repeat_probability": "always"}),
+        (OptionError, "frame_skip must be a whole number, 1 or higher, got 'x'", None, {"frame_skip": "x"}),
+        (OptionError, "clip_reward must be true or false, got 'no'", None, {"clip_reward": "no"}),
+        (OptionError, "terminal_on_life_loss must be true or f.* got None", None, {"terminal_on_life_loss": None}),
         (OptionError, "has the actions FIRE, UPRIGHT, .* need NOOP first", "ALE/VideoCheckers-v5", {}),
     ],
 )
 def test_bad_options(error: type[EfficientError], text: str, env_id: str | None, settings: dict[str, Any]) -> None:
     with pytest.raises(error, match=text):
         AleVecEnv(env_id or "PongNoFrameskip-v4", **settings)
+
+
+def test_id_that_is_no_text() -> None:
+    with pytest.raises(OptionError, match="takes the id of a game, such as 'PongNoFrameskip-v4', got 3"):
+        AleVecEnv(3)  # type: ignore[arg-type]
+
+
+def test_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    with pytest.raises(OptionError, match=r"Cannot write .*taken.0.monitor.csv \(.*\). Name a folder in monitor_dir"):
+        AleVecEnv("PongNoFrameskip-v4", 1, monitor_dir=tmp_path / "taken")
 
 
 def test_bad_registered_games(register: Any) -> None:

@@ -59,6 +59,34 @@ def test_vec_env_takes_the_settings_of_the_wrappers() -> None:
         ({"vec_env": "ale", "env_wrapper": ["mine.Wrapper"]}, {}, ConflictError, "cannot honour env_wrapper mine.Wrap"),
         ({"vec_env": "ale"}, {"mode": 1}, ConflictError, "cannot honour env_kwargs mode"),
         ({"accelerate": "fast"}, {}, OptionError, "accelerate must be true, false or options, .* got 'fast'"),
+        ({"accelerate": 3}, {}, OptionError, "accelerate must be true, false or options, .* got 3"),
+        (
+            {"accelerate": {"precison": "fp32"}},
+            {},
+            OptionError,
+            "accelerate has no option 'precison'. Did you mean",
+        ),
+        ({"accelerate": {"precision": "fp8"}}, {}, OptionError, "Unknown precision 'fp8'. Accepted: fp32, bf16, auto"),
+        (
+            {"vec_env": "ale", "vec_env_kwargs": {"num_thread": 2}},
+            {},
+            OptionError,
+            "no option 'num_thread'. Did you m",
+        ),
+        (
+            {"vec_env": "ale", "vec_env_kwargs": {"monitor_dir": "."}},
+            {},
+            OptionError,
+            "vec_env_kwargs has no option",
+        ),
+        ({"vec_env": "ale", "vec_env_kwargs": 3}, {}, OptionError, "vec_env_kwargs must be options, as dict.*, got 3"),
+        ({"vec_env": "ale", "n_envs": 0}, {}, OptionError, "n_envs must be a whole number of at least 1, got 0"),
+        (
+            {"vec_env": "ale", "env_wrapper": {ATARI: {"frameskip": 4}}},
+            {},
+            OptionError,
+            "env_wrapper AtariWrapper has no option 'frameskip'. Did you mean 'frame_skip'",
+        ),
     ],
 )
 def test_contradictions(entry: dict, env_kwargs: dict, error: type[EfficientError], text: str) -> None:
@@ -93,3 +121,22 @@ def test_contradictions_through_the_zoo(zoo: Run) -> None:
     done = zoo("train", "--algo", "ppo", "--env", "CartPole-v1", "-n", "64", "-params", "vec_env=ale", fails=True)
     assert "Traceback" not in done.stderr
     assert "CartPole-v1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "text"),
+    [
+        ("vec_env_kwargs=dict(num_thread=2)", "vec_env_kwargs has no option 'num_thread'. Did you mean 'num_threads'?"),
+        ("accelerate=dict(precison='fp32')", "accelerate has no option 'precison'. Did you mean 'precision'?"),
+    ],
+)
+def test_misspelt_options_through_the_zoo(zoo: Run, tmp_path: Path, typed: str, text: str) -> None:
+    done = zoo(*TRAIN, "-params", *SMALL, typed, fails=True)
+    assert done.stderr.strip().splitlines()[-1].startswith(f"sb3-efficient: {text}")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "logs").exists(), "before anything is made"
+
+
+def test_policy_without_images_through_the_zoo(zoo: Run) -> None:
+    done = zoo("train", "--algo", "ppo", "--env", "CartPole-v1", "-n", "32", "-params", "n_steps=4", "accelerate=True")
+    assert "accelerate: PPO on cpu, nothing was changed" in done.stdout

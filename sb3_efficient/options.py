@@ -1,0 +1,36 @@
+"""Options that arrive as a dictionary, or untyped from a command line: checked before anything is built from them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+from sb3_efficient.errors import OptionError, suggestion
+
+
+def check_names(owner: str, options: Iterable[str], function: Callable[..., Any], given: Collection[str] = ()) -> None:
+    """
+    Refuse options that a function does not take. One that takes any (``**kwargs``) has to check them itself.
+
+    :param owner: Whose options they are, as the message says it
+    :param options: Their names
+    :param function: Function, method or class that they are going to be passed to
+    :param given: Parameters that somebody else fills in
+    """
+    parameters = [p for p in inspect.signature(function).parameters.values() if p.name not in given]
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    accepted = [p.name for p in parameters if p.kind is not p.VAR_POSITIONAL]
+    for option in options:
+        if option not in accepted:
+            raise OptionError(
+                f"{owner} has no option {option!r}.{suggestion(str(option), accepted)} Accepted: {', '.join(accepted)}."
+            )
+
+
+def check_switches(**switches: Any) -> None:
+    """Refuse what Python would silently take for true, such as ``"no"``."""
+    for name, value in switches.items():
+        if value not in (True, False):
+            raise OptionError(f"{name} must be true or false, got {value!r}.")

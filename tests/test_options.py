@@ -1,0 +1,37 @@
+"""Names and values of options, checked in one place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sb3_efficient.errors import OptionError
+from sb3_efficient.options import check_names, check_switches
+
+
+def bake(oven: object, *, degrees: int = 180, minutes: int = 40) -> None:
+    """Something with options."""
+
+
+def anything(**options: Any) -> None:
+    """Something that checks them itself."""
+
+
+def test_names() -> None:
+    check_names("bake", {"degrees": 200, "minutes": 30}, bake, given=("oven",))
+    check_names("anything", {"degres": 200}, anything)
+    text = "^bake has no option 'degres'. Did you mean 'degrees'\\? Accepted: degrees, minutes.$"
+    with pytest.raises(OptionError, match=text):
+        check_names("bake", {"degres": 200}, bake, given=("oven",))
+    with pytest.raises(OptionError, match="^bake has no option 'oven'. Accepted: degrees, minutes.$"):
+        check_names("bake", {"oven": None}, bake, given=("oven",))
+    with pytest.raises(OptionError, match="^bake has no option 1. Accepted"):
+        check_names("bake", {1: 2}, bake)  # type: ignore[dict-item]
+
+
+def test_switches() -> None:
+    check_switches(on=True, off=False, one=1)
+    for value in ("no", None, 2, [True]):
+        with pytest.raises(OptionError, match="^heat must be true or false, got "):
+            check_switches(heat=value)
