@@ -28,6 +28,7 @@ from sb3_efficient.errors import OptionError
 from sb3_efficient.fast import AccelerateCallback, Report
 from sb3_efficient.fast import memory as memory_module
 from sb3_efficient.fast import networks as networks_module
+from sb3_efficient.fast.compiled import compile_extractor
 from sb3_efficient.fast.forward import FastForward
 
 pytestmark = pytest.mark.filterwarnings("ignore:precision='bf16' is emulated on this CPU")
@@ -401,6 +402,31 @@ def test_compiled_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     assert accelerate(agent, **FP32, compile=True).changes == ()
     assert list(agent.policy.state_dict()) == keys
     agent.learn(16)
+
+
+def test_outputs_of_cuda_graphs_are_cloned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replay writes its output over the one before. Simulated: the same lines run without a GPU."""
+    modes = []
+
+    def replays(function: Any, mode: str = "default") -> Any:
+        modes.append(mode)
+        memory = th.zeros(8, 512)
+        return lambda images: memory.copy_(function(images))
+
+    monkeypatch.setattr(th, "compile", replays)
+    extractor: Any = model("ppo").policy.features_extractor
+    expected = [extractor(x) for x in (th.as_tensor(IMAGES) / 255, th.zeros(IMAGES.shape))]
+    compile_extractor(extractor, "cpu")
+    compile_extractor(extractor, "cuda")
+    with th.no_grad():
+        found = [extractor(x) for x in (th.as_tensor(IMAGES) / 255, th.zeros(IMAGES.shape))]
+    assert modes == ["default", "reduce-overhead"]
+    assert all(th.equal(f, e) for f, e in zip(found, expected, strict=True))
+
+
+def test_gradients_of_gradients_are_not_compiled() -> None:
+    report = accelerate(model("trpo"), **FP32, compile=True)
+    assert "network: TRPO takes gradients of gradients, which compiled networks do not have" in report.left_alone
 
 
 def test_without_images_nothing_is_changed(memory_as_it_was: None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from functools import partial
 from typing import Any
 
 import torch as th
@@ -18,6 +17,7 @@ from torch import nn
 
 from sb3_efficient.extractors import EncoderExtractor
 from sb3_efficient.extractors.precision import PRECISIONS, Precision
+from sb3_efficient.fast.compiled import plan_compiled
 from sb3_efficient.fast.critic import LeanForward
 from sb3_efficient.fast.forward import FastFeatures, FastForward
 from sb3_efficient.fast.plan import Plan
@@ -53,9 +53,8 @@ def plan_networks(plan: Plan, model: BaseAlgorithm, precision: Precision, compil
             _plan_ours(plan, model, extractor, precision)
         else:
             _plan_other(plan, model, extractor, precision)
-        if compiled and extractor._compiled_call_impl is None:
-            plan.step(extractor.compile, partial(setattr, extractor, "_compiled_call_impl", None))
-            plan.change("network: compiled when it is first used")
+        if compiled:
+            plan_compiled(plan, model, extractor)
     for network in model.policy.modules():
         _plan_features(plan, network)
         _plan_critic(plan, network)
