@@ -3,10 +3,13 @@ From a finished run of the zoo to an agent that ships: slim zip, settings, learn
 
     python -m rl_zoo3.train --algo ppo --env PongNoFrameskip-v4 -n 2000000 --seed 1 --eval-freq -1 --save-freq 100000 \\
         -f logs/agents -params vec_env=ale accelerate=True
-    python examples/benchmarks/publish_agent.py logs/agents/ppo/PongNoFrameskip-v4_1
+    python -m rl_zoo3.train --algo ppo --env PongNoFrameskip-v4 -n 2000000 --seed 1 --eval-freq -1 --save-freq 100000 \\
+        -f logs/agents -i logs/agents/ppo/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip -params vec_env=ale accelerate=True
+    python examples/benchmarks/publish_agent.py logs/agents/ppo/PongNoFrameskip-v4_1 logs/agents/ppo/PongNoFrameskip-v4_2
 
-Writes examples/agents/<algo>/<env>_1 in the zoo's layout, which enjoy -f examples/agents plays, and
-results/curve_<algo>_<env>.json and .png. Wall-clock is that of the run, whatever else the machine did.
+The agent is that of the last run, which went on from the one before it. Writes examples/agents/<algo>/<env>_1 in the
+zoo's layout, which enjoy -f examples/agents plays, and results/curve_<algo>_<env>.json and .png. Wall-clock is that of
+the runs, whatever else the machine did.
 """
 
 from __future__ import annotations
@@ -33,17 +36,18 @@ POINTS = 60
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of the run: .../<algo>/<env>_<n>")
-    arguments = parser.parse_args()
-    run: Path = arguments.run
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of the runs: .../<algo>/<env>_<n>")
+    runs: list[Path] = parser.parse_args().runs
+    run = runs[-1]
     algo, env_id = run.parent.name, run.name.rpartition("_")[0]
     model = find_algorithm(algo).load(run / f"{env_id}.zip", device="cpu")
     target = EXAMPLES / "agents" / algo / f"{env_id}_1"
     print(sb3_efficient.save_slim(model, target / f"{env_id}.zip"))
     copy_settings(run / env_id, target / env_id)
-    curve = learning_curve(run, model.num_timesteps)
+    steps = [find_algorithm(algo).load(run / f"{env_id}.zip", device="cpu").num_timesteps for run in runs]
+    curve = learning_curve(runs, steps)
     file = RESULTS / f"curve_{algo}_{env_id}.json"
-    content = {"algo": algo, "env": env_id, "steps": model.num_timesteps, "columns": ["step", "seconds", "return"]}
+    content = {"algo": algo, "env": env_id, "steps": sum(steps), "columns": ["step", "seconds", "return"]}
     file.write_text(json.dumps({**content, "curve": curve}) + "\n")
     draw(curve, file.with_suffix(".png"), f"{algo.upper()} on {env_id}")
 
@@ -56,17 +60,23 @@ def copy_settings(source: Path, target: Path) -> None:
         (target / name).write_text(re.sub(r"(- - log_folder\n +- ).*", r"\1logs", text))
 
 
-def learning_curve(run: Path, steps: int) -> list[tuple[int, int, float]]:
+def learning_curve(runs: list[Path], steps: list[int]) -> list[tuple[int, int, float]]:
     """
-    :param run: Run with the monitor files of all its environments
-    :param steps: Steps of the whole run
+    :param runs: Runs with the monitor files of all their environments, one after the other
+    :param steps: Steps of each run
     :return: (step, seconds, mean return of the last 100 games), whole games, raw rewards
     """
-    games = pd.concat(pd.read_csv(file, skiprows=1) for file in run.glob("*.monitor.csv")).sort_values("t")
-    position = games["l"].cumsum() / games["l"].sum() * steps
-    smooth = games["r"].rolling(100, min_periods=10).mean()
+    parts, seconds = [], 0.0
+    for i, run in enumerate(runs):
+        games = pd.concat(pd.read_csv(file, skiprows=1) for file in run.glob("*.monitor.csv")).sort_values("t")
+        games["step"] = sum(steps[:i]) + games["l"].cumsum() / games["l"].sum() * steps[i]
+        games["t"] += seconds
+        seconds = games["t"].max()
+        parts.append(games)
+    games = pd.concat(parts)
+    games["smooth"] = games["r"].rolling(100, min_periods=10).mean()
     at = np.unique(np.linspace(9, len(games) - 1, POINTS).astype(int))
-    return [(int(position.iloc[i]), int(games["t"].iloc[i]), round(float(smooth.iloc[i]), 2)) for i in at]
+    return [(int(g["step"]), int(g["t"]), round(float(g["smooth"]), 2)) for _, g in games.iloc[at].iterrows()]
 
 
 def draw(curve: list[tuple[int, int, float]], file: Path, title: str) -> None:

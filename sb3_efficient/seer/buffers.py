@@ -7,8 +7,12 @@ from typing import Any
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
-from sb3_efficient.errors import ConflictError
+from sb3_efficient.errors import ConflictError, OptionError
+from sb3_efficient.fast.memory import give_back_memory
+from sb3_efficient.seer.capacity import new_capacity
+from sb3_efficient.seer.convert import check_convertible, convert, release
 from sb3_efficient.seer.encoder import LatentEncoder
+from sb3_efficient.seer.replay import LatentReplayBuffer
 from sb3_efficient.seer.rollout import LATENT_FORM, is_latent_rollout, latent_rollout
 
 
@@ -21,8 +25,12 @@ def buffer_of(model: Any) -> Any:
 
 
 def set_buffer(model: Any, buffer: Any) -> None:
-    """Put ``buffer`` in the place of the model's."""
+    """Put ``buffer`` in the place of the model's, and give the memory of that one back."""
+    old = buffer_of(model)
     setattr(model, "rollout_buffer" if isinstance(buffer, RolloutBuffer) else "replay_buffer", buffer)
+    if old is not buffer and not isinstance(buffer, RolloutBuffer):
+        release(old)
+    give_back_memory()
 
 
 def latent_buffer(model: Any, encoder: LatentEncoder, capacity: str | int) -> Any:
@@ -30,9 +38,28 @@ def latent_buffer(model: Any, encoder: LatentEncoder, capacity: str | int) -> An
     :param model: Its buffer is not changed
     :param encoder: Latents in place of what is stored
     :param capacity: See :class:`~sb3_efficient.seer.SEERCallback`
-    :return: A buffer of latents with the same content
+    :return: A buffer of latents with the same content; the model's own if that has been loaded with it
     """
-    return latent_rollout(buffer_of(model), encoder)
+    buffer = buffer_of(model)
+    if isinstance(buffer, RolloutBuffer):
+        return latent_rollout(buffer, encoder)
+    if isinstance(buffer, LatentReplayBuffer) and buffer.encoder is None:
+        buffer.attach(encoder)
+        return buffer
+    left = model._total_timesteps - model.num_timesteps
+    return convert(buffer, encoder, new_capacity(capacity, buffer, encoder, left))
+
+
+def check_room(model: Any, capacity: str | int, freeze_at: int) -> None:
+    """Refuse a capacity below what is going to be stored at the freeze."""
+    buffer = buffer_of(model)
+    if isinstance(capacity, int) and not isinstance(buffer, RolloutBuffer):
+        stored = min(buffer.buffer_size * buffer.n_envs, freeze_at)
+        if capacity < stored:
+            raise OptionError(
+                f"capacity={capacity} does not hold the {stored} transitions that will be stored at the freeze: "
+                "choose at least as many, or 'same-memory'."
+            )
 
 
 def check_buffer(model: Any) -> None:
@@ -45,3 +72,5 @@ def check_buffer(model: Any) -> None:
     if isinstance(buffer, RolloutBuffer) and type(buffer) not in LATENT_FORM and not is_latent_rollout(buffer):
         known = ", ".join(cls.__name__ for cls in LATENT_FORM)
         raise ConflictError(f"SEER can turn {known} into buffers of latents, found {type(buffer).__name__}.")
+    if not isinstance(buffer, RolloutBuffer):
+        check_convertible(buffer)

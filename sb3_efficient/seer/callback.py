@@ -10,9 +10,9 @@ from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
-from sb3_efficient.errors import OptionError, suggestion
-from sb3_efficient.fast.memory import give_back_memory
-from sb3_efficient.seer.buffers import latent_buffer, set_buffer
+from sb3_efficient.errors import ConversionError, OptionError, suggestion
+from sb3_efficient.seer.buffers import check_room, latent_buffer, set_buffer
+from sb3_efficient.seer.capacity import check_capacity
 from sb3_efficient.seer.checks import check_model, check_times, first_update
 from sb3_efficient.seer.criterion import Convergence
 from sb3_efficient.seer.encoder import LatentEncoder, encoders
@@ -74,6 +74,7 @@ class SEERCallback(BaseCallback):
         if latent_dtype not in _DTYPES:
             hint = suggestion(str(latent_dtype), _DTYPES)
             raise OptionError(f"latent_dtype must be 'float16' or 'float32', got {latent_dtype!r}.{hint}")
+        check_capacity(capacity)
         is_schedule = isinstance(depth, (list, tuple))
         self.is_auto = freeze_at == "auto" and not is_schedule
         only_encoder = freeze_at is None and encoder is not None and not is_schedule
@@ -106,16 +107,17 @@ class SEERCallback(BaseCallback):
         if not self.is_auto:
             due = [(timestep(freeze.when, start, total), freeze.depth) for freeze in self.schedule]
             check_times(self.model, due, total, has_encoder)
+            check_room(self.model, self.capacity, due[0][0] if due else 0)
             return Timetable(due)
         latest = None if self.latest is None else timestep(self.latest, start, total)
         earliest = max(timestep(self.earliest, start, total), first_update(self.model) + 1)
         if latest is not None and latest <= earliest:
             raise OptionError(f"latest: {latest} timesteps is not after earliest: {earliest}.")
+        check_room(self.model, self.capacity, total)
         return Convergence(self.depths[-1], earliest, latest, total - start, self.threshold)
 
     def _on_rollout_start(self) -> None:
-        if self.encoder is not None:
-            self.encoder.pin_targets()
+        self._pin_targets()
         if self.update_started is not None:
             self.logger.record("seer/update_seconds", time.perf_counter() - self.update_started)
 
@@ -123,8 +125,15 @@ class SEERCallback(BaseCallback):
         self._freeze_if_due()
         self.update_started = time.perf_counter()
 
+    def _on_training_end(self) -> None:
+        self._pin_targets()
+
     def _on_step(self) -> bool:
         return True
+
+    def _pin_targets(self) -> None:
+        if self.encoder is not None and getattr(self.model, "tau", 1) < 1:
+            self.encoder.pin_targets()
 
     def _freeze_if_due(self) -> None:
         depth = self.trigger.due(self.model)
@@ -140,21 +149,22 @@ class SEERCallback(BaseCallback):
         try:
             encoder = LatentEncoder(model, depth, self.latent_dtype)
             buffer = latent_buffer(model, encoder, self.capacity)
-        except (RuntimeError, MemoryError, FloatingPointError) as error:
+        except (RuntimeError, MemoryError, FloatingPointError, ConversionError) as error:
             warnings.warn(f"SEER could not freeze at {self.num_timesteps}, and trains on: {error}", stacklevel=2)
             return
         encoder.freeze()
         set_buffer(model, buffer)
         self.encoder = encoder
         model.seer = {"depth": depth, "latent_dtype": self.latent_dtype, "timesteps": model.num_timesteps}
-        give_back_memory()
         self._say(buffer)
 
     def _say(self, buffer: Any) -> None:
         encoder = self.encoder
         assert encoder is not None
         self.logger.record("seer/frozen_at", self.num_timesteps)
-        self.logger.record("seer/bytes_per_latent", encoder.latent_dim * encoder.dtype.itemsize)
+        latent_bytes = encoder.latent_dim * encoder.dtype.itemsize
+        self.logger.record("seer/bytes_per_transition", getattr(buffer, "bytes_per_transition", latent_bytes))
+        self.logger.record("seer/buffer_bytes", getattr(buffer, "bytes_used", buffer.observations.nbytes))
         line = (
             f"SEER: frozen up to {encoder.depth!r} at {self.num_timesteps} timesteps, "
             f"latents of {encoder.latent_dim} x {encoder.dtype}, in {type(buffer).__name__}"

@@ -23,7 +23,9 @@ SEEDS = st.integers(0, 2**32 - 1)
 FORMS = {"two arrays": LatentReplayBuffer, "n-step": LatentNStepReplayBuffer}
 
 
-def latent_buffer(encoder: Any, slots: int = 6, n_envs: int = 1, form: type = LatentReplayBuffer, **options: Any) -> Any:
+def latent_buffer(
+    encoder: Any, slots: int = 6, n_envs: int = 1, form: type = LatentReplayBuffer, **options: Any
+) -> Any:
     buffer = form(slots * n_envs, latent_space(encoder), ACTIONS, "cpu", n_envs, **options)
     buffer.attach(encoder)
     return buffer
@@ -183,12 +185,16 @@ def test_pickle_has_what_is_stored_and_no_encoder() -> None:
 @pytest.mark.parametrize("other", [Stub(weights="b"), Stub(depth=2), Stub(dtype="float16")])
 def test_latents_of_another_encoder_are_refused(other: Any) -> None:
     buffer = pickle.loads(pickle.dumps(filled(Stub(), 3)))
-    with pytest.raises(ConflictError, match=r"a different encoder: .*weights a1, the model's depth .*weights .*\. Load"):
+    with pytest.raises(
+        ConflictError, match=r"a different encoder: .*weights a1, the model's depth .*weights .*\. Load"
+    ):
         buffer.attach(other)
     assert buffer.encoder is None
 
 
 def test_space_of_other_latents_is_refused() -> None:
     buffer = LatentReplayBuffer(10, latent_space(Stub(depth=2)), ACTIONS)  # type: ignore[arg-type]
-    with pytest.raises(ObservationError, match="for 2 numbers of float32 per latent, and the encoder makes 4 of float32"):
+    with pytest.raises(
+        ObservationError, match="for 2 numbers of float32 per latent, and the encoder makes 4 of float32"
+    ):
         buffer.attach(Stub())  # type: ignore[arg-type]
