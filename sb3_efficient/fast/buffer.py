@@ -37,7 +37,16 @@ def plan_buffer(plan: Plan, model: BaseAlgorithm) -> None:
     buffer: Any = getattr(model, "rollout_buffer", None) or getattr(model, "replay_buffer", None)
     if type(buffer) not in _COPY_TWICE:
         plan.leave(f"buffer: {type(buffer).__name__} is not one whose minibatches are known to be copies")
-    elif "to_torch" not in vars(buffer):
+    else:
+        copy_once(plan, buffer)
+
+
+def copy_once(plan: Plan, buffer: Any) -> None:
+    """
+    :param plan: Gets what is to be done
+    :param buffer: A buffer whose minibatches are copies
+    """
+    if "to_torch" not in vars(buffer):
         # A partial of SB3's own method: a pickled replay buffer loads where this package is not installed
         plan.set(buffer, "to_torch", partial(type(buffer).to_torch, buffer, copy=False))
         plan.change("buffer: minibatches are copied once, not twice")

@@ -14,6 +14,7 @@ from sb3_efficient.errors import OptionError
 from sb3_efficient.extractors.base import positive
 from sb3_efficient.extractors.precision import Precision, check_precision, cpu_has_bf16, resolve_precision
 from sb3_efficient.fast.buffer import plan_buffer
+from sb3_efficient.fast.device_buffer import plan_device_buffer
 from sb3_efficient.fast.memory import plan_memory
 from sb3_efficient.fast.networks import image_extractors, plan_networks
 from sb3_efficient.fast.optimizer import plan_optimizers
@@ -56,6 +57,7 @@ def accelerate(
     precision: str = "auto",
     fused_optimizer: bool = True,
     lean_buffer: bool = True,
+    device_rollouts: bool | None = None,
     keep_memory: bool = True,
     compile: bool = False,
     num_threads: int | None = None,
@@ -77,6 +79,8 @@ def accelerate(
         extractors in ``features_extractor_kwargs`` is kept.
     :param fused_optimizer: Use the fused form of Adam and AdamW
     :param lean_buffer: Copy minibatches once where SB3 copies them twice
+    :param device_rollouts: Keep the images of a rollout of PPO, A2C or TRPO in the memory of the device that the model
+        is on, and pick (so copy once) minibatches there; None: if it is a GPU, which has not been measured
     :param keep_memory: Keep freed memory for the next minibatch (Linux with glibc). It holds for the whole process
         and for as long as it runs, which then keeps the most memory that it ever needed.
     :param compile: Compile the extractors with ``torch.compile``. On the CPUs measured it is slower. On a GPU, which
@@ -86,7 +90,7 @@ def accelerate(
     """
     chosen = _checked(model, precision)
     switches = {"fused_optimizer": fused_optimizer, "lean_buffer": lean_buffer, "keep_memory": keep_memory}
-    _check_values(precision, num_threads, **switches, compile=compile)
+    _check_values(precision, num_threads, device_rollouts, **switches, compile=compile)
     plan = Plan()
     if not image_extractors(model):
         plan.leave(f"the policy is {type(model.policy).__name__} without an image network: only those get faster")
@@ -96,6 +100,7 @@ def accelerate(
             plan_optimizers(plan, model)
         if lean_buffer:
             plan_buffer(plan, model)
+        plan_device_buffer(plan, model, device_rollouts)
         if keep_memory and model.device.type == "cpu":
             plan_memory(plan)
         _plan_threads(plan, num_threads)
@@ -118,10 +123,14 @@ def check_options(options: dict[str, Any]) -> None:
     _check_values(**options)
 
 
-def _check_values(precision: str = "auto", num_threads: int | None = None, **switches: bool) -> None:
+def _check_values(
+    precision: str = "auto", num_threads: int | None = None, device_rollouts: bool | None = None, **switches: bool
+) -> None:
     check_precision(precision)
     if num_threads is not None:
         positive("num_threads", num_threads)
+    if device_rollouts is not None:
+        check_switches(device_rollouts=device_rollouts)
     check_switches(**switches)
 
 

@@ -1,0 +1,69 @@
+"""
+Images of a rollout kept where the model computes.
+
+SB3 keeps a rollout in main memory and sends every minibatch to the GPU: each image crosses to be acted on, and again in
+every epoch. Here it crosses to be acted on and to be added, and minibatches are picked on the device. Everything else
+in the buffer is SB3's. Not measured on a GPU.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import RolloutBuffer
+
+from sb3_efficient.fast.buffer import copy_once
+from sb3_efficient.fast.plan import Plan
+
+
+class DeviceImages:
+    """
+    What ``RolloutBuffer`` does with its array ``observations`` until it makes minibatches, done with a tensor.
+
+    ``RolloutBuffer.get`` then puts ``swapaxes(0, 1).reshape(...)`` of it in its place, which is an ordinary tensor.
+
+    :param shape: (steps, environments, C, H, W)
+    :param device: Where the images are kept
+    """
+
+    def __init__(self, shape: tuple[int, ...], device: th.device) -> None:
+        self.shape = shape
+        self._images = th.zeros(shape, dtype=th.uint8, device=device)
+
+    def __setitem__(self, step: int, images: np.ndarray) -> None:
+        self._images[step].copy_(th.from_numpy(images))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self._images.cpu().numpy(), dtype)
+
+    def swapaxes(self, first: int, second: int) -> th.Tensor:
+        """The tensor, with two of its axes exchanged."""
+        return self._images.swapaxes(first, second)
+
+
+def plan_device_buffer(plan: Plan, model: BaseAlgorithm, wanted: bool | None) -> None:
+    """
+    :param plan: Gets what is to be done
+    :param model: Any SB3 model
+    :param wanted: None: where the model is on a GPU
+    """
+    buffer: Any = getattr(model, "rollout_buffer", None)
+    if wanted is False or (wanted is None and model.device.type == "cpu"):
+        return
+    if type(buffer) is not RolloutBuffer or model.observation_space.dtype != np.uint8:
+        if wanted:
+            plan.leave("images: only rollouts of PPO, A2C and TRPO with plain uint8 images can be kept on the device")
+    elif "reset" not in vars(buffer):
+        # Takes effect with the next rollout, which begins with it
+        copy_once(plan, buffer)
+        plan.set(buffer, "reset", partial(_reset, buffer))
+        plan.change(f"images: a rollout's stay on {buffer.device}, where its minibatches are picked")
+
+
+def _reset(buffer: Any) -> None:
+    type(buffer).reset(buffer)
+    buffer.observations = DeviceImages(buffer.observations.shape, buffer.device)
