@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import statistics
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers import Run
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+README = EXAMPLES.parent / "README.md"
 
 
 def test_script(python: Run, tmp_path: Path) -> None:
@@ -49,11 +52,30 @@ def test_benchmarks_explain_themselves(python: Run, file: Path) -> None:
     assert "usage:" in python(str(file), "--help").stdout
 
 
-def test_table_in_the_readme_is_the_measured_one() -> None:
-    spec = importlib.util.spec_from_file_location("extractors_benchmark", EXAMPLES / "benchmarks" / "extractors.py")
+def measured(name: str) -> tuple[Any, list[dict[str, Any]]]:
+    """A benchmark's module, and the rows that it wrote."""
+    spec = importlib.util.spec_from_file_location(f"{name}_benchmark", EXAMPLES / "benchmarks" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     benchmark = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(benchmark)
-    rows = json.loads((benchmark.RESULTS / "extractors.json").read_text())["rows"]
-    assert benchmark.table(rows) in benchmark.README.read_text()
+    return benchmark, json.loads((benchmark.RESULTS / f"{name}.json").read_text())["rows"]
+
+
+@pytest.mark.parametrize("name", ["extractors", "training_loop"])
+def test_table_in_the_readme_is_the_measured_one(name: str) -> None:
+    benchmark, rows = measured(name)
+    assert f"{benchmark.BEGIN}\n{benchmark.table(rows)}\n{benchmark.END}" in README.read_text()
+
+
+def test_figures_of_the_environments_in_the_readme_are_the_measured_ones() -> None:
+    benchmark, rows = measured("environments")
+    one, two = (benchmark.ratios(rows, "ale", threads) for threads in (1, 2))
+    others = [statistics.median(benchmark.ratios(rows, "subproc", threads).values()) for threads in (2, 1)]
+    slowest, fastest = (end(two, key=two.get) for end in (min, max))
+    names = {"BreakoutNoFrameskip-v4": "Breakout", "MsPacmanNoFrameskip-v4": "Ms. Pac-Man"}
+    assert (
+        f"{statistics.median(two.values()):.1f} times the steps on two cores ({two[slowest]:.1f} in {names[slowest]} "
+        f"to {two[fastest]:.1f} in {names[fastest]}), {statistics.median(one.values()):.1f} times on one; "
+        f"`SubprocVecEnv` {others[0]:.2f} and {others[1]:.2f} times"
+    ) in " ".join(README.read_text().split())

@@ -10,7 +10,8 @@ seed; a frame is one step of one environment. Every variant has a process of its
 a process; they train a segment each, in turn, and wait while the others do. Medians and quartiles over the segments.
 The threads are those of torch and of AleVecEnv.
 
-Writes results/training_loop.json. Only a machine that does nothing else gives numbers worth keeping.
+Writes results/training_loop.json and the table in README.md. Only a machine that does nothing else gives numbers worth
+keeping.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+README = Path(__file__).parents[2] / "README.md"
+BEGIN, END = "<!-- table of examples/benchmarks/training_loop.py -->\n", "<!-- end of table -->"
 ENV_ID = "PongNoFrameskip-v4"
 SEED = 1
 CASES = (("ppo", "nature"), ("ppo", "impala"), ("dqn", "nature"))
@@ -35,6 +38,7 @@ VARIANTS = {
     "accelerated": (True, "DummyVecEnv"),
     "with AleVecEnv": (True, "AleVecEnv"),
 }
+COLUMNS = {"plain": "plain SB3", "accelerated": "`accelerate`", "with AleVecEnv": "and `AleVecEnv`"}
 PPO_SETTINGS: dict[str, Any] = {
     "n_steps": 128,
     "batch_size": 256,
@@ -62,6 +66,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one thread, three segments, without Impala")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--segments", type=int, default=9, help="segments of training of each variant")
+    parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")
     parser.add_argument("--child", nargs=3, metavar=("ALGO", "NETWORK", "VARIANT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -69,17 +74,26 @@ def main() -> None:
         return
     if arguments.quick:
         arguments.threads, arguments.segments = [1], 3
+    file = RESULTS / "training_loop.json"
+    if not arguments.rewrite:
+        rows = run(arguments)
+        print(table(rows))
+        if arguments.quick:
+            return
+        from sb3_efficient.doctor import machine
+
+        RESULTS.mkdir(exist_ok=True)
+        file.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+    write_readme(table(json.loads(file.read_text())["rows"]))
+
+
+def run(arguments: argparse.Namespace) -> list[dict]:
     rows = []
     for threads in arguments.threads:
         for algo, network in CASES:
             if not (arguments.quick and network == "impala"):
                 rows += compare(algo, network, threads, arguments.segments)
-    print(table(rows))
-    if not arguments.quick:
-        from sb3_efficient.doctor import machine
-
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "training_loop.json").write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+    return rows
 
 
 def compare(algo: str, network: str, threads: int, segments: int) -> list[dict]:
@@ -191,18 +205,25 @@ def make_venv(name: str, n_envs: int, threads: int) -> Any:
 def table(rows: list[dict]) -> str:
     """Markdown: frames a second of each variant, and how much faster than plain."""
     names = [name for name in VARIANTS if any(row["variant"] == name for row in rows)]
-    lines = [f"| training on Pong | threads | {' | '.join(names)} |", "|" + "---|" * (len(names) + 2)]
+    heads = " | ".join(COLUMNS[name] for name in names)
+    lines = [f"| training on Pong | threads | {heads} |", "|" + "---|" * (len(names) + 2)]
     for algo, network, threads in dict.fromkeys((r["algo"], r["network"], r["threads"]) for r in rows):
         found = {
             r["variant"]: r["median"]
             for r in rows
             if (r["algo"], r["network"], r["threads"]) == (algo, network, threads)
         }
-        cells = [
-            f"{found[n]:.0f} fps" + ("" if n == "plain" else f" ({found[n] / found['plain']:.1f}x)") for n in names
-        ]
-        lines.append(f"| {algo} {network} | {threads} | {' | '.join(cells)} |")
+        cells = [f"{found[n]:.0f}" + ("" if n == "plain" else f" ({found[n] / found['plain']:.1f}x)") for n in names]
+        lines.append(f"| {algo.upper()} {network.capitalize()} | {threads} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def write_readme(text: str) -> None:
+    before, _, rest = README.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    if not after:
+        raise SystemExit(f"{README} has no place for the table: {BEGIN.strip()} ... {END}")
+    README.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
 if __name__ == "__main__":
