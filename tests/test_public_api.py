@@ -92,7 +92,7 @@ ARROWS = {
     "slim": {"atomic"},
     "doctor": {"_autoload", "extractors"},
     "_autoload": {"zoo"},
-    "zoo": {"errors", "options", "extractors", "policies", "envs", "fast", "hyperparams"},
+    "zoo": {"errors", "options", "extractors", "policies", "envs", "fast", "seer", "hyperparams"},
     "profiler": {"atomic"},
     "bench": {"errors", "profiler"},
     "cli": {"errors", "sizes", "zoo", "doctor", "bench"},

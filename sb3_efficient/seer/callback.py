@@ -136,6 +136,8 @@ class SEERCallback(BaseCallback):
             self.encoder.pin_targets()
 
     def _freeze_if_due(self) -> None:
+        if not self._is_deeper(self.depths[-1]):
+            return
         depth = self.trigger.due(self.model)
         if depth is not None and self._is_deeper(depth):
             self._freeze(depth)

@@ -16,7 +16,6 @@ import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import safe_mean
 
-from sb3_efficient.seer.buffers import buffer_of
 from sb3_efficient.seer.encoder import LatentEncoder, encoders
 from sb3_efficient.seer.stages import Depth, n_stages
 
@@ -59,8 +58,8 @@ class Convergence:
     def __init__(self, depth: Depth, earliest: int, latest: int | None, length: int, threshold: float) -> None:
         self.depth, self.earliest, self.latest = depth, earliest, latest
         self.interval, self.threshold = length // N_LOOKS, threshold
-        self.next_look = 0
-        self.probes: np.ndarray | None = None
+        self.next_look = self.next_image = 0
+        self.images: list[np.ndarray] = []
         self.before: list[th.Tensor] = []
         self.quiet: list[int] = []
         self.first_games: tuple[float, float] | None = None
@@ -73,7 +72,7 @@ class Convergence:
         if self.latest is not None and model.num_timesteps >= self.latest:
             return self.depth
         moved = self._returns_moved(model)
-        if model.num_timesteps < self.next_look:
+        if not self._has_images(model) or model.num_timesteps < self.next_look:
             return None
         self.next_look = model.num_timesteps + self.interval
         settled = self._look(model)
@@ -84,10 +83,8 @@ class Convergence:
 
     def _look(self, model: Any) -> int:
         """Compare with the last look, and count the stages that are settled from the lowest up."""
-        if self.probes is None:
-            self.probes = _probes(model)
-            self.quiet = [0] * n_stages(_extractor(model))
-        now = _activations(model, self.probes)
+        self.quiet = self.quiet or [0] * n_stages(_extractor(model))
+        now = _activations(model, np.concatenate(self.images))
         for stage, pair in enumerate(zip(now, self.before, strict=False)):
             similarity = linear_cka(*pair)
             model.logger.record(f"seer/cka_stage_{stage + 1}", similarity)
@@ -95,6 +92,15 @@ class Convergence:
         self.before = now
         restless = [stage for stage, looks in enumerate(self.quiet) if looks < 2]
         return restless[0] if restless else len(self.quiet)
+
+    def _has_images(self, model: Any) -> bool:
+        """Collect what the environments show, over the time between two looks; the buffer may hold latents."""
+        found = sum(map(len, self.images))
+        if found < N_PROBES and model.num_timesteps >= self.next_image:
+            self.images.append(np.array(model._last_obs))
+            found += model.n_envs
+            self.next_image = model.num_timesteps + self.interval * model.n_envs // N_PROBES
+        return found >= N_PROBES
 
     def _returns_moved(self, model: Any) -> bool:
         games = [game["r"] for game in model.ep_info_buffer or []]
@@ -109,15 +115,6 @@ class Convergence:
 def _extractor(model: BaseAlgorithm) -> Any:
     # Of several, the last: SB3 trains actor and critic of SAC and TD3 apart, and the critic learns from the rewards
     return list(encoders(model).values())[-1][0]
-
-
-def _probes(model: Any) -> np.ndarray:
-    """Some of the images that the model has stored; SB3's random numbers are not touched."""
-    buffer = buffer_of(model)
-    random = np.random.default_rng(0)
-    n = buffer.size()
-    slots = random.choice(n, min(n, N_PROBES), replace=False)
-    return np.array(buffer.observations[slots, random.integers(buffer.n_envs, size=len(slots))])
 
 
 def _activations(model: Any, images: np.ndarray) -> list[th.Tensor]:

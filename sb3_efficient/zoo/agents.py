@@ -24,6 +24,15 @@ def saved_extractor(path: str) -> tuple[type | None, dict[str, Any]]:
     return kwargs.get("features_extractor_class"), kwargs.get("features_extractor_kwargs") or {}
 
 
+def saved_freeze(path: str) -> dict[str, Any] | None:
+    """
+    :param path: Zip of an SB3 agent
+    :return: How SEER has frozen it, if it has
+    """
+    data, _, _ = load_from_zip_file(path, device="cpu")
+    return (data or {}).get("seer")
+
+
 def saved_entry(path: str) -> dict[str, Any]:
     """
     :param path: Zip of an SB3 agent

@@ -6,42 +6,68 @@ What a hyper-parameter entry may say about the training loop, beside what it say
 ``vec_env_kwargs: {...}``      options of it that the entry does not imply, ``num_threads``
 ``accelerate: true``           :func:`sb3_efficient.accelerate`, as a callback
 ``accelerate: {...}``          the same with options
+``seer: true``, ``{...}``      :class:`~sb3_efficient.SEERCallback`, with its defaults or with options
 =============================  ====================================================================
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from stable_baselines3.common.atari_wrappers import AtariWrapper
 
 from sb3_efficient.errors import ConflictError, OptionError, suggestion
 from sb3_efficient.extractors.base import positive
-from sb3_efficient.fast.model import check_options
+from sb3_efficient.fast import AccelerateCallback
 from sb3_efficient.options import check_names
+from sb3_efficient.seer import SEERCallback
+from sb3_efficient.zoo.agents import saved_freeze
 
 Entry = dict[str, Any]
-_ACCELERATE = "sb3_efficient.fast.AccelerateCallback"
+#: In the order in which they are called
+_CALLBACKS: dict[str, Callable[..., Any]] = {"accelerate": AccelerateCallback, "seer": SEERCallback}
+_EXAMPLES = {"accelerate": "dict(precision='fp32')", "seer": "dict(freeze_at=0.5)"}
 _ATARI_WRAPPER = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 _VEC_ENVS = ("ale",)
 
 
-def take_accelerate(entry: Entry) -> None:
+def take_callbacks(entry: Entry) -> None:
     """
-    Replace ``accelerate`` by the callback that does it.
+    Replace ``accelerate`` and ``seer`` by the callbacks that do it.
 
     :param entry: Hyper-parameters of one environment; altered
     """
-    wish = entry.pop("accelerate", None)
-    if wish is None or wish is False:
-        return
-    if wish is not True and not isinstance(wish, dict):
-        raise OptionError(f"accelerate must be true, false or options, as dict(precision='fp32'), got {wish!r}.")
-    if isinstance(wish, dict):
-        check_options(wish)
-    callback: str | Entry = {_ACCELERATE: wish} if isinstance(wish, dict) else _ACCELERATE
     others = entry.get("callback") or []
-    entry["callback"] = [*(others if isinstance(others, list) else [others]), callback]
+    callbacks = list(others) if isinstance(others, list) else [others]
+    for key, callback in _CALLBACKS.items():
+        wish = entry.pop(key, None)
+        if wish is None or wish is False:
+            continue
+        if wish is not True and not isinstance(wish, dict):
+            raise OptionError(f"{key} must be true, false or options, as {_EXAMPLES[key]}, got {wish!r}.")
+        if isinstance(wish, dict):
+            check_names(key, wish, callback)
+            callback(**wish)  # says now what is wrong with the values
+        path = f"{callback.__module__.rpartition('.')[0]}.{callback.__name__}"
+        callbacks.append({path: wish} if isinstance(wish, dict) else path)
+    if callbacks:
+        entry["callback"] = callbacks
+
+
+def check_frozen_agent(entry: Entry, agent: str) -> None:
+    """
+    Refuse to continue an agent that SEER has frozen, unless it is said how.
+
+    :param entry: Hyper-parameters of one environment
+    :param agent: Zip of the agent to continue
+    """
+    frozen = saved_freeze(agent)
+    if frozen is not None and "seer" not in entry and SEERCallback.__name__ not in str(entry.get("callback")):
+        raise ConflictError(
+            f"{agent} learns from latents, frozen by SEER at {frozen['timesteps']} timesteps ({frozen['depth']!r}). "
+            "Continue it with -params seer=True, or with seer=False to train all of it from images."
+        )
 
 
 def take_vec_env(entry: Entry, env_kwargs: Entry) -> Entry | None:

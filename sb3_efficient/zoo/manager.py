@@ -14,7 +14,7 @@ from sb3_efficient.errors import ConflictError
 from sb3_efficient.zoo.agents import check_same_extractor, saved_entry
 from sb3_efficient.zoo.entries import KEYS, to_stock
 from sb3_efficient.zoo.lookup import entry_of_its_own
-from sb3_efficient.zoo.loop import take_accelerate, take_vec_env
+from sb3_efficient.zoo.loop import check_frozen_agent, take_callbacks, take_vec_env
 
 Method = Callable[..., Any]
 
@@ -53,7 +53,9 @@ def preprocess_hyperparams(original: Method) -> Method:
     @wraps(original)
     def preprocess(self: Any, hyperparams: dict[str, Any]) -> tuple[Any, ...]:
         hyperparams = dict(hyperparams)
-        take_accelerate(hyperparams)
+        if self.continue_training:
+            check_frozen_agent(hyperparams, self.trained_agent)
+        take_callbacks(hyperparams)
         self.ale_vec_env = take_vec_env(hyperparams, hyperparams.get("env_kwargs") or self.env_kwargs or {})
         if self.ale_vec_env is not None and self.vec_env_class is not DummyVecEnv:
             raise ConflictError("vec_env=ale runs its games in threads: leave out --vec-env subproc.")

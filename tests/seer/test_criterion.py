@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch as th
 from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.utils import set_random_seed
-from test_policies import model
+from test_policies import env, model
 
 from sb3_efficient.seer.criterion import Convergence, linear_cka
 
@@ -24,10 +25,11 @@ def test_cka_knows_rotations_and_scales() -> None:
 
 
 @pytest.fixture
-def agent() -> PPO:
-    ppo: Any = model("ppo")
-    _, callback = ppo._setup_learn(16)
-    ppo.collect_rollouts(ppo.env, callback, ppo.rollout_buffer, 16)
+def agent(monkeypatch: pytest.MonkeyPatch) -> PPO:
+    ppo: Any = model("ppo", make_vec_env(env, 8))
+    monkeypatch.setattr("sb3_efficient.seer.criterion.N_PROBES", 8)
+    ppo._last_obs = np.random.default_rng(0).integers(0, 256, (8, 2, 40, 40), dtype=np.uint8)
+    ppo._setup_learn(16, reset_num_timesteps=False)
     return ppo  # type: ignore[no-any-return]
 
 
@@ -79,3 +81,12 @@ def test_sb3s_random_numbers_are_not_touched(agent: PPO) -> None:
     set_random_seed(1)
     at(agent, Convergence("conv", 0, None, 4000, 0.9), 100, mean=0)
     assert (np.random.rand(), th.rand(())) == expected  # noqa: NPY002
+
+
+def test_images_are_collected_between_looks(agent: PPO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sb3_efficient.seer.criterion.N_PROBES", 32)
+    criterion = Convergence("conv", 0, None, 4000, 0.9)
+    for timesteps in range(0, 200, 5):
+        at(agent, criterion, timesteps, mean=0)
+    assert [len(images) for images in criterion.images] == [8] * 4
+    assert len(criterion.before) == 3

@@ -10,10 +10,11 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.results_plotter import load_results
 
 from sb3_efficient.errors import ConflictError, EfficientError, OptionError
-from sb3_efficient.zoo.loop import take_accelerate, take_vec_env
+from sb3_efficient.zoo.loop import take_callbacks, take_vec_env
 
 ATARI = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 CALLBACK = "sb3_efficient.fast.AccelerateCallback"
+SEER = "sb3_efficient.seer.SEERCallback"
 
 
 @pytest.mark.parametrize(
@@ -24,11 +25,13 @@ CALLBACK = "sb3_efficient.fast.AccelerateCallback"
         ({"accelerate": True}, {"callback": [CALLBACK]}),
         ({"accelerate": {"precision": "fp32"}}, {"callback": [{CALLBACK: {"precision": "fp32"}}]}),
         ({"accelerate": True, "callback": "mine.Spy"}, {"callback": ["mine.Spy", CALLBACK]}),
+        ({"seer": True, "accelerate": True}, {"callback": [CALLBACK, SEER]}),
+        ({"seer": {"freeze_at": 0.5}}, {"callback": [{SEER: {"freeze_at": 0.5}}]}),
         ({"accelerate": True, "callback": [{"mine.Spy": {}}]}, {"callback": [{"mine.Spy": {}}, CALLBACK]}),
     ],
 )
 def test_accelerate_becomes_a_callback(entry: dict, expected: dict) -> None:
-    take_accelerate(entry)
+    take_callbacks(entry)
     assert entry == expected
 
 
@@ -67,6 +70,10 @@ def test_vec_env_takes_the_settings_of_the_wrappers() -> None:
             "accelerate has no option 'precison'. Did you mean",
         ),
         ({"accelerate": {"precision": "fp8"}}, {}, OptionError, "Unknown precision 'fp8'. Accepted: fp32, bf16, auto"),
+        ({"seer": 0.5}, {}, OptionError, r"seer must be true, false or options, as dict\(freeze_at=0.5\), got 0.5"),
+        ({"seer": {"freeze": 0.5}}, {}, OptionError, "seer has no option 'freeze'. Did you mean 'freeze_at'"),
+        ({"seer": {"freeze_at": "atuo"}}, {}, OptionError, "Did you mean 'auto'"),
+        ({"seer": {"capacity": "same-memmory"}}, {}, OptionError, "Did you mean 'same-memory'"),
         (
             {"vec_env": "ale", "vec_env_kwargs": {"num_thread": 2}},
             {},
@@ -91,7 +98,7 @@ def test_vec_env_takes_the_settings_of_the_wrappers() -> None:
 )
 def test_contradictions(entry: dict, env_kwargs: dict, error: type[EfficientError], text: str) -> None:
     def take() -> None:
-        take_accelerate(entry)
+        take_callbacks(entry)
         take_vec_env(entry, env_kwargs)
 
     with pytest.raises(error, match=text):
@@ -140,3 +147,30 @@ def test_misspelt_options_through_the_zoo(zoo: Run, tmp_path: Path, typed: str, 
 def test_policy_without_images_through_the_zoo(zoo: Run) -> None:
     done = zoo("train", "--algo", "ppo", "--env", "CartPole-v1", "-n", "32", "-params", "n_steps=4", "accelerate=True")
     assert "accelerate: PPO on cpu, nothing was changed" in done.stdout
+
+
+DQN = ("train", "--algo", "dqn", "--env", "PongNoFrameskip-v4", "--save-replay-buffer", "--eval-freq", "-1")
+FEW = ("learning_starts=40", "buffer_size=300", "vec_env=ale")
+
+
+def test_seer_through_the_zoo_and_on(zoo: Run, tmp_path: Path) -> None:
+    """Frozen, saved with its latents, continued with them; not without saying so, and not by another encoder."""
+    zoo(*DQN, "-n", "200", "-params", *FEW, "features_extractor=nature", "seer=dict(freeze_at=0.5)")
+    run = tmp_path / "logs" / "dqn" / "PongNoFrameskip-v4_1"
+    agent = str(run / "PongNoFrameskip-v4.zip")
+    refused = zoo(*DQN, "-n", "60", "-i", agent, "-params", *FEW, fails=True)
+    assert "Continue it with -params seer=True, or with seer=False" in refused.stderr
+    again = zoo(*DQN, "-n", "60", "-i", agent, "-params", *FEW, "seer=dict(verbose=1)")
+    assert "frozen up to 'conv' at" in again.stdout
+    assert "3136 x float16, in LatentReplayBuffer" in again.stdout
+    other = zoo(*DQN, "-n", "60", "-i", agent, "-params", *FEW, "seer=False", fails=True)
+    assert "resume the model with the SEERCallback it was trained with" in other.stderr
+    zoo("enjoy", "--algo", "dqn", "--env", "PongNoFrameskip-v4", "-f", "logs", "--no-render", "-n", "50")
+    (run / "replay_buffer.pkl").rename(tmp_path / "replay_buffer.pkl")
+    zoo(*DQN, "-n", "200", "--seed", "7", "-params", *FEW, "features_extractor=nature", "seer=dict(freeze_at=0.5)")
+    newest = tmp_path / "logs" / "dqn" / "PongNoFrameskip-v4_3"
+    (tmp_path / "replay_buffer.pkl").rename(newest / "replay_buffer.pkl")
+    mixed = zoo(
+        *DQN, "-n", "60", "-i", str(newest / "PongNoFrameskip-v4.zip"), "-params", *FEW, "seer=True", fails=True
+    )
+    assert "These latents were made by a different encoder" in mixed.stderr
