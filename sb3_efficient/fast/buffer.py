@@ -16,6 +16,7 @@ from stable_baselines3.common.buffers import (
 )
 
 from sb3_efficient.fast.plan import Plan
+from sb3_efficient.frames import FrameReplayBuffer
 
 #: These pick a minibatch by an array of indices, which copies already; nobody else holds the result
 _COPY_TWICE = (
@@ -35,7 +36,9 @@ def plan_buffer(plan: Plan, model: BaseAlgorithm) -> None:
     :param model: Any SB3 model
     """
     buffer: Any = getattr(model, "rollout_buffer", None) or getattr(model, "replay_buffer", None)
-    if type(buffer) not in _COPY_TWICE:
+    if isinstance(buffer, FrameReplayBuffer):
+        plan.leave(f"buffer: {type(buffer).__name__} copies minibatches once already")
+    elif type(buffer) not in _COPY_TWICE:
         plan.leave(f"buffer: {type(buffer).__name__} is not one whose minibatches are known to be copies")
     else:
         copy_once(plan, buffer)
