@@ -10,6 +10,7 @@ from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from tqdm import tqdm
 
 from sb3_efficient.errors import ConversionError, ObservationError, OptionError
+from sb3_efficient.frames import FrameNStepReplayBuffer, FrameReplayBuffer
 from sb3_efficient.seer.capacity import stored_transitions
 from sb3_efficient.seer.encoder import CHUNK, LatentEncoder
 from sb3_efficient.seer.replay import PER_SLOT, LatentNStepReplayBuffer, LatentReplayBuffer
@@ -22,6 +23,8 @@ LONG = 20_000
 _CONVERTED: dict[type, type[LatentReplayBuffer]] = {
     ReplayBuffer: LatentReplayBuffer,
     NStepReplayBuffer: LatentNStepReplayBuffer,
+    FrameReplayBuffer: LatentReplayBuffer,
+    FrameNStepReplayBuffer: LatentNStepReplayBuffer,
     LatentReplayBuffer: LatentReplayBuffer,
     LatentNStepReplayBuffer: LatentNStepReplayBuffer,
 }
@@ -55,8 +58,8 @@ def check_convertible(buffer: Any) -> None:
     """Refuse a buffer of which it is not known where it has its images."""
     if type(buffer) not in _CONVERTED:
         raise ObservationError(
-            f"SEER makes latents of SB3's ReplayBuffer and NStepReplayBuffer, and found {type(buffer).__name__}: "
-            "leave out replay_buffer_class."
+            f"SEER makes latents of SB3's ReplayBuffer and NStepReplayBuffer, and of FrameReplayBuffer, and found "
+            f"{type(buffer).__name__}: leave out replay_buffer_class."
         )
 
 

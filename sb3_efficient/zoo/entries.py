@@ -50,13 +50,19 @@ def to_stock(entry: Entry, algo: type[BaseAlgorithm] | str) -> Entry:
 
 def _with_classes(own: Entry) -> Entry:
     dotted = {key: own[key] for key in ("optimizer_class", "activation_fn") if isinstance(own.get(key), str)}
-    for key, path in dotted.items():
-        module, _, name = path.rpartition(".")
-        try:
-            dotted[key] = getattr(import_module(module), name)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise OptionError(f"policy_kwargs.{key}: there is no {path!r} to import ({error}).") from error
-    return {**own, **dotted}
+    return {**own, **{key: import_class(f"policy_kwargs.{key}", path) for key, path in dotted.items()}}
+
+
+def import_class(key: str, path: str) -> Any:
+    """
+    :param key: Where the entry names the class, for the error
+    :param path: ``module.Class``
+    """
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise OptionError(f"{key}: there is no {path!r} to import ({error}).") from error
 
 
 def _check_policy(name: str, policy: object) -> None:

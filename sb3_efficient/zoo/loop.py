@@ -7,11 +7,13 @@ What a hyper-parameter entry may say about the training loop, beside what it say
 ``accelerate: true``           :func:`sb3_efficient.accelerate`, as a callback
 ``accelerate: {...}``          the same with options
 ``seer: true``, ``{...}``      :class:`~sb3_efficient.SEERCallback`, with its defaults or with options
+``replay_buffer_class: a.b.C`` may be a dotted name, as ``sb3_efficient.frames.FrameReplayBuffer``
 =============================  ====================================================================
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +25,7 @@ from sb3_efficient.fast import AccelerateCallback
 from sb3_efficient.options import check_names
 from sb3_efficient.seer import SEERCallback
 from sb3_efficient.zoo.agents import saved_freeze
+from sb3_efficient.zoo.entries import import_class
 
 Entry = dict[str, Any]
 #: In the order in which they are called
@@ -68,6 +71,17 @@ def check_frozen_agent(entry: Entry, agent: str) -> None:
             f"{agent} learns from latents, frozen by SEER at {frozen['timesteps']} timesteps ({frozen['depth']!r}). "
             "Continue it with -params seer=True, or with seer=False to train all of it from images."
         )
+
+
+def import_replay_buffer(entry: Entry) -> None:
+    """
+    Import a replay buffer that is given by a dotted name; the zoo evaluates anything else.
+
+    :param entry: Hyper-parameters of one environment; altered
+    """
+    path = entry.get("replay_buffer_class")
+    if isinstance(path, str) and re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", path):
+        entry["replay_buffer_class"] = import_class("replay_buffer_class", path)
 
 
 def take_vec_env(entry: Entry, env_kwargs: Entry) -> Entry | None:

@@ -14,7 +14,7 @@ from sb3_efficient.errors import ConflictError
 from sb3_efficient.zoo.agents import check_same_extractor, saved_entry
 from sb3_efficient.zoo.entries import KEYS, to_stock
 from sb3_efficient.zoo.lookup import entry_of_its_own
-from sb3_efficient.zoo.loop import check_frozen_agent, take_callbacks, take_vec_env
+from sb3_efficient.zoo.loop import check_frozen_agent, import_replay_buffer, take_callbacks, take_vec_env
 
 Method = Callable[..., Any]
 
@@ -56,6 +56,7 @@ def preprocess_hyperparams(original: Method) -> Method:
         if self.continue_training:
             check_frozen_agent(hyperparams, self.trained_agent)
         take_callbacks(hyperparams)
+        import_replay_buffer(hyperparams)
         self.ale_vec_env = take_vec_env(hyperparams, hyperparams.get("env_kwargs") or self.env_kwargs or {})
         if self.ale_vec_env is not None and self.vec_env_class is not DummyVecEnv:
             raise ConflictError("vec_env=ale runs its games in threads: leave out --vec-env subproc.")
