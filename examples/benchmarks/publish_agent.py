@@ -6,7 +6,8 @@ From a finished run of the zoo to an agent that ships: slim zip, settings, learn
     python -m rl_zoo3.train --algo ppo --env PongNoFrameskip-v4 -n 2000000 --seed 1 --eval-freq -1 --save-freq 100000 \\
         -f logs/agents -params vec_env=ale accelerate=True \\
         -i logs/agents/ppo/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip
-    python examples/benchmarks/publish_agent.py logs/agents/ppo/PongNoFrameskip-v4_1 logs/agents/ppo/PongNoFrameskip-v4_2
+    python examples/benchmarks/publish_agent.py logs/agents/ppo/PongNoFrameskip-v4_1 \\
+        logs/agents/ppo/PongNoFrameskip-v4_2
 
 The agent is that of the last run, which went on from the one before it. Writes examples/agents/<algo>/<env>_1 in the
 zoo's layout, which enjoy -f examples/agents plays, and results/curve_<algo>_<env>.json and .png. Wall-clock is that

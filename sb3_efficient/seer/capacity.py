@@ -8,6 +8,7 @@ import numpy as np
 from stable_baselines3.common.buffers import ReplayBuffer
 
 from sb3_efficient.errors import OptionError, suggestion
+from sb3_efficient.frames import FrameReplayBuffer
 from sb3_efficient.seer.encoder import LatentEncoder
 from sb3_efficient.seer.successors import Successors
 
@@ -61,6 +62,8 @@ def buffer_bytes(buffer: ReplayBuffer) -> int:
     """
     :return: Bytes of all slots of a replay buffer, written or not
     """
+    if isinstance(buffer, FrameReplayBuffer):
+        return buffer.nbytes
     return sum(value.nbytes for value in vars(buffer).values() if isinstance(value, (np.ndarray, Successors)))
 
 
