@@ -50,7 +50,7 @@ def convert(buffer: ReplayBuffer, encoder: LatentEncoder, capacity: int) -> Late
         latents = _empty(buffer, encoder, capacity)
         _fill(latents, buffer, encoder)
     except (RuntimeError, MemoryError) as error:
-        raise ConversionError(f"{stored} transitions could not be made latents: {error or type(error)}") from error
+        raise ConversionError(f"{stored} transitions could not be made latents: {error!r}.") from error
     return latents
 
 
@@ -89,25 +89,31 @@ def _fill(latents: LatentReplayBuffer, buffer: ReplayBuffer, encoder: LatentEnco
     slots = _oldest_first(buffer)
     for name in PER_SLOT[1:]:
         getattr(latents, name)[: len(slots)] = getattr(buffer, name)[slots]
-    made_by = buffer._attached() if isinstance(buffer, LatentReplayBuffer) else None
-    for start in _progress(range(0, len(slots), step := max(1, CHUNK // buffer.n_envs)), buffer.n_envs * step):
+    step = max(1, CHUNK // buffer.n_envs)
+    for start in _progress(range(0, len(slots), step), len(slots) * buffer.n_envs):
         # One more, to compare what follows the last one with
-        images = buffer.observations[slots[start : start + step + 1]]
-        following = _following(buffer, slots[start : start + step])
-        n = len(following)
-        latents.observations[start : start + n] = _encoded(images[:n], encoder, made_by)
-        differs = np.ones(following.shape[:2], bool)
-        after = images[1:]
-        differs[: len(after)] = (following[: len(after)] != after).reshape(*after.shape[:2], -1).any(axis=2)
-        where, envs = np.nonzero(differs)
-        if len(where):
-            own = _encoded(following[where, envs][:, None], encoder, made_by)[:, 0]
-            latents.next_observations.keep(start + where, envs, own)
-        latents.pos += n
+        latents.pos += _fill_chunk(latents, start, buffer, slots[start : start + step + 1], step, encoder)
     if latents.pos != len(slots):
         raise ConversionError(f"{latents.pos} of {len(slots)} slots were made latents.")
     latents.full = len(slots) == latents.buffer_size
     latents.pos %= latents.buffer_size
+
+
+def _fill_chunk(
+    latents: LatentReplayBuffer, start: int, buffer: ReplayBuffer, slots: np.ndarray, n: int, encoder: LatentEncoder
+) -> int:
+    """How many slots were filled, from ``start``."""
+    made_by = buffer.attached() if isinstance(buffer, LatentReplayBuffer) else None
+    images, following = buffer.observations[slots], _following(buffer, slots[:n])
+    n, after = len(following), images[1:]
+    differs = np.ones(following.shape[:2], bool)
+    differs[: len(after)] = (following[: len(after)] != after).any(axis=tuple(range(2, after.ndim)))
+    where, envs = np.nonzero(differs)
+    following = following[where, envs][:, None]
+    latents.observations[start : start + n] = _encoded(images[:n], encoder, made_by)
+    if len(where):
+        latents.next_observations.keep(start + where, envs, _encoded(following, encoder, made_by)[:, 0])
+    return n
 
 
 def _oldest_first(buffer: ReplayBuffer) -> np.ndarray:
@@ -135,6 +141,6 @@ def _encoded(images: np.ndarray, encoder: LatentEncoder, made_by: LatentEncoder 
     return latents.reshape(*images.shape[:2], -1)
 
 
-def _progress(starts: range, step: int) -> Iterable[int]:
+def _progress(starts: range, transitions: int) -> Iterable[int]:
     # disable=None: not where nobody watches
-    return tqdm(starts, "SEER: latents", leave=False, disable=None if len(starts) * step > LONG else True)
+    return tqdm(starts, "SEER: latents", leave=False, disable=None if transitions > LONG else True)

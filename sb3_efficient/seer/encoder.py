@@ -67,9 +67,10 @@ class LatentEncoder:
         :param shallower: What made these latents
         :return: (B, L) of this depth
         """
+        batch = th.as_tensor(np.ascontiguousarray(stored), device=self.model.device)
         if shallower is None:
-            return self(stored)
-        batch = th.as_tensor(stored, device=self.model.device)
+            # These images are not going to be acted on: nothing to remember
+            return th.cat([part.encode(batch, remember=False) for part in self.parts], dim=1).cpu().numpy()
         pairs = zip(shallower.parts, self.parts, strict=True)
         return th.cat([old.lift(batch[:, old.columns], new) for old, new in pairs], dim=1).cpu().numpy()
 

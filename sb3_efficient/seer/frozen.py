@@ -65,17 +65,20 @@ class FrozenForward:
         return self.project(observations[:, self.columns] if is_latent else self.encode(observations))
 
     @th.no_grad()
-    def encode(self, images: th.Tensor) -> th.Tensor:
+    def encode(self, images: th.Tensor, remember: bool = True) -> th.Tensor:
         """
         Images that were encoded last time are recognised by their pixels: acting and storing cost one pass.
 
         :param images: (B, C, H, W)
+        :param remember: Whether they may come again
         :return: (B, D) in the number format of storage
         """
         if images.shape[1:] != self.image_shape:
             raise ObservationError(
                 f"The frozen encoder takes images of shape {self.image_shape}, got a batch of {tuple(images.shape)}."
             )
+        if not remember:
+            return self._encode(images)
         if images.shape != self._seen.shape or images.dtype != self._seen.dtype:
             self._seen, self._latents = images.clone(), self._encode(images)
             return self._latents

@@ -92,6 +92,19 @@ class LatentReplayBuffer(ReplayBuffer):
             )
         self.encoder, self.made_by = encoder, maker
 
+    def attached(self) -> LatentEncoder:
+        """
+        :return: The encoder; an error if there is none, as in a buffer just loaded
+        """
+        if self.encoder is None:
+            made_by = f" ({self.made_by})" if self.made_by else ""
+            raise EfficientError(
+                f"This replay buffer holds latents, and has no encoder to make or read them by{made_by}: resume the "
+                "model with the SEERCallback it was trained with, learn(..., callback=SEERCallback(...)), which "
+                "attaches the encoder of the model."
+            )
+        return self.encoder
+
     def add(
         self,
         obs: np.ndarray,
@@ -105,14 +118,14 @@ class LatentReplayBuffer(ReplayBuffer):
         :param obs: (n_envs, C, H, W), images
         :param next_obs: (n_envs, C, H, W), images
         """
-        encoder = self._attached()
+        encoder = self.attached()
         latents, next_latents = encoder(obs), encoder(next_obs)
         self.next_observations.follow(self.pos, latents)
         super().add(latents, next_latents, action, reward, done, infos)
 
     def sample(self, *args: Any, **kwargs: Any) -> Any:
         """As in SB3; observations are latents."""
-        self._attached()
+        self.attached()
         return super().sample(*args, **kwargs)
 
     def reset(self) -> None:
@@ -152,16 +165,6 @@ class LatentReplayBuffer(ReplayBuffer):
         self.next_observations = Successors(self.observations)
         self.next_observations.row = _with_slots(row, self.buffer_size)
         self.next_observations.kept, self.next_observations.free = kept, free
-
-    def _attached(self) -> LatentEncoder:
-        if self.encoder is None:
-            made_by = f" ({self.made_by})" if self.made_by else ""
-            raise EfficientError(
-                f"This replay buffer holds latents, and has no encoder to make or read them by{made_by}: resume the "
-                "model with the SEERCallback it was trained with, learn(..., callback=SEERCallback(...)), which "
-                "attaches the encoder of the model."
-            )
-        return self.encoder
 
 
 class LatentNStepReplayBuffer(LatentReplayBuffer, NStepReplayBuffer):

@@ -30,8 +30,10 @@ class Stub:
 
     def reencode(self, stored: np.ndarray, shallower: Stub | None = None) -> np.ndarray:
         self.rows += len(stored)
-        pixels = stored.reshape(len(stored), -1).astype(np.float32)
-        return (pixels if self.depth == 1 else pixels[:, ::2] + 256 * pixels[:, 1::2]).astype(self.dtype)
+        pixels = stored.reshape(-1, 4).astype(np.float32)
+        latents = pixels if self.depth == 1 else pixels[:, ::2] + 256 * pixels[:, 1::2]
+        with np.errstate(over="ignore"):
+            return latents.astype(self.dtype)
 
     def digest(self) -> str:
         return f"{self.weights}{self.depth}"
