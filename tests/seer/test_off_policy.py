@@ -1,0 +1,250 @@
+"""Off-policy training from latents, from the freeze on, in every algorithm that takes images."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
+from stable_baselines3.common.utils import set_random_seed
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+from test_policies import OFF_POLICY, Noise, env, model
+from torch import nn
+
+from sb3_efficient import accelerate, policy_kwargs
+from sb3_efficient.errors import EfficientError
+from sb3_efficient.seer.convert import convert, release
+from sb3_efficient.seer.encoder import LatentEncoder
+from sb3_efficient.seer.replay import LatentNStepReplayBuffer, LatentReplayBuffer
+
+FEW_STEPS = 24
+
+
+class Short(Noise):
+    """Episodes of six steps, some of which end by themselves."""
+
+    def step(self, action: Any) -> Any:
+        obs, reward, _, _, info = super().step(action)
+        over = self.current_step >= 6
+        return obs, reward, over and bool(self.current_step % 2), over, info
+
+
+class Freeze(BaseCallback):
+    """What SEERCallback does off-policy, and nothing else."""
+
+    def __init__(self, at: int, depth: Any = "conv", dtype: str = "float32") -> None:
+        super().__init__()
+        self.at, self.depth, self.dtype = at, depth, dtype
+        self.encoder: LatentEncoder | None = None
+
+    def _on_rollout_end(self) -> None:
+        agent: Any = self.model
+        if self.encoder is not None:
+            self.encoder.pin_targets()
+        elif self.num_timesteps >= self.at:
+            self.encoder = LatentEncoder(agent, self.depth, self.dtype)
+            images, agent.replay_buffer = agent.replay_buffer, convert(agent.replay_buffer, self.encoder, 200)
+            self.encoder.freeze()
+            release(images)
+
+    def _on_step(self) -> bool:
+        return True
+
+
+class Rows:
+    """Counts what passes the frozen layers."""
+
+    def __init__(self, encoder: LatentEncoder) -> None:
+        self.n = [0] * len(encoder.parts)
+        for i, part in enumerate(encoder.parts):
+            part.frozen.register_forward_pre_hook(lambda _, x, i=i: self._count(i, len(x[0])))
+
+    def _count(self, part: int, rows: int) -> None:
+        self.n[part] += rows
+
+
+def frozen_numbers(encoder: LatentEncoder) -> list[th.Tensor]:
+    """Weights and statistics of the frozen layers of every copy, targets too."""
+    copies = [e.forward for group in encoder.copies for e in group]
+    return [v.clone() for part in copies for v in part.frozen.state_dict().values()]
+
+
+def short(algo: str, n_envs: int = 1) -> Any:
+    discrete = env(algo).action_space.__class__.__name__ == "Discrete"
+    make = lambda: Short(screen_height=40, screen_width=40, n_channels=2, discrete=discrete)  # noqa: E731
+    return DummyVecEnv([make] * n_envs)
+
+
+@pytest.fixture(params=OFF_POLICY)
+def algo(request: pytest.FixtureRequest) -> str:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("extractor", "depth", "n_envs"), [(None, "conv", 1), (None, "features", 4), ("impoola", 1, 1)]
+)
+def test_frozen_means_frozen(algo: str, extractor: str | None, depth: Any, n_envs: int) -> None:
+    kwargs = {} if extractor is None else policy_kwargs(extractor, algo, depths=(4, 8), features_dim=16)
+    options: dict[str, Any] = {"tau": 0.1} if algo in ("dqn", "qrdqn") else {}
+    agent: Any = model(algo, short(algo, n_envs), policy_kwargs=kwargs, gradient_steps=2, train_freq=4, **options)
+    freeze = Freeze(at=32, depth=depth)
+    agent.learn(64, callback=freeze)
+    assert isinstance(agent.replay_buffer, LatentReplayBuffer)
+    assert agent.replay_buffer.size() * n_envs == 64
+    encoder = freeze.encoder
+    assert encoder is not None
+    encoder.pin_targets()
+    numbers, rest = frozen_numbers(encoder), copy.deepcopy(agent.policy.state_dict())
+    moments = {o: len(o.state) for o in optimizers(agent)}
+
+    agent.learn(200, callback=freeze, reset_num_timesteps=False)
+    encoder.pin_targets()
+    assert all(map(th.equal, frozen_numbers(encoder), numbers))
+    assert any(not th.equal(v, rest[k]) for k, v in agent.policy.state_dict().items())
+    for part, group in zip(encoder.parts, encoder.copies, strict=True):
+        twins = [e.forward.frozen.state_dict().values() for e in group]
+        assert all(
+            th.equal(a, b) for twin in twins for a, b in zip(twin, part.frozen.state_dict().values(), strict=True)
+        )
+        assert all(p.grad is None for p in part.frozen.parameters())
+    assert {o: len(o.state) for o in optimizers(agent)} == moments
+
+
+def optimizers(agent: Any) -> list[th.optim.Optimizer]:
+    modules = [agent.policy, *agent.policy.children()]
+    return [m.optimizer for m in modules if hasattr(m, "optimizer")]
+
+
+@pytest.mark.parametrize("n_envs", [1, 4])
+def test_every_screen_passes_the_encoder_once(algo: str, n_envs: int) -> None:
+    """Acting on it, storing it and storing it as what came before: one pass, in each of the model's encoders."""
+    agent: Any = model(algo, short(algo, n_envs))
+    freeze = Freeze(at=16)
+    agent.learn(16, callback=freeze)
+    assert freeze.encoder is not None
+    rows, episodes = Rows(freeze.encoder), agent._episode_num
+    agent.learn(n_envs * 50, callback=freeze)
+    # learn() begins with a reset; an episode shows what it ends with, and what the next begins with
+    assert rows.n == [n_envs * 51 + agent._episode_num] * len(rows.n)
+    assert episodes >= 0
+
+
+@pytest.mark.parametrize("algo", ["dqn", "sac"])
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_updates_are_those_from_images(algo: str, n_steps: int) -> None:
+    """A hundred updates, the same minibatches: from latents, and from images through the frozen encoder."""
+    trained = []
+    for latents in (False, True):
+        agent: Any = model(algo, short(algo, 2), n_steps=n_steps, learning_rate=1e-4)
+        agent.learn(20)
+        encoder = LatentEncoder(agent, "conv", "float32")
+        if latents:
+            agent.replay_buffer = convert(agent.replay_buffer, encoder, 200)
+            assert isinstance(agent.replay_buffer, LatentNStepReplayBuffer) == (n_steps > 1)
+        encoder.freeze()
+        start = nn.utils.parameters_to_vector(agent.policy.parameters()).detach().clone()
+        set_random_seed(8)
+        agent.train(gradient_steps=100, batch_size=8)
+        trained.append(nn.utils.parameters_to_vector(agent.policy.parameters()).detach())
+    moved = (trained[0] - start).abs().max()
+    assert moved > 1e-3
+    assert (trained[0] - trained[1]).abs().max() < 0.01 * moved
+
+
+@pytest.mark.parametrize("normalize_images", [True, False])
+@pytest.mark.parametrize("extractor", [None, "impoola"])
+def test_stored_latents_are_of_the_images(extractor: str | None, normalize_images: bool) -> None:
+    """As stored by conversion and by add, against the encoder as the policy uses it."""
+    kwargs = {} if extractor is None else policy_kwargs(extractor, "dqn", depths=(4, 8), features_dim=16)
+    agent: Any = model("dqn", short("dqn", 3), policy_kwargs=kwargs | {"normalize_images": normalize_images})
+    agent.learn(30)
+    images = copy.deepcopy(agent.replay_buffer)
+    encoder = LatentEncoder(agent, "conv", "float32")
+    latents: Any = convert(agent.replay_buffer, encoder, 100)
+    encoder.freeze()
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        obs, following = rng.integers(256, size=(2, 3, *images.obs_shape), dtype=np.uint8)
+        for buffer in (images, latents):
+            buffer.add(obs, following, np.zeros(3), np.zeros(3), np.zeros(3), [{}] * 3)
+    for seen, stored in ((images.observations, latents.observations), (images.next_observations, None)):
+        flat = seen[:14].reshape(-1, *images.obs_shape)
+        ours = (latents.next_observations[np.arange(14)] if stored is None else stored[:14]).reshape(len(flat), -1)
+        with th.no_grad():
+            from_images, from_latents = (agent.q_net(th.as_tensor(x)) for x in (flat, ours))
+        th.testing.assert_close(from_latents, from_images)
+
+
+def test_evaluation_in_between(algo: str) -> None:
+    """Other images through the encoder, between acting and storing, change nothing about what is stored."""
+    trained = []
+    for evaluates in (False, True):
+        agent: Any = model(algo, short(algo))
+        freeze = Freeze(at=12)
+        evaluation = EvalCallback(short(algo), eval_freq=5, n_eval_episodes=1, verbose=0, warn=False)
+        set_random_seed(5)
+        agent.action_space.seed(5)
+        agent.learn(40, callback=[freeze, evaluation][: 1 + evaluates])
+        trained.append(agent.replay_buffer)
+    plain, evaluated = trained
+    every = np.arange(40)
+    np.testing.assert_allclose(evaluated.observations[:40], plain.observations[:40], atol=1e-5)
+    np.testing.assert_allclose(evaluated.next_observations[every], plain.next_observations[every], atol=1e-5)
+
+
+def test_rewards_normalized(algo: str) -> None:
+    agent: Any = model(algo, VecNormalize(short(algo, 2), norm_obs=False))
+    agent.learn(60, callback=Freeze(at=20))
+    assert agent.replay_buffer.size() == 30
+    sample = agent.replay_buffer.sample(16, env=agent._vec_normalize_env)
+    assert sample.observations.shape[1] == agent.replay_buffer.obs_shape[0]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_deeper_later(algo: str, dtype: str) -> None:
+    agent: Any = model(algo, short(algo))
+    agent.learn(20, callback=Freeze(at=8, depth=1, dtype=dtype))
+    shallow = agent.replay_buffer
+    size = shallow.size()
+    agent.learn(20, callback=Freeze(at=8, depth="features", dtype=dtype), reset_num_timesteps=False)
+    assert agent.replay_buffer.size() == size + 20
+    assert agent.replay_buffer.bytes_per_transition < 0.1 * 13_000
+
+
+def test_accelerated(algo: str) -> None:
+    agent: Any = accelerate(model(algo, short(algo)), precision="fp32", keep_memory=False)
+    agent.learn(40, callback=Freeze(at=12))
+    assert agent.replay_buffer.size() == 40
+
+
+def test_saved_and_loaded(algo: str, tmp_path: Path) -> None:
+    """The ordinary means of SB3; without the encoder, a loaded buffer says what is missing."""
+    agent: Any = model(algo, short(algo))
+    agent.learn(30, callback=Freeze(at=12))
+    agent.save(tmp_path / "agent")
+    agent.save_replay_buffer(tmp_path / "buffer")
+    loaded: Any = type(agent).load(tmp_path / "agent", env=short(algo))
+    loaded.load_replay_buffer(tmp_path / "buffer")
+    with pytest.raises(EfficientError, match="resume the model with the SEERCallback"):
+        loaded.learn(20, reset_num_timesteps=False)
+    encoder = LatentEncoder(loaded, "conv", "float32")
+    loaded.replay_buffer.attach(encoder)
+    encoder.freeze()
+    loaded.learn(20, reset_num_timesteps=False)
+    assert loaded.replay_buffer.size() == 50
+
+
+def test_one_array_of_images() -> None:
+    agent: Any = model(
+        "dqn",
+        short("dqn"),
+        buffer_size=20,
+        optimize_memory_usage=True,
+        replay_buffer_kwargs={"handle_timeout_termination": False},
+    )
+    agent.learn(32, callback=Freeze(at=28))
+    assert agent.replay_buffer.size() == 19 + 4
