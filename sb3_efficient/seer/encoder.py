@@ -10,7 +10,7 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BaseModel
-from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.preprocessing import is_image_space, preprocess_obs
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 from sb3_efficient.extractors import EncoderExtractor
@@ -59,7 +59,7 @@ class LatentEncoder:
         :return: (B, L), latents of all extractors side by side
         """
         batch = th.as_tensor(np.ascontiguousarray(images), device=self.model.device)
-        return th.cat([part.encode(batch) for part in self.parts], dim=1).cpu().numpy()
+        return th.cat([part.encode(self._prepared(batch, part)) for part in self.parts], dim=1).cpu().numpy()
 
     def reencode(self, stored: np.ndarray, shallower: LatentEncoder | None = None) -> np.ndarray:
         """
@@ -70,7 +70,8 @@ class LatentEncoder:
         batch = th.as_tensor(np.ascontiguousarray(stored), device=self.model.device)
         if shallower is None:
             # These images are not going to be acted on: nothing to remember
-            return th.cat([part.encode(batch, remember=False) for part in self.parts], dim=1).cpu().numpy()
+            latents = [part.encode(self._prepared(batch, part), remember=False) for part in self.parts]
+            return th.cat(latents, dim=1).cpu().numpy()
         pairs = zip(shallower.parts, self.parts, strict=True)
         return th.cat([old.lift(batch[:, old.columns], new) for old, new in pairs], dim=1).cpu().numpy()
 
@@ -102,6 +103,14 @@ class LatentEncoder:
                 sha.update(f"{name} {tuple(value.shape)}".encode())
                 sha.update(value.detach().cpu().contiguous().numpy().tobytes())
         return sha.hexdigest()
+
+    def _prepared(self, images: th.Tensor, part: FrozenForward) -> th.Tensor:
+        # As the policy hands them to this extractor
+        policy: Any = self.model.policy
+        if part.accepts(images):
+            return images
+        prepared: Any = preprocess_obs(images, policy.observation_space, normalize_images=policy.normalize_images)
+        return prepared
 
     def _frozen(self, extractor: BaseFeaturesExtractor, offset: int) -> FrozenForward:
         policy: Any = self.model.policy
