@@ -133,11 +133,6 @@ def _encoded(images: np.ndarray, encoder: LatentEncoder, made_by: LatentEncoder 
     :return: (slots, environments, L)
     """
     latents = encoder.reencode(images.reshape(-1, *images.shape[2:]), made_by)
-    if not np.isfinite(latents).all():
-        raise ConversionError(
-            f"A latent is too large for {encoder.dtype}, or not a number: try latent_dtype='float32', and look "
-            "whether the weights are finite."
-        )
     return latents.reshape(*images.shape[:2], -1)
 
 

@@ -13,6 +13,7 @@ from stable_baselines3.common.policies import BaseModel
 from stable_baselines3.common.preprocessing import is_image_space, preprocess_obs
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
+from sb3_efficient.errors import ConversionError
 from sb3_efficient.extractors import EncoderExtractor
 from sb3_efficient.fast.forward import FastFeatures, FastForward, accepts
 from sb3_efficient.fast.plan import Plan
@@ -65,15 +66,16 @@ class LatentEncoder:
         """
         :param stored: Images, or (B, L) latents of a shallower depth
         :param shallower: What made these latents
-        :return: (B, L) of this depth
+        :return: (B, L) of this depth; an error if they are not finite
         """
         batch = th.as_tensor(np.ascontiguousarray(stored), device=self.model.device)
         if shallower is None:
             # These images are not going to be acted on: nothing to remember
             latents = [part.encode(self._prepared(batch, part), remember=False) for part in self.parts]
-            return th.cat(latents, dim=1).cpu().numpy()
-        pairs = zip(shallower.parts, self.parts, strict=True)
-        return th.cat([old.lift(batch[:, old.columns], new) for old, new in pairs], dim=1).cpu().numpy()
+        else:
+            pairs = zip(shallower.parts, self.parts, strict=True)
+            latents = [old.lift(batch[:, old.columns], new) for old, new in pairs]
+        return _finite(th.cat(latents, dim=1))
 
     def freeze(self) -> None:
         """From now on every extractor of the model takes latents, too; targets get the encoder that latents are of."""
@@ -129,10 +131,13 @@ class LatentEncoder:
         return FrozenForward(extractor, numbers, takes_uint8, self.depth, dtype, offset)
 
 
-def check_finite(latents: np.ndarray) -> None:
-    """Refuse latents that their number format cannot hold."""
-    if not np.isfinite(latents).all():
-        raise FloatingPointError(f"latents are not finite in {latents.dtype}; float32 holds larger numbers.")
+def _finite(latents: th.Tensor) -> np.ndarray:
+    if not latents.isfinite().all():
+        raise ConversionError(
+            f"A latent is too large for {latents.dtype}, or not a number: try latent_dtype='float32', and look "
+            "whether the weights are finite."
+        )
+    return latents.cpu().numpy()
 
 
 def _takes_uint8(numbers: EncoderExtractor | FastForward, normalizes: bool) -> bool:

@@ -11,7 +11,7 @@ from sb3_contrib.common.maskable.buffers import MaskableRolloutBuffer
 from sb3_contrib.common.recurrent.buffers import RecurrentRolloutBuffer
 from stable_baselines3.common.buffers import BaseBuffer, RolloutBuffer
 
-from sb3_efficient.seer.encoder import CHUNK, LatentEncoder, check_finite
+from sb3_efficient.seer.encoder import CHUNK, LatentEncoder
 
 
 class _Latents(BaseBuffer):
@@ -93,7 +93,6 @@ def _encoded(buffer: Any, encoder: LatentEncoder) -> np.ndarray:
     for start in range(0, len(rows), CHUNK):
         chunk = slice(start, start + CHUNK)
         latents[chunk] = encoder.reencode(rows[chunk], getattr(buffer, "encoder", None))
-    check_finite(latents)
     return latents.reshape(*observations.shape[:2], -1)
 
 

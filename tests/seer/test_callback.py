@@ -16,7 +16,7 @@ from test_policies import DictEnv, env, model
 from sb3_efficient import policy_kwargs
 from sb3_efficient.errors import ConflictError, EfficientError, ObservationError, OptionError
 from sb3_efficient.seer import SEERCallback
-from sb3_efficient.seer.encoder import LatentEncoder
+from sb3_efficient.seer.frozen import FrozenForward
 from sb3_efficient.seer.rollout import is_latent_rollout
 
 
@@ -91,17 +91,18 @@ def test_trpo_with_the_stock_network() -> None:
     refused(model("trpo"), ConflictError, "policy_kwargs('nature', TRPO)")
 
 
-@pytest.mark.parametrize("failure", [MemoryError("no room"), np.inf])
-def test_a_freeze_that_fails_leaves_training_as_it_was(failure: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def reencode(self: LatentEncoder, stored: np.ndarray, _: object) -> Any:
-        if isinstance(failure, Exception):
-            raise failure
-        return np.full((len(stored), self.latent_dim), failure)
+@pytest.mark.parametrize("too_large", [False, True])
+def test_a_freeze_that_fails_leaves_training_as_it_was(too_large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def encode(self: FrozenForward, images: th.Tensor, remember: bool = True) -> th.Tensor:
+        if too_large:
+            return th.full((len(images), self.latent_dim), th.inf)
+        raise MemoryError("no room")
 
-    monkeypatch.setattr(LatentEncoder, "reencode", reencode)
+    monkeypatch.setattr(FrozenForward, "encode", encode)
     agent = trained()
     plain_buffer = type(agent.rollout_buffer)
-    with pytest.warns(UserWarning, match="could not freeze at 64, and trains on"):
+    reason = "A latent is too large for torch.float16" if too_large else "no room"
+    with pytest.warns(UserWarning, match=f"could not freeze at 64, and trains on: {reason}"):
         agent.learn(100, callback=SEERCallback(50))
     assert type(agent.rollout_buffer) is plain_buffer
     assert "forward" not in vars(agent.policy.features_extractor)
