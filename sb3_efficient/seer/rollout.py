@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch as th
@@ -21,7 +21,7 @@ class _Latents(BaseBuffer):
     encoder: LatentEncoder
 
     @classmethod
-    def from_images(cls, full: Any, encoder: LatentEncoder) -> Self:
+    def from_images(cls, full: Any, encoder: LatentEncoder) -> Any:
         """
         :param full: Rollout of images that is about to be learnt from, with its values and advantages
         :param encoder: Latents in place of images
