@@ -38,7 +38,7 @@ DEPTHS: dict[str, Any] = {
     "two, then conv": [(1, 2), (300_000, "conv")],
     "random conv": "conv",
 }
-ARMS = ("never", "plain", *DEPTHS)
+ARMS = ("never", "plain", "auto", *DEPTHS)
 
 
 class Curve(BaseCallback):
@@ -104,6 +104,8 @@ def train(model: BaseAlgorithm, env_id: str, arguments: argparse.Namespace) -> l
         forget(model)
     if arguments.arm in DEPTHS:
         callbacks.append(SEERCallback(depth=schedule(DEPTHS[arguments.arm], model.num_timesteps)))
+    if arguments.arm == "auto":
+        callbacks.append(SEERCallback(verbose=1))
     callbacks.append(Stop(arguments.until))
     model.learn(arguments.total - model.num_timesteps, callback=callbacks, reset_num_timesteps=False)
     return curve.points
