@@ -96,11 +96,15 @@ def algo(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.parametrize(
-    ("extractor", "depth", "n_envs"), [(None, "conv", 1), (None, "features", 4), ("impoola", 1, 1)]
+    ("algo", "extractor", "depth", "n_envs"),
+    [
+        *[(algo, None, "conv", 1) for algo in OFF_POLICY],
+        *[(algo, None, "features", 4) for algo in OFF_POLICY],
+        ("dqn", "impoola", 1, 1),
+        ("sac", "impoola", 1, 1),
+    ],
 )
 def test_frozen_means_frozen(algo: str, extractor: str | None, depth: Any, n_envs: int) -> None:
-    if extractor and algo not in ("dqn", "sac"):
-        pytest.skip("what the networks of this algorithm have in common was seen with the other extractor")
     kwargs = impoola(algo) if extractor else tiny()
     options: dict[str, Any] = {"tau": 0.1} if algo in ("dqn", "qrdqn") else {}
     agent: Any = model(algo, short(algo, n_envs), policy_kwargs=kwargs, gradient_steps=2, train_freq=4, **options)
