@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sb3_efficient.extractors import register_extractor as register_extractor
     from sb3_efficient.fast import accelerate as accelerate
     from sb3_efficient.policies import policy_kwargs as policy_kwargs
+    from sb3_efficient.seer import LatentReplayBuffer as LatentReplayBuffer
     from sb3_efficient.seer import SEERCallback as SEERCallback
     from sb3_efficient.slim import save_slim as save_slim
 
@@ -32,6 +33,7 @@ _EXPORTS = {
     # training
     "accelerate": "fast",
     "SEERCallback": "seer",
+    "LatentReplayBuffer": "seer",
     # files
     "save_slim": "slim",
     # errors

@@ -20,6 +20,7 @@ def test_public_names() -> None:
     assert sorted(sb3_efficient.__all__) == [
         "EfficientError",
         "EncoderExtractor",
+        "LatentReplayBuffer",
         "SEERCallback",
         "__version__",
         "accelerate",

@@ -1,5 +1,6 @@
 """SEER: freeze the encoder, then learn from stored latents."""
 
 from sb3_efficient.seer.callback import SEERCallback
+from sb3_efficient.seer.replay import LatentReplayBuffer
 
-__all__ = ["SEERCallback"]
+__all__ = ["LatentReplayBuffer", "SEERCallback"]

@@ -11,7 +11,7 @@ from typing import Any
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_efficient.errors import ConversionError, OptionError, suggestion
-from sb3_efficient.seer.buffers import check_room, latent_buffer, set_buffer
+from sb3_efficient.seer.buffers import buffer_of, check_room, latent_buffer, set_buffer
 from sb3_efficient.seer.capacity import check_capacity
 from sb3_efficient.seer.checks import check_model, check_times, first_update
 from sb3_efficient.seer.criterion import Convergence
@@ -93,20 +93,23 @@ class SEERCallback(BaseCallback):
             for depth in self.depths:
                 check_depth(copies[0], depth)
         frozen = getattr(model, "seer", None)
-        self.trigger = self._trigger(has_encoder=bool(self.source or frozen))
-        if frozen is not None:
+        # Of a model that has been trained in this process
+        self.encoder = getattr(buffer_of(model), "encoder", None)
+        if frozen is not None and self.encoder is None:
             self.latent_dtype = frozen["latent_dtype"]
             self._freeze(frozen["depth"])
-        elif self.source is not None:
+        self.trigger = self._trigger()
+        if self.source is not None and self.encoder is None:
             transfer_encoder(self.source, model, self.depths[-1])
             if self.schedule and self.schedule[0].when == 0:
                 self._freeze_if_due()
 
-    def _trigger(self, has_encoder: bool) -> Timetable | Convergence:
+    def _trigger(self) -> Timetable | Convergence:
         start, total = self.model._num_timesteps_at_start, self.model._total_timesteps
         if not self.is_auto:
-            due = [(timestep(freeze.when, start, total), freeze.depth) for freeze in self.schedule]
-            check_times(self.model, due, total, has_encoder)
+            steps = [(timestep(freeze.when, start, total), freeze.depth) for freeze in self.schedule]
+            due = [step for step in steps if self._is_deeper(step[1])]
+            check_times(self.model, due, total, has_encoder=self.source is not None or self.encoder is not None)
             check_room(self.model, self.capacity, due[0][0] if due else 0)
             return Timetable(due)
         latest = None if self.latest is None else timestep(self.latest, start, total)

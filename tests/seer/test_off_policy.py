@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
-from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
+from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize, VecTransposeImage
 from test_policies import OFF_POLICY, Noise, env, model
@@ -17,7 +17,8 @@ from torch import nn
 
 from sb3_efficient import accelerate, policy_kwargs
 from sb3_efficient.errors import EfficientError
-from sb3_efficient.seer.convert import convert, release
+from sb3_efficient.seer import SEERCallback
+from sb3_efficient.seer.convert import convert
 from sb3_efficient.seer.encoder import LatentEncoder
 from sb3_efficient.seer.replay import LatentNStepReplayBuffer, LatentReplayBuffer
 
@@ -40,26 +41,8 @@ class Short(Noise):
         return obs, reward, over and bool(self.current_step % 2), over, info
 
 
-class Freeze(BaseCallback):
-    """What SEERCallback does off-policy, and nothing else."""
-
-    def __init__(self, at: int, depth: Any = "conv", dtype: str = "float32") -> None:
-        super().__init__()
-        self.at, self.depth, self.dtype = at, depth, dtype
-        self.encoder: LatentEncoder | None = None
-
-    def _on_rollout_end(self) -> None:
-        agent: Any = self.model
-        if self.encoder is not None:
-            self.encoder.pin_targets()
-        elif self.num_timesteps >= self.at:
-            self.encoder = LatentEncoder(agent, self.depth, self.dtype)
-            images, agent.replay_buffer = agent.replay_buffer, convert(agent.replay_buffer, self.encoder, 200)
-            self.encoder.freeze()
-            release(images)
-
-    def _on_step(self) -> bool:
-        return True
+def seer(at: int, depth: Any = "conv", dtype: str = "float32", capacity: Any = "same-length") -> SEERCallback:
+    return SEERCallback(at, depth, latent_dtype=dtype, capacity=capacity)
 
 
 class Rows:
@@ -108,17 +91,17 @@ def test_frozen_means_frozen(algo: str, extractor: str | None, depth: Any, n_env
     kwargs = impoola(algo) if extractor else tiny()
     options: dict[str, Any] = {"tau": 0.1} if algo in ("dqn", "qrdqn") else {}
     agent: Any = model(algo, short(algo, n_envs), policy_kwargs=kwargs, gradient_steps=2, train_freq=4, **options)
-    freeze = Freeze(at=16, depth=depth)
-    agent.learn(32, callback=freeze)
+    callback = seer(at=16, depth=depth)
+    agent.learn(32, callback=callback)
     assert isinstance(agent.replay_buffer, LatentReplayBuffer)
     assert agent.replay_buffer.size() * n_envs == 32
-    encoder = freeze.encoder
+    encoder = callback.encoder
     assert encoder is not None
     encoder.pin_targets()
     numbers, rest = frozen_numbers(encoder), copy.deepcopy(agent.policy.state_dict())
     moments = {o: len(o.state) for o in optimizers(agent)}
 
-    agent.learn(96, callback=freeze, reset_num_timesteps=False)
+    agent.learn(96, callback=callback, reset_num_timesteps=False)
     encoder.pin_targets()
     assert all(map(th.equal, frozen_numbers(encoder), numbers))
     assert any(not th.equal(v, rest[k]) for k, v in agent.policy.state_dict().items())
@@ -140,11 +123,11 @@ def optimizers(agent: Any) -> list[th.optim.Optimizer]:
 def test_every_screen_passes_the_encoder_once(algo: str, n_envs: int) -> None:
     """Acting on it, storing it and storing it as what came before: one pass, in each of the model's encoders."""
     agent: Any = small(algo, n_envs)
-    freeze = Freeze(at=16)
-    agent.learn(16, callback=freeze)
-    assert freeze.encoder is not None
-    rows = Rows(freeze.encoder)
-    agent.learn(n_envs * 52, callback=freeze)
+    callback = seer(at=12)
+    agent.learn(16, callback=callback)
+    assert callback.encoder is not None
+    rows = Rows(callback.encoder)
+    agent.learn(n_envs * 52, callback=callback)
     # learn() begins with a reset; an episode shows what it ends with, and what the next begins with
     assert rows.n == [n_envs * 53 + agent._episode_num] * len(rows.n)
 
@@ -200,11 +183,11 @@ def test_evaluation_in_between(algo: str) -> None:
     trained = []
     for evaluates in (False, True):
         agent: Any = small(algo)
-        freeze = Freeze(at=12)
+        callback = seer(at=12)
         evaluation = EvalCallback(VecTransposeImage(short(algo)), eval_freq=5, n_eval_episodes=1, verbose=0, warn=False)
         set_random_seed(5)
         agent.action_space.seed(5)
-        agent.learn(40, callback=[freeze, evaluation][: 1 + evaluates])
+        agent.learn(40, callback=[callback, evaluation][: 1 + evaluates])
         trained.append(agent.replay_buffer)
     plain, evaluated = trained
     every = np.arange(40)
@@ -214,7 +197,7 @@ def test_evaluation_in_between(algo: str) -> None:
 
 def test_rewards_normalized(algo: str) -> None:
     agent: Any = model(algo, VecNormalize(VecTransposeImage(short(algo, 2)), norm_obs=False), policy_kwargs=tiny())
-    agent.learn(64, callback=Freeze(at=20))
+    agent.learn(64, callback=seer(at=20))
     assert agent.replay_buffer.size() == 32
     sample = agent.replay_buffer.sample(16, env=agent._vec_normalize_env)
     assert sample.observations.shape[1] == agent.replay_buffer.obs_shape[0]
@@ -224,10 +207,10 @@ def test_rewards_normalized(algo: str) -> None:
 @pytest.mark.parametrize("algo", ["qrdqn", "td3"])
 def test_deeper_later(algo: str, dtype: str) -> None:
     agent: Any = small(algo)
-    agent.learn(20, callback=Freeze(at=8, depth=1, dtype=dtype))
+    agent.learn(20, callback=seer(at=12, depth=1, dtype=dtype))
     shallow = agent.replay_buffer
     size = shallow.size()
-    agent.learn(20, callback=Freeze(at=8, depth="features", dtype=dtype), reset_num_timesteps=False)
+    agent.learn(20, callback=seer(at=24, depth="features", dtype=dtype), reset_num_timesteps=False)
     assert agent.replay_buffer.size() == size + 20
     networks = 1 if algo in ("dqn", "qrdqn") else 2
     latent = networks * 32 * np.dtype(dtype).itemsize
@@ -237,24 +220,21 @@ def test_deeper_later(algo: str, dtype: str) -> None:
 def test_accelerated(algo: str) -> None:
     agent: Any = small(algo)
     accelerate(agent, precision="fp32", keep_memory=False)
-    agent.learn(40, callback=Freeze(at=12))
+    agent.learn(40, callback=seer(at=12))
     assert agent.replay_buffer.size() == 40
 
 
 def test_saved_and_loaded(algo: str, tmp_path: Path) -> None:
     """The ordinary means of SB3; without the encoder, a loaded buffer says what is missing."""
     agent: Any = small(algo)
-    agent.learn(30, callback=Freeze(at=12))
+    agent.learn(30, callback=seer(at=12))
     agent.save(tmp_path / "agent")
     agent.save_replay_buffer(tmp_path / "buffer")
     loaded: Any = type(agent).load(tmp_path / "agent", env=short(algo))
     loaded.load_replay_buffer(tmp_path / "buffer")
     with pytest.raises(EfficientError, match="resume the model with the SEERCallback"):
         loaded.learn(20, reset_num_timesteps=False)
-    encoder = LatentEncoder(loaded, "conv", "float32")
-    loaded.replay_buffer.attach(encoder)
-    encoder.freeze()
-    loaded.learn(20, reset_num_timesteps=False)
+    loaded.learn(20, callback=seer(at=12), reset_num_timesteps=False)
     assert loaded.replay_buffer.size() == agent.replay_buffer.size() + 20
 
 
@@ -266,5 +246,5 @@ def test_one_array_of_images() -> None:
         optimize_memory_usage=True,
         replay_buffer_kwargs={"handle_timeout_termination": False},
     )
-    agent.learn(32, callback=Freeze(at=28))
+    agent.learn(32, callback=seer(at=28, capacity=200))
     assert agent.replay_buffer.size() == 19 + 4
