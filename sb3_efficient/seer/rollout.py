@@ -28,9 +28,8 @@ class _Latents(BaseBuffer):
         :return: The same rollout of latents; the other is not changed
         """
         self = cls.__new__(cls)
-        self.__dict__.update(full.__dict__)
-        # Set by accelerate(), and bound to the other buffer
-        self.__dict__.pop("to_torch", None)
+        # Methods that accelerate() has set are bound to the other buffer
+        vars(self).update({name: value for name, value in vars(full).items() if not callable(value)})
         self.encoder = encoder
         self.observation_space = latent_space(encoder)
         self.obs_shape = (encoder.latent_dim,)
@@ -87,7 +86,7 @@ def latent_rollout(buffer: Any, encoder: LatentEncoder) -> Any:
 
 def _encoded(buffer: Any, encoder: LatentEncoder) -> np.ndarray:
     """(steps, environments, L)"""
-    observations = buffer.observations
+    observations = np.asarray(buffer.observations)
     rows = observations.reshape(-1, *observations.shape[2:])
     latents = np.empty((len(rows), encoder.latent_dim), encoder.dtype)
     for start in range(0, len(rows), CHUNK):

@@ -107,6 +107,16 @@ def test_together_with_accelerate(precision: str, stock: bool) -> None:
     assert is_latent_rollout(agent.rollout_buffer)
 
 
+def test_rollouts_on_the_device_become_latents() -> None:
+    agents: list[Any] = [make("ppo"), make("ppo")]
+    for agent, on_device in zip(agents, (False, True), strict=True):
+        accelerate(agent, precision="fp32", device_rollouts=on_device, keep_memory=False)
+        set_random_seed(5)
+        agent.learn(60, callback=SEERCallback(20))
+        assert is_latent_rollout(agent.rollout_buffer)
+    assert th.equal(*map(head_weights, agents))
+
+
 def test_stock_agents_need_no_other_network() -> None:
     agent: Any = model("ppo")
     agent.learn(20)
