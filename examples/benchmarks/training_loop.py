@@ -19,10 +19,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +72,8 @@ def main() -> None:
     parser.add_argument("--child", nargs=3, metavar=("ALGO", "NETWORK", "VARIANT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        serve(*arguments.child, arguments.threads[0])
+        algo, network, variant = arguments.child
+        serve(make_model(algo, network, variant, arguments.threads[0]), SEGMENT[algo])
         return
     if arguments.quick:
         arguments.threads, arguments.segments = [1], 3
@@ -98,34 +101,40 @@ def run(arguments: argparse.Namespace) -> list[dict]:
 
 def compare(algo: str, network: str, threads: int, segments: int) -> list[dict]:
     """All variants of one model, in turn."""
-    names = list(VARIANTS)
     print(f"measuring: {algo} {network}, {threads} threads", file=sys.stderr)
-    env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     command = [sys.executable, __file__, "--threads", str(threads), "--child", algo, network]
+    answers = take_turns({name: [*command, name] for name in VARIANTS}, threads, segments + 1)
+    # The first segment warms up
+    return [row(algo, network, name, threads, found[1:]) for name, found in answers.items()]
+
+
+def take_turns(commands: Mapping[str, list[str]], threads: int, turns: int) -> dict[str, list[dict]]:
+    """Each command is a process that serves; what each answered, turn by turn."""
+    env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     children = {
         name: subprocess.Popen(
-            [*command, name],
+            command,
             env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        for name in names
+        for name, command in commands.items()
     }
-    answers: dict[str, list[dict]] = {name: [] for name in names}
+    answers: dict[str, list[dict]] = {name: [] for name in commands}
     try:
-        for _ in range(segments + 1):
+        for _ in range(turns):
             for name, child in children.items():
                 answers[name].append(ask(child))
     finally:
         for child in children.values():
             child.communicate()
-    return [row(algo, network, name, threads, answers[name][1:]) for name in names]
+    return answers
 
 
 def ask(child: subprocess.Popen[str]) -> dict:
-    """Let a variant train for a segment; the first one warms it up."""
+    """Let a variant train for a segment."""
     assert child.stdin is not None
     assert child.stdout is not None
     child.stdin.write("\n")
@@ -133,7 +142,8 @@ def ask(child: subprocess.Popen[str]) -> dict:
     for line in child.stdout:
         if line.startswith("{"):
             return json.loads(line)
-    raise SystemExit("A variant failed; run it alone to see why: --child ALGO NETWORK VARIANT, and press Enter.")
+    assert isinstance(child.args, list)
+    raise SystemExit(f"A variant failed; to see why, run it alone and press Enter: {shlex.join(child.args)}")
 
 
 def row(algo: str, network: str, variant: str, threads: int, answers: list[dict]) -> dict:
@@ -152,28 +162,26 @@ def row(algo: str, network: str, variant: str, threads: int, answers: list[dict]
     }
 
 
-def serve(algo: str, network: str, variant: str, threads: int) -> None:
+def serve(model: Any, steps: int) -> None:
     """Train a segment for every line that arrives."""
     import resource
 
-    import torch as th
-
-    th.set_num_threads(threads)
-    model = make_model(algo, network, variant, threads)
     for _ in sys.stdin:
         start = time.perf_counter()
         before = model.num_timesteps
-        model.learn(SEGMENT[algo], reset_num_timesteps=False)
+        model.learn(steps, reset_num_timesteps=False)
         fps = (model.num_timesteps - before) / (time.perf_counter() - start)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         print(json.dumps({"fps": fps, "memory_mb": memory}), flush=True)
 
 
 def make_model(algo: str, network: str, variant: str, threads: int) -> Any:
+    import torch as th
     from stable_baselines3 import DQN, PPO
 
     from sb3_efficient import accelerate, policy_kwargs
 
+    th.set_num_threads(threads)
     algo_class, settings, n_envs = (PPO, PPO_SETTINGS, 8) if algo == "ppo" else (DQN, DQN_SETTINGS, 1)
     fast, venv = VARIANTS[variant]
     kwargs = {} if network == "nature" else {"policy_kwargs": policy_kwargs(network, algo_class)}
@@ -203,9 +211,9 @@ def make_venv(name: str, n_envs: int, threads: int) -> Any:
 
 
 def table(rows: list[dict]) -> str:
-    """Markdown: frames a second of each variant, and how much faster than plain."""
-    names = [name for name in VARIANTS if any(row["variant"] == name for row in rows)]
-    heads = " | ".join(COLUMNS[name] for name in names)
+    """Markdown: frames a second of each variant, and how much faster than the first one."""
+    names = list(dict.fromkeys(row["variant"] for row in rows))
+    heads = " | ".join(COLUMNS.get(name, name) for name in names)
     lines = [f"| training on Pong | threads | {heads} |", "|" + "---|" * (len(names) + 2)]
     for algo, network, threads in dict.fromkeys((r["algo"], r["network"], r["threads"]) for r in rows):
         found = {
@@ -213,7 +221,8 @@ def table(rows: list[dict]) -> str:
             for r in rows
             if (r["algo"], r["network"], r["threads"]) == (algo, network, threads)
         }
-        cells = [f"{found[n]:.0f}" + ("" if n == "plain" else f" ({found[n] / found['plain']:.1f}x)") for n in names]
+        first = found[names[0]]
+        cells = [f"{found[n]:.0f}" + ("" if n == names[0] else f" ({found[n] / first:.1f}x)") for n in names]
         lines.append(f"| {algo.upper()} {network.capitalize()} | {threads} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
