@@ -13,6 +13,7 @@ What a hyper-parameter entry may say about the training loop, beside what it say
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +32,9 @@ Entry = dict[str, Any]
 #: In the order in which they are called
 _CALLBACKS: dict[str, Callable[..., Any]] = {"accelerate": AccelerateCallback, "seer": SEERCallback}
 _EXAMPLES = {"accelerate": "dict(precision='fp32')", "seer": "dict(freeze_at=0.5)"}
+_OWN_KEYS = ("features_extractor", "features_extractor_kwargs", "vec_env", "vec_env_kwargs", *_CALLBACKS)
+#: Those that it has not taken yet
+_ZOO_KEYS = ("noise_type", "noise_std")
 _ATARI_WRAPPER = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 _VEC_ENVS = ("ale",)
 
@@ -56,6 +60,19 @@ def take_callbacks(entry: Entry) -> None:
         callbacks.append({path: wish} if isinstance(wish, dict) else path)
     if callbacks:
         entry["callback"] = callbacks
+
+
+def check_keys(hyperparams: Entry, algo: Callable[..., Any]) -> None:
+    """
+    Refuse a misspelt key, of ours or of anybody's, which the algorithm would be given.
+
+    :param hyperparams: What is left of an entry after the zoo has taken its own keys
+    :param algo: Algorithm class
+    """
+    known = [*_OWN_KEYS, *_ZOO_KEYS, *inspect.signature(algo).parameters]
+    for key in hyperparams:
+        if key not in known:
+            raise OptionError(f"{algo.__name__} has no hyper-parameter {key!r}.{suggestion(key, known)}")
 
 
 def check_frozen_agent(entry: Entry, agent: str) -> None:

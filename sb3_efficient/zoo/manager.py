@@ -14,7 +14,7 @@ from sb3_efficient.errors import ConflictError
 from sb3_efficient.zoo.agents import check_same_extractor, saved_entry
 from sb3_efficient.zoo.entries import KEYS, to_stock
 from sb3_efficient.zoo.lookup import entry_of_its_own
-from sb3_efficient.zoo.loop import check_frozen_agent, import_replay_buffer, take_callbacks, take_vec_env
+from sb3_efficient.zoo.loop import check_frozen_agent, check_keys, import_replay_buffer, take_callbacks, take_vec_env
 
 Method = Callable[..., Any]
 
@@ -61,6 +61,7 @@ def preprocess_hyperparams(original: Method) -> Method:
         if self.ale_vec_env is not None and self.vec_env_class is not DummyVecEnv:
             raise ConflictError("vec_env=ale runs its games in threads: leave out --vec-env subproc.")
         hyperparams, *rest = original(self, hyperparams)
+        check_keys(hyperparams, ALGOS[self.algo])
         return (to_stock(hyperparams, ALGOS[self.algo]), *rest)
 
     return preprocess

@@ -11,7 +11,7 @@ from stable_baselines3.common.results_plotter import load_results
 
 from sb3_efficient.errors import ConflictError, EfficientError, OptionError
 from sb3_efficient.frames import FrameReplayBuffer
-from sb3_efficient.zoo.loop import import_replay_buffer, take_callbacks, take_vec_env
+from sb3_efficient.zoo.loop import check_keys, import_replay_buffer, take_callbacks, take_vec_env
 
 ATARI = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 CALLBACK = "sb3_efficient.fast.AccelerateCallback"
@@ -134,6 +134,16 @@ def test_through_the_zoo(zoo: Run, tmp_path: Path) -> None:
     assert PPO.load(run / "PongNoFrameskip-v4.zip").observation_space.shape == (4, 84, 84)
     played = zoo("enjoy", "--algo", "ppo", "--env", "PongNoFrameskip-v4", "-f", "logs", "--no-render", "-n", "900")
     assert "Atari Episode Score: -" in played.stdout, "in the zoo's own pipeline"
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [("acelerate", "accelerate"), ("sear", "seer"), ("n_step", "n_steps"), ("feature_extractor", "features_")],
+)
+def test_misspelt_keys(key: str, meant: str) -> None:
+    with pytest.raises(OptionError, match=f"PPO has no hyper-parameter '{key}'. Did you mean '{meant}"):
+        check_keys({"policy": "CnnPolicy", key: 1}, PPO)
+    check_keys({"policy": "CnnPolicy", "noise_type": None, "seer": True}, PPO)
 
 
 def test_contradictions_through_the_zoo(zoo: Run) -> None:
