@@ -35,7 +35,7 @@ import sys
 from typing import Any
 
 import training_loop
-from training_loop import PPO_SETTINGS, RESULTS, SEED, make_venv, row, serve, table, take_turns
+from training_loop import PPO_SETTINGS, RESULTS, SEED, answer, in_turn, make_venv, row, table
 
 CORES = sorted(os.sched_getaffinity(0))
 N_ENVS = 8
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--child", metavar="VARIANT", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        train(arguments.child, arguments.threads[0], arguments.steps)
+        serve(arguments.child, arguments.threads[0], arguments.steps)
         return
     if arguments.quick:
         arguments.threads, arguments.rounds = [1], 3
@@ -91,18 +91,18 @@ def compare(threads: int, arguments: argparse.Namespace) -> list[dict]:
     print(f"measuring: {threads} threads", file=sys.stderr)
     child = [__file__, "--threads", str(threads), "--steps", str(arguments.steps), "--child"]
     commands = {name: [arguments.sbx_python if name in SBX else sys.executable, *child, name] for name in SB3 | SBX}
-    answers = take_turns(commands, threads, WARM_UP + arguments.rounds)
-    return [row("ppo", "nature", name, threads, found[WARM_UP:]) for name, found in answers.items()]
+    answers = in_turn(commands, threads, arguments.rounds, WARM_UP)
+    return [row("ppo", "nature", name, threads, found) for name, found in answers.items()]
 
 
-def train(variant: str, threads: int, steps: int) -> None:
+def serve(variant: str, threads: int, steps: int) -> None:
     # Before torch or JAX count the cores
     os.sched_setaffinity(0, CORES[:threads])
     if variant in SBX:
         model = make_sbx_model(SBX[variant], threads)
     else:
         model = training_loop.make_model("ppo", "nature", SB3[variant], threads)
-    serve(model, steps)
+    answer(lambda: training_loop.train(model, steps))
 
 
 def make_sbx_model(venv: str, threads: int) -> Any:

@@ -24,7 +24,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +72,7 @@ def main() -> None:
     parser.add_argument("--child", nargs=3, metavar=("ALGO", "NETWORK", "VARIANT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        algo, network, variant = arguments.child
-        serve(make_model(algo, network, variant, arguments.threads[0]), SEGMENT[algo])
+        serve(*arguments.child, arguments.threads[0])
         return
     if arguments.quick:
         arguments.threads, arguments.segments = [1], 3
@@ -87,7 +86,7 @@ def main() -> None:
 
         RESULTS.mkdir(exist_ok=True)
         file.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
-    write_readme(table(json.loads(file.read_text())["rows"]))
+    write_readme(BEGIN, table(json.loads(file.read_text())["rows"]))
 
 
 def run(arguments: argparse.Namespace) -> list[dict]:
@@ -100,16 +99,15 @@ def run(arguments: argparse.Namespace) -> list[dict]:
 
 
 def compare(algo: str, network: str, threads: int, segments: int) -> list[dict]:
-    """All variants of one model, in turn."""
-    print(f"measuring: {algo} {network}, {threads} threads", file=sys.stderr)
+    """All variants of one model."""
     command = [sys.executable, __file__, "--threads", str(threads), "--child", algo, network]
-    answers = take_turns({name: [*command, name] for name in VARIANTS}, threads, segments + 1)
-    # The first segment warms up
-    return [row(algo, network, name, threads, found[1:]) for name, found in answers.items()]
+    print(f"measuring: {algo} {network}, {threads} threads", file=sys.stderr)
+    answers = in_turn({name: [*command, name] for name in VARIANTS}, threads, segments)
+    return [row(algo, network, name, threads, found) for name, found in answers.items()]
 
 
-def take_turns(commands: Mapping[str, list[str]], threads: int, turns: int) -> dict[str, list[dict]]:
-    """Each command is a process that serves; what each answered, turn by turn."""
+def in_turn(commands: Mapping[str, list[str]], threads: int, rounds: int, warm_up: int = 1) -> dict[str, list[dict]]:
+    """What processes say (see :func:`answer`) that measure one after the other, round by round."""
     env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     children = {
         name: subprocess.Popen(
@@ -124,17 +122,19 @@ def take_turns(commands: Mapping[str, list[str]], threads: int, turns: int) -> d
     }
     answers: dict[str, list[dict]] = {name: [] for name in commands}
     try:
-        for _ in range(turns):
+        for i in range(1 - warm_up, rounds + 1):
             for name, child in children.items():
                 answers[name].append(ask(child))
+            print(f"\r  round {max(i, 0)} of {rounds}", end="", file=sys.stderr, flush=True)
     finally:
+        print(file=sys.stderr)
         for child in children.values():
             child.communicate()
-    return answers
+    return {name: found[warm_up:] for name, found in answers.items()}
 
 
 def ask(child: subprocess.Popen[str]) -> dict:
-    """Let a variant train for a segment."""
+    """Let a process measure once."""
     assert child.stdin is not None
     assert child.stdout is not None
     child.stdin.write("\n")
@@ -146,36 +146,48 @@ def ask(child: subprocess.Popen[str]) -> dict:
     raise SystemExit(f"A variant failed; to see why, run it alone and press Enter: {shlex.join(child.args)}")
 
 
+def answer(measure: Callable[[], dict]) -> None:
+    """The process's side: measure once for every line that arrives."""
+    for _ in sys.stdin:
+        print(json.dumps(measure()), flush=True)
+
+
 def row(algo: str, network: str, variant: str, threads: int, answers: list[dict]) -> dict:
-    fps = [answer["fps"] for answer in answers]
-    low, median, high = statistics.quantiles(fps, n=4)
     return {
         "algo": algo,
         "network": network,
         "variant": variant,
         "threads": threads,
         "unit": "frames/s",
-        "n": len(fps),
-        "median": round(median, 1),
-        "quartiles": [round(low, 1), round(high, 1)],
+        **summary([answer["fps"] for answer in answers]),
         "memory_mb": answers[-1]["memory_mb"],
     }
 
 
-def serve(model: Any, steps: int) -> None:
-    """Train a segment for every line that arrives."""
+def summary(values: list[float], digits: int = 1) -> dict:
+    low, median, high = (round(q, digits) for q in statistics.quantiles(values, n=4))
+    return {"n": len(values), "median": median, "quartiles": [low, high]}
+
+
+def serve(algo: str, network: str, variant: str, threads: int) -> None:
+    model = make_model(algo, network, variant, threads)
+    answer(lambda: train(model, SEGMENT[algo]))
+
+
+def train(model: Any, steps: int) -> dict:
     import resource
 
-    for _ in sys.stdin:
-        start = time.perf_counter()
-        before = model.num_timesteps
-        model.learn(steps, reset_num_timesteps=False)
-        fps = (model.num_timesteps - before) / (time.perf_counter() - start)
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        print(json.dumps({"fps": fps, "memory_mb": memory}), flush=True)
+    start = time.perf_counter()
+    before = model.num_timesteps
+    model.learn(steps, reset_num_timesteps=False)
+    fps = (model.num_timesteps - before) / (time.perf_counter() - start)
+    return {"fps": fps, "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
 
 
-def make_model(algo: str, network: str, variant: str, threads: int) -> Any:
+def make_model(algo: str, network: str, variant: str, threads: int, **options: Any) -> Any:
+    """
+    :param options: Of the algorithm, beside or in place of those above
+    """
     import torch as th
     from stable_baselines3 import DQN, PPO
 
@@ -185,9 +197,8 @@ def make_model(algo: str, network: str, variant: str, threads: int) -> Any:
     algo_class, settings, n_envs = (PPO, PPO_SETTINGS, 8) if algo == "ppo" else (DQN, DQN_SETTINGS, 1)
     fast, venv = VARIANTS[variant]
     kwargs = {} if network == "nature" else {"policy_kwargs": policy_kwargs(network, algo_class)}
-    model: Any = algo_class(
-        "CnnPolicy", make_venv(venv, n_envs, threads), seed=SEED, device="cpu", **settings, **kwargs
-    )
+    env = make_venv(venv, n_envs, threads)
+    model: Any = algo_class("CnnPolicy", env, seed=SEED, device="cpu", **(settings | kwargs | options))
     if fast:
         accelerate(model)
     elif network != "nature":
@@ -227,12 +238,12 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_readme(text: str) -> None:
-    before, _, rest = README.read_text().partition(BEGIN)
+def write_readme(begin: str, text: str) -> None:
+    before, _, rest = README.read_text().partition(begin)
     _, _, after = rest.partition(END)
     if not after:
-        raise SystemExit(f"{README} has no place for the table: {BEGIN.strip()} ... {END}")
-    README.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+        raise SystemExit(f"{README} has no place for the table: {begin.strip()} ... {END}")
+    README.write_text(f"{before}{begin}\n{text}\n{END}{after}")
 
 
 if __name__ == "__main__":
