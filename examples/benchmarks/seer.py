@@ -375,7 +375,10 @@ def sizes(rows: list[dict]) -> str:
 def conversions(rows: list[dict]) -> str:
     if not rows:
         return ""
-    lines = ["| converted, `'conv'` | from | threads | seconds | MB before | most | after |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| converted, `'conv'` | from | threads | seconds | MB before | most | after |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for row in rows:
         what = f"{row['transitions']:,}, {row['network'].capitalize()}"
         mb = " | ".join(f"{row[f'{when}_mb']:,.0f}" for when in ("before", "peak", "after"))
