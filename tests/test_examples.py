@@ -32,6 +32,22 @@ def test_fast_script(python: Run, tmp_path: Path, options: tuple[str, ...]) -> N
     assert "ms per 1000 steps" in done.stdout
 
 
+def test_seer_ppo(python: Run, tmp_path: Path) -> None:
+    small = ("--steps", "2048", "--extractor", "nature", "--freeze-at", "1025", "--depth", "2")
+    done = python(str(EXAMPLES / "04_seer_ppo.py"), *small)
+    assert "SEER: frozen up to 2 at 2048 timesteps" in done.stdout
+    assert "saved to seer_pong.zip" in done.stdout
+    assert (tmp_path / "seer_pong.zip").stat().st_size < 8e6
+
+
+@pytest.mark.parametrize(("depth", "size"), [("features", 1048), ("conv", 6296)])
+def test_seer_dqn(python: Run, depth: str, size: int) -> None:
+    small = ("--steps", "400", "--buffer-size", "300", "--learning-starts", "40", "--depth", depth)
+    done = python(str(EXAMPLES / "05_seer_dqn.py"), *small)
+    assert f"before the freeze, {size} after; room for 300 and for " in done.stdout
+    assert "saved, loaded and trained on: 440 steps" in done.stdout
+
+
 def test_zoo_commands(tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "STEPS": "1024", "EXTRACTOR": "nature", "OMP_NUM_THREADS": "1"}
@@ -44,7 +60,13 @@ def test_zoo_commands(tmp_path: Path) -> None:
 
 def test_nothing_is_left_out() -> None:
     scripts = sorted(file.name for file in EXAMPLES.iterdir() if file.is_file())
-    assert scripts == ["01_impala_by_name.py", "02_zoo.sh", "03_fast_atari.py"]
+    assert scripts == [
+        "01_impala_by_name.py",
+        "02_zoo.sh",
+        "03_fast_atari.py",
+        "04_seer_ppo.py",
+        "05_seer_dqn.py",
+    ]
 
 
 @pytest.mark.parametrize("file", sorted((EXAMPLES / "benchmarks").glob("*.py")), ids=lambda file: file.name)
@@ -58,14 +80,27 @@ def measured(name: str) -> tuple[Any, list[dict[str, Any]]]:
     assert spec is not None
     assert spec.loader is not None
     benchmark = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(benchmark)
+    with pytest.MonkeyPatch.context() as patch:
+        # Where a script finds the ones beside it
+        patch.syspath_prepend(EXAMPLES / "benchmarks")
+        spec.loader.exec_module(benchmark)
     return benchmark, json.loads((benchmark.RESULTS / f"{name}.json").read_text())["rows"]
 
 
-@pytest.mark.parametrize("name", ["extractors", "training_loop"])
+@pytest.mark.parametrize("name", ["extractors", "training_loop", "seer"])
 def test_table_in_the_readme_is_the_measured_one(name: str) -> None:
+    if not (EXAMPLES / "benchmarks" / "results" / f"{name}.json").exists():
+        pytest.skip("not measured yet")
     benchmark, rows = measured(name)
     assert f"{benchmark.BEGIN}\n{benchmark.table(rows)}\n{benchmark.END}" in README.read_text()
+
+
+def test_seer_benchmark_measures(python: Run) -> None:
+    small = ("--quick", "--only", "memory", "conversion", "--transitions", "100")
+    done = python(str(EXAMPLES / "benchmarks" / "seer.py"), *small)
+    first_cells = [line.split(" | ")[0] for line in done.stdout.splitlines()]
+    assert "| latents, `'features'`" in first_cells
+    assert first_cells.count("| 100, Nature") == 2
 
 
 def test_figures_of_the_environments_in_the_readme_are_the_measured_ones() -> None:

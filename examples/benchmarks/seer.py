@@ -99,7 +99,8 @@ def main() -> None:
         CHILDREN[name](arguments.threads[0], *details)
         return
     if arguments.quick:
-        arguments.rounds, arguments.transitions, arguments.steps = 2, 2_000, 2_000
+        arguments.rounds = min(arguments.rounds, 2)
+        arguments.transitions, arguments.steps = (min(n, 2_000) for n in (arguments.transitions, arguments.steps))
     rows = json.loads(FILE.read_text())["rows"] if FILE.exists() and not arguments.quick else []
     for kind in [] if arguments.rewrite else arguments.only:
         for threads in arguments.threads:
