@@ -141,11 +141,12 @@ def once(threads: int, *details: object) -> dict:
 
 
 def fits(what: str, needed: float) -> bool:
-    # Half a gigabyte for everything beside the buffer, Impala's activations among it
-    fits = psutil.virtual_memory().available > 1.1 * needed + 1.5e9
-    if not fits:
-        print(f"skipped, for want of {needed / 1e9:.1f} GB of memory: {what}", file=sys.stderr)
-    return fits
+    # Beside the buffer: libraries, weights, activations
+    needed = 1.1 * needed + 1.5e9
+    available = psutil.virtual_memory().available
+    if needed > available:
+        print(f"skipped: {what}: {needed / 1e9:.1f} GB, of which {available / 1e9:.1f} are there", file=sys.stderr)
+    return needed <= available
 
 
 def status(field: str) -> float:
@@ -401,7 +402,7 @@ def draw(rows: list[dict]) -> None:
                 axes.axvline(row["frozen_at"], color="C3", linestyle=":", label="frozen")
     for axes in panels:
         axes.set_xlabel("steps")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("resident memory, GB")
     panels[0].legend(frameon=False)
