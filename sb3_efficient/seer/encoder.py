@@ -30,9 +30,15 @@ def encoders(model: BaseAlgorithm) -> dict[str, list[BaseFeaturesExtractor]]:
     :return: Name -> the features extractor that is trained, and its copies in target networks
     """
     found: dict[str, list[BaseFeaturesExtractor]] = defaultdict(list)
-    for name, module in model.policy.named_modules():
+    # One that actor and critic share has two names, and its copy in a target may have the other
+    first_name: dict[BaseFeaturesExtractor, str] = {}
+    same: dict[str, str] = {}
+    for full_name, module in model.policy.named_modules(remove_duplicate=False):
         if isinstance(module, BaseFeaturesExtractor):
-            found[name.replace("_target.", ".")].append(module)
+            name = full_name.replace("_target.", ".")
+            name = same.setdefault(name, first_name.setdefault(module, name))
+            if module not in found[name]:
+                found[name].append(module)
     return dict(found)
 
 

@@ -114,6 +114,19 @@ def test_frozen_means_frozen(algo: str, extractor: str | None, depth: Any, n_env
     assert {o: len(o.state) for o in optimizers(agent)} == moments
 
 
+@pytest.mark.parametrize("algo", ["sac", "td3", "tqc"])
+def test_an_encoder_shared_by_actor_and_critic(algo: str) -> None:
+    kwargs = {**tiny(), "share_features_extractor": True}
+    agent: Any = model(algo, short(algo), policy_kwargs=kwargs, gradient_steps=2, train_freq=4, tau=0.1)
+    callback = seer(at=16)
+    agent.learn(96, callback=callback)
+    assert callback.encoder is not None
+    assert len(callback.encoder.parts) == 1, "one latent for both"
+    shared, target = agent.actor.features_extractor, agent.critic_target.features_extractor
+    assert shared is agent.critic.features_extractor
+    assert all(th.equal(p, q) for p, q in zip(shared.cnn.parameters(), target.cnn.parameters(), strict=True))
+
+
 def optimizers(agent: Any) -> list[th.optim.Optimizer]:
     modules = [agent.policy, *agent.policy.children()]
     return [m.optimizer for m in modules if hasattr(m, "optimizer")]
