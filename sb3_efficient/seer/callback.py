@@ -42,15 +42,16 @@ class SEERCallback(BaseCallback):
     with this callback it is frozen from the start.
 
     :param freeze_at: Timesteps, a fraction of this training, ``"auto"`` (see :mod:`sb3_efficient.seer.criterion`),
-        or None: only ``encoder``, or ``depth`` says when. Takes effect at the next end of a rollout; 0, with
-        ``encoder``, at once.
+        or None: only ``encoder``, or ``depth`` says when. Takes effect at the next end of a rollout, also where it
+        lies before the start of a training that is continued; 0, with ``encoder``, at once.
     :param depth: What to freeze: ``"conv"`` (all convolutions), ``"features"`` (the linear layers behind them too),
         the number of a stage counted from the image, or a schedule of pairs: ``[(0.2, 1), (0.4, "conv")]``
     :param latent_dtype: ``"float16"`` or ``"float32"``
     :param capacity: Off-policy: transitions that the replay buffer of latents holds, over all environments:
         ``"same-memory"`` (as many as fit where the images were, but no more than training can fill),
         ``"same-length"``, or a number
-    :param encoder: Zip of an agent whose encoder to start from, of any algorithm
+    :param encoder: Zip of an agent whose encoder to start from, of any algorithm. A model that has been updated before,
+        as one that is continued, keeps its own
     :param earliest: ``"auto"``: timesteps or fraction before which nothing is frozen
     :param latest: ``"auto"``: timesteps or fraction at which ``depth`` is frozen in any case; None: never
     :param threshold: ``"auto"``: similarity (CKA) from which on a stage counts as settled
@@ -99,7 +100,7 @@ class SEERCallback(BaseCallback):
             self.latent_dtype = frozen["latent_dtype"]
             self._freeze(frozen["depth"])
         self.trigger = self._trigger()
-        if self.source is not None and self.encoder is None:
+        if self.source is not None and self.encoder is None and not model._n_updates:
             transfer_encoder(self.source, model, self.depths[-1])
             if self.schedule and self.schedule[0].when == 0:
                 self._freeze_if_due()

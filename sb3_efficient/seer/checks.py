@@ -67,10 +67,12 @@ def check_times(model: Any, due: list[tuple[int, Any]], total: int, has_encoder:
 
 def first_update(model: BaseAlgorithm) -> int:
     """
-    :return: Timestep of the rollout that the first update learns from
+    :return: Timestep of the rollout that the first update learns from; -1 if there were updates before this training
     """
     any_model: Any = model
     start = model._num_timesteps_at_start
-    if start or model._n_updates:
-        return start
-    return int(any_model.n_steps * model.n_envs if isinstance(model, OnPolicyAlgorithm) else any_model.learning_starts)
+    if model._n_updates:
+        return -1
+    if isinstance(model, OnPolicyAlgorithm):
+        return int(start + any_model.n_steps * model.n_envs)
+    return int(max(start, any_model.learning_starts))

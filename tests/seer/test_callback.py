@@ -151,6 +151,33 @@ def test_another_agents_encoder_to_train_on(tmp_path: Path) -> None:
     assert not hasattr(agent, "seer")
 
 
+def test_an_encoder_that_was_trained_on_is_not_replaced_again(tmp_path: Path) -> None:
+    trained().save(tmp_path / "agent")
+    agent: Any = model("a2c")
+    callback = SEERCallback(None, encoder=tmp_path / "agent.zip")
+    agent.learn(40, callback=callback)
+    own = [p.clone() for p in agent.policy.features_extractor.parameters()]
+    agent.learning_rate = 0.0
+    agent._setup_lr_schedule()
+    agent.learn(40, callback=callback, reset_num_timesteps=False)
+    assert all(th.equal(p, q) for p, q in zip(agent.policy.features_extractor.parameters(), own, strict=True))
+
+
+@pytest.mark.parametrize("anew", [True, False])
+@pytest.mark.parametrize("freeze_at", [0, 10])
+def test_a_trained_agent_may_be_frozen_before_it_is_trained_on(freeze_at: int, anew: bool) -> None:
+    agent = trained()
+    agent.learn(40, callback=SEERCallback(freeze_at), reset_num_timesteps=anew)
+    assert is_latent_rollout(agent.rollout_buffer)
+
+
+def test_steps_without_an_update_are_no_training() -> None:
+    agent: Any = model("dqn", learning_starts=100)
+    agent.learn(50)
+    with pytest.raises(OptionError, match="60 timesteps is before the first update, at 100"):
+        agent.learn(100, callback=SEERCallback(60), reset_num_timesteps=False)
+
+
 def test_what_it_logs_and_prints(capsys: pytest.CaptureFixture[str]) -> None:
     agent = trained()
     seen: dict[str, Any] = {}
