@@ -9,7 +9,7 @@ from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from sb3_efficient.errors import ConflictError, OptionError
 from sb3_efficient.fast.memory import give_back_memory
-from sb3_efficient.seer.capacity import new_capacity
+from sb3_efficient.seer.capacity import new_capacity, stored_transitions
 from sb3_efficient.seer.convert import check_convertible, convert, release
 from sb3_efficient.seer.encoder import LatentEncoder
 from sb3_efficient.seer.replay import LatentReplayBuffer
@@ -54,7 +54,8 @@ def check_room(model: Any, capacity: str | int, freeze_at: int) -> None:
     """Refuse a capacity below what is going to be stored at the freeze."""
     buffer = buffer_of(model)
     if isinstance(capacity, int) and not isinstance(buffer, RolloutBuffer):
-        stored = min(buffer.buffer_size * buffer.n_envs, freeze_at)
+        more = max(0, freeze_at - model.num_timesteps)
+        stored = min(buffer.buffer_size * buffer.n_envs, stored_transitions(buffer) + more)
         if capacity < stored:
             raise OptionError(
                 f"capacity={capacity} does not hold the {stored} transitions that will be stored at the freeze: "

@@ -32,16 +32,11 @@ def new_capacity(rule: Capacity, buffer: ReplayBuffer, encoder: LatentEncoder, l
     :param encoder: What latents are going to be made by
     :param left: Transitions (timesteps) until training ends
     :return: Transitions over all environments. Growth ends where training cannot fill any more; what is stored always
-        fits, and an int that would not hold it is an error
+        fits: there may be a rollout more of it than at the time that the user gave
     """
     check_capacity(rule)
     stored, now = stored_transitions(buffer), buffer.buffer_size * buffer.n_envs
     if isinstance(rule, int):
-        if rule // buffer.n_envs * buffer.n_envs < stored:
-            raise OptionError(
-                f"capacity={rule} does not hold the {stored} transitions that are stored at the freeze (in "
-                f"{buffer.n_envs} environments): choose at least as many, or 'same-memory'."
-            )
         wanted = rule
     else:
         wanted = now if rule == "same-length" else buffer_bytes(buffer) // _latent_bytes(buffer, encoder)

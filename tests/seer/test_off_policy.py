@@ -16,7 +16,7 @@ from test_policies import OFF_POLICY, Noise, env, model
 from torch import nn
 
 from sb3_efficient import accelerate, policy_kwargs
-from sb3_efficient.errors import EfficientError
+from sb3_efficient.errors import EfficientError, OptionError
 from sb3_efficient.seer import SEERCallback
 from sb3_efficient.seer.convert import convert
 from sb3_efficient.seer.encoder import LatentEncoder
@@ -125,6 +125,18 @@ def test_an_encoder_shared_by_actor_and_critic(algo: str) -> None:
     shared, target = agent.actor.features_extractor, agent.critic_target.features_extractor
     assert shared is agent.critic.features_extractor
     assert all(th.equal(p, q) for p, q in zip(shared.cnn.parameters(), target.cnn.parameters(), strict=True))
+
+
+def test_capacity_for_what_a_rollout_brings_beyond_the_time_of_the_freeze() -> None:
+    agent: Any = small("dqn", 4, train_freq=4, buffer_size=500)
+    agent.learn(60, callback=seer(at=41, capacity=41))
+    assert isinstance(agent.replay_buffer, LatentReplayBuffer)
+
+
+def test_capacity_below_what_is_stored_is_refused_when_training_starts() -> None:
+    agent: Any = small("dqn", buffer_size=500).learn(100)
+    with pytest.raises(OptionError, match="capacity=50 does not hold the 110 transitions"):
+        agent.learn(60, callback=seer(at=10, capacity=50))
 
 
 def optimizers(agent: Any) -> list[th.optim.Optimizer]:
