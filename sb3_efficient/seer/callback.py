@@ -93,12 +93,12 @@ class SEERCallback(BaseCallback):
         for copies in encoders(model).values():
             for depth in self.depths:
                 check_depth(copies[0], depth)
+        self.update_started = None
         frozen = getattr(model, "seer", None)
         # Of a model that has been trained in this process
         self.encoder = getattr(buffer_of(model), "encoder", None)
         if frozen is not None and self.encoder is None:
-            self.latent_dtype = frozen["latent_dtype"]
-            self._freeze(frozen["depth"])
+            self._freeze(frozen["depth"], frozen["timesteps"])
         self.trigger = self._trigger()
         if self.source is not None and self.encoder is None and not model._n_updates:
             transfer_encoder(self.source, model, self.depths[-1])
@@ -149,30 +149,35 @@ class SEERCallback(BaseCallback):
     def _is_deeper(self, depth: Depth) -> bool:
         return self.encoder is None or n_layers(self.encoder.copies[0][0], depth) > self.encoder.parts[0].n_layers
 
-    def _freeze(self, depth: Depth) -> None:
+    def _freeze(self, depth: Depth, timesteps: int | None = None) -> None:
         """Build everything, then change the model; if that fails, training goes on as it was."""
         model: Any = self.model
+        # A model that is frozen already keeps its number format
+        latent_dtype = getattr(model, "seer", {}).get("latent_dtype", self.latent_dtype)
         try:
-            encoder = LatentEncoder(model, depth, self.latent_dtype)
+            encoder = LatentEncoder(model, depth, latent_dtype)
             buffer = latent_buffer(model, encoder, self.capacity)
         except (RuntimeError, MemoryError, FloatingPointError, ConversionError) as error:
             warnings.warn(f"SEER could not freeze at {self.num_timesteps}, and trains on: {error}", stacklevel=2)
+            # It took its time, and would fail again
+            self.trigger = Timetable([])
             return
         encoder.freeze()
         set_buffer(model, buffer)
         self.encoder = encoder
-        model.seer = {"depth": depth, "latent_dtype": self.latent_dtype, "timesteps": model.num_timesteps}
-        self._say(buffer)
+        timesteps = model.num_timesteps if timesteps is None else timesteps
+        model.seer = {"depth": depth, "latent_dtype": latent_dtype, "timesteps": timesteps}
+        self._say(buffer, timesteps)
 
-    def _say(self, buffer: Any) -> None:
+    def _say(self, buffer: Any, timesteps: int) -> None:
         encoder = self.encoder
         assert encoder is not None
-        self.logger.record("seer/frozen_at", self.num_timesteps)
+        self.logger.record("seer/frozen_at", timesteps)
         latent_bytes = encoder.latent_dim * encoder.dtype.itemsize
         self.logger.record("seer/bytes_per_transition", getattr(buffer, "bytes_per_transition", latent_bytes))
         self.logger.record("seer/buffer_bytes", getattr(buffer, "bytes_used", buffer.observations.nbytes))
         line = (
-            f"SEER: frozen up to {encoder.depth!r} at {self.num_timesteps} timesteps, "
+            f"SEER: frozen up to {encoder.depth!r} at {timesteps} timesteps, "
             f"latents of {encoder.latent_dim} x {encoder.dtype}, in {type(buffer).__name__}"
         )
         _LOG.info("%s", line)

@@ -109,6 +109,29 @@ def test_a_freeze_that_fails_leaves_training_as_it_was(too_large: bool, monkeypa
     assert not hasattr(agent, "seer")
 
 
+def test_a_freeze_that_fails_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+
+    def fail(agent: Any, *_: Any) -> None:
+        tried.append(agent.num_timesteps)
+        raise MemoryError
+
+    monkeypatch.setattr("sb3_efficient.seer.callback.latent_buffer", fail)
+    with pytest.warns(UserWarning, match="could not freeze at 48"):
+        model("ppo").learn(100, callback=SEERCallback(latest=40))
+    assert tried == [48]
+
+
+def test_the_time_of_an_update_is_not_that_between_two_trainings() -> None:
+    agent, callback = trained(), SEERCallback(1)
+    agent.learn(40, callback=callback)
+    agent.logger.name_to_value.clear()
+    callback.init_callback(agent)
+    callback.on_training_start({}, {})
+    callback.on_rollout_start()
+    assert "seer/update_seconds" not in agent.logger.name_to_value
+
+
 def test_zip_and_resume(tmp_path: Path) -> None:
     agent = trained()
     agent.save(tmp_path / "before")
@@ -125,6 +148,8 @@ def test_zip_and_resume(tmp_path: Path) -> None:
             atol=1e-3,
         )
     assert loaded.seer == {"depth": 2, "latent_dtype": "float16", "timesteps": 16}
+    loaded.learn(20, callback=SEERCallback(1, 2, latent_dtype="float32"))
+    assert loaded.seer == agent.seer, "when and how it was frozen, not when it was continued"
     before = [p.clone() for p in loaded.policy.features_extractor.cnn[:4].parameters()]
     loaded.learn(60, callback=SEERCallback(0.5, "conv"))
     assert is_latent_rollout(loaded.rollout_buffer)
