@@ -86,6 +86,7 @@ class SEERCallback(BaseCallback):
         self.latest = None if latest is None else check_when(latest, "latest")
         self.encoder: LatentEncoder | None = None
         self.update_started: float | None = None
+        self.trigger: Timetable | Convergence = Timetable([])
 
     def _on_training_start(self) -> None:
         model: Any = self.model
@@ -115,6 +116,9 @@ class SEERCallback(BaseCallback):
             return Timetable(due)
         latest = None if self.latest is None else timestep(self.latest, start, total)
         earliest = max(timestep(self.earliest, start, total), first_update(self.model) + 1)
+        for name, asked in (("earliest", self.earliest), ("latest", self.latest)):
+            if asked is not None and timestep(asked, start, total) >= total:
+                raise OptionError(f"{name}: {asked} timesteps is beyond training, which ends at {total}.")
         if latest is not None and latest <= earliest:
             raise OptionError(f"latest: {latest} timesteps is not after earliest: {earliest}.")
         check_room(self.model, self.capacity, total)
@@ -131,8 +135,13 @@ class SEERCallback(BaseCallback):
 
     def _on_training_end(self) -> None:
         self._pin_targets()
+        if isinstance(self.trigger, Convergence) and self.encoder is None:
+            reason = self.trigger.obstacle(self.model)
+            warnings.warn(f"SEER froze nothing: {reason}. latest=0.5 would freeze in any case.", stacklevel=2)
 
     def _on_step(self) -> bool:
+        if isinstance(self.trigger, Convergence):
+            self.trigger.see(self.model)
         return True
 
     def _pin_targets(self) -> None:

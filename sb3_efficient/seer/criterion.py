@@ -72,7 +72,8 @@ class Convergence:
         if self.latest is not None and model.num_timesteps >= self.latest:
             return self.depth
         moved = self._returns_moved(model)
-        if not self._has_images(model) or model.num_timesteps < self.next_look:
+        self.see(model)
+        if sum(map(len, self.images)) < N_PROBES or model.num_timesteps < self.next_look:
             return None
         self.next_look = model.num_timesteps + self.interval
         settled = self._look(model)
@@ -80,6 +81,26 @@ class Convergence:
             return None
         deepest = self.depth if isinstance(self.depth, int) else len(self.quiet)
         return settled if settled < deepest else self.depth
+
+    def see(self, model: Any) -> None:
+        """
+        Collect what the environments show, over the time between two looks; the buffer may hold latents.
+
+        :param model: At any step: rollouts are few where they are long
+        """
+        if model.num_timesteps >= self.next_image and sum(map(len, self.images)) < N_PROBES:
+            self.images.append(np.array(model._last_obs))
+            self.next_image = model.num_timesteps + self.interval * model.n_envs // N_PROBES
+
+    def obstacle(self, model: Any) -> str:
+        """
+        :return: Why nothing has been frozen so far
+        """
+        if self.first_games is None:
+            return f"fewer than {MIN_GAMES} games have ended, or their environments are in no Monitor"
+        if not self._returns_moved(model):
+            return "returns are not yet above those of the first games"
+        return "the layers were still changing, see seer/cka_stage_*"
 
     def _look(self, model: Any) -> int:
         """Compare with the last look, and count the stages that are settled from the lowest up."""
@@ -92,15 +113,6 @@ class Convergence:
         self.before = now
         restless = [stage for stage, looks in enumerate(self.quiet) if looks < 2]
         return restless[0] if restless else len(self.quiet)
-
-    def _has_images(self, model: Any) -> bool:
-        """Collect what the environments show, over the time between two looks; the buffer may hold latents."""
-        found = sum(map(len, self.images))
-        if found < N_PROBES and model.num_timesteps >= self.next_image:
-            self.images.append(np.array(model._last_obs))
-            found += model.n_envs
-            self.next_image = model.num_timesteps + self.interval * model.n_envs // N_PROBES
-        return found >= N_PROBES
 
     def _returns_moved(self, model: Any) -> bool:
         games = [game["r"] for game in model.ep_info_buffer or []]

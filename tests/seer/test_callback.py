@@ -36,6 +36,8 @@ def trained(algo: str = "ppo", **options: Any) -> Any:
         ({"depth": [(50, 2), (40, "conv")]}, OptionError, "from early and shallow to late and deep"),
         ({"depth": [(50, "conv"), (60, 2)]}, OptionError, "from early and shallow to late and deep"),
         ({"encoder": "nowhere.zip"}, OptionError, "is no file"),
+        ({"earliest": 900}, OptionError, "earliest: 900 timesteps is beyond training, which ends at 100"),
+        ({"latest": 100}, OptionError, "latest: 100 timesteps is beyond training, which ends at 100"),
         ({"earliest": 90, "latest": 50}, OptionError, "latest: 50 timesteps is not after earliest: 90"),
     ],
 )

@@ -12,6 +12,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.utils import set_random_seed
 from test_policies import env, model
 
+from sb3_efficient.seer import SEERCallback
 from sb3_efficient.seer.criterion import Convergence, linear_cka
 
 
@@ -90,3 +91,12 @@ def test_images_are_collected_between_looks(agent: PPO, monkeypatch: pytest.Monk
         at(agent, criterion, timesteps, mean=0)
     assert [len(images) for images in criterion.images] == [8] * 4
     assert len(criterion.before) == 3
+
+
+def test_images_are_collected_within_a_rollout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sb3_efficient.seer.criterion.N_PROBES", 12)
+    agent, callback = model("ppo"), SEERCallback()
+    with pytest.warns(UserWarning, match="SEER froze nothing"):
+        agent.learn(32, callback=callback)
+    assert isinstance(callback.trigger, Convergence)
+    assert len(callback.trigger.before) == 3, "a look at the end of each of two rollouts"
