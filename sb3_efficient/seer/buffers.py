@@ -66,6 +66,11 @@ def check_room(model: Any, capacity: str | int, freeze_at: int) -> None:
 def check_buffer(model: Any) -> None:
     """Refuse a buffer that may do anything with its images."""
     buffer = buffer_of(model)
+    if isinstance(buffer, LatentReplayBuffer) and buffer.encoder is None and not hasattr(model, "seer"):
+        raise ConflictError(
+            f"The replay buffer holds latents ({buffer.made_by}), and this model is not frozen: load the model that was "
+            "saved together with them, or no replay buffer."
+        )
     if isinstance(buffer, HerReplayBuffer):
         raise ConflictError(
             "HerReplayBuffer makes goals up from dictionaries of observations: SEER cannot encode them."

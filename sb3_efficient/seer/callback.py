@@ -16,6 +16,7 @@ from sb3_efficient.seer.capacity import check_capacity
 from sb3_efficient.seer.checks import check_model, check_times, first_update
 from sb3_efficient.seer.criterion import Convergence
 from sb3_efficient.seer.encoder import LatentEncoder, encoders
+from sb3_efficient.seer.replay import LatentReplayBuffer
 from sb3_efficient.seer.schedule import Timetable, check_when, freezes, timestep
 from sb3_efficient.seer.stages import Depth, check_depth, n_layers
 from sb3_efficient.seer.transfer import transfer_encoder
@@ -98,6 +99,9 @@ class SEERCallback(BaseCallback):
         frozen = getattr(model, "seer", None)
         # Of a model that has been trained in this process
         self.encoder = getattr(buffer_of(model), "encoder", None)
+        if self.encoder is not None and isinstance(buffer_of(model), LatentReplayBuffer):
+            # Refused if other weights have been put into the model meanwhile
+            buffer_of(model).attach(self.encoder)
         if frozen is not None and self.encoder is None:
             self._freeze(frozen["depth"], frozen["timesteps"])
         self.trigger = self._trigger()

@@ -50,6 +50,8 @@ class FrozenForward:
         size = int(th.Size(self.latent_shape).numel())
         self.columns = slice(offset, offset + size)
         self._seen = self._latents = th.empty(0)
+        self._weights = list(self.frozen.state_dict(keep_vars=True).values())
+        self._version = self._weights_version()
 
     @property
     def latent_dim(self) -> int:
@@ -79,7 +81,9 @@ class FrozenForward:
             )
         if not remember:
             return self._encode(images)
-        if images.shape != self._seen.shape or images.dtype != self._seen.dtype:
+        # Other weights may be put into a model, by set_parameters()
+        version, self._version = self._version, self._weights_version()
+        if version != self._version or images.shape != self._seen.shape or images.dtype != self._seen.dtype:
             self._seen, self._latents = images.clone(), self._encode(images)
             return self._latents
         new = (images != self._seen).flatten(1).any(dim=1)
@@ -120,6 +124,9 @@ class FrozenForward:
         self.frozen.eval()
         with self.numbers.computing(images):
             return self._packed(self.frozen(self.numbers.pixels(images)))
+
+    def _weights_version(self) -> int:
+        return sum(value._version for value in self._weights)
 
     def _packed(self, maps: th.Tensor) -> th.Tensor:
         # Channels last, as they lie in memory

@@ -178,6 +178,17 @@ def test_another_agents_encoder_to_train_on(tmp_path: Path) -> None:
     assert not hasattr(agent, "seer")
 
 
+def test_weights_put_into_a_frozen_model_are_those_it_acts_with() -> None:
+    agent, other = trained(), trained()
+    agent.learn(40, callback=SEERCallback(1))
+    images = th.as_tensor(agent.env.reset())
+    with th.no_grad():
+        other.policy.features_extractor.cnn[0].weight.mul_(3)
+        agent.policy.predict_values(images)
+        agent.set_parameters(other.get_parameters())
+        assert th.allclose(agent.policy.predict_values(images), other.policy.predict_values(images), atol=1e-2)
+
+
 def test_an_encoder_that_was_trained_on_is_not_replaced_again(tmp_path: Path) -> None:
     trained().save(tmp_path / "agent")
     agent: Any = model("a2c")

@@ -16,7 +16,7 @@ from test_policies import OFF_POLICY, Noise, env, model
 from torch import nn
 
 from sb3_efficient import accelerate, policy_kwargs
-from sb3_efficient.errors import EfficientError, OptionError
+from sb3_efficient.errors import ConflictError, EfficientError, OptionError
 from sb3_efficient.seer import SEERCallback
 from sb3_efficient.seer.convert import convert
 from sb3_efficient.seer.encoder import LatentEncoder
@@ -261,6 +261,26 @@ def test_saved_and_loaded(algo: str, tmp_path: Path) -> None:
         loaded.learn(20, reset_num_timesteps=False)
     loaded.learn(20, callback=seer(at=12), reset_num_timesteps=False)
     assert loaded.replay_buffer.size() == agent.replay_buffer.size() + 20
+
+
+def test_latents_in_a_model_that_is_not_frozen_are_refused(tmp_path: Path) -> None:
+    agent: Any = small("dqn").learn(20)
+    agent.save(tmp_path / "before")
+    agent.learn(20, callback=seer(at=0), reset_num_timesteps=False)
+    agent.save_replay_buffer(tmp_path / "buffer")
+    loaded: Any = type(agent).load(tmp_path / "before", env=short("dqn"))
+    loaded.load_replay_buffer(tmp_path / "buffer")
+    with pytest.raises(ConflictError, match=r"holds latents \(depth 'conv'.* this model is not frozen"):
+        loaded.learn(20, callback=seer(at=0.5), reset_num_timesteps=False)
+
+
+def test_weights_that_latents_are_not_of_are_refused() -> None:
+    agent: Any = small("dqn").learn(20)
+    agent.learn(20, callback=seer(at=0))
+    with th.no_grad():
+        agent.q_net.features_extractor.cnn[0].weight.mul_(3)
+    with pytest.raises(ConflictError, match="made by a different encoder"):
+        agent.learn(20, callback=seer(at=0))
 
 
 def test_one_array_of_images() -> None:
