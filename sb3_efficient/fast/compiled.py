@@ -9,6 +9,7 @@ from sb3_contrib import TRPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import nn
 
+from sb3_efficient.fast.forward import FastForward
 from sb3_efficient.fast.plan import Plan
 
 
@@ -19,6 +20,9 @@ def plan_compiled(plan: Plan, model: BaseAlgorithm, extractor: nn.Module) -> Non
     :param extractor: What is to be compiled
     """
     if extractor._compiled_call_impl is not None:
+        return
+    if not isinstance(vars(extractor).get("forward"), FastForward | None):
+        plan.leave(f"network: {type(extractor).__name__} is frozen, or has another forward of its own: not compiled")
         return
     if isinstance(model, TRPO):
         plan.leave("network: TRPO takes gradients of gradients, which compiled networks do not have")

@@ -78,7 +78,10 @@ def _plan_other(plan: Plan, model: Any, extractor: BaseFeaturesExtractor, precis
             plan.set(present, "precision", precision)
             plan.change(f"network: {name} in {precision}")
         return
-    if present is not None or not _same_when_fast(extractor):
+    if present is not None:
+        plan.leave(f"network: {name} is frozen, or has another forward of its own")
+        return
+    if not _same_when_fast(extractor):
         plan.leave(f"network: {name} gives other results when it is run channels-last, or none")
         return
     space = extractor._observation_space

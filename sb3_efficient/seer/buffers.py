@@ -68,8 +68,8 @@ def check_buffer(model: Any) -> None:
     buffer = buffer_of(model)
     if isinstance(buffer, LatentReplayBuffer) and buffer.encoder is None and not hasattr(model, "seer"):
         raise ConflictError(
-            f"The replay buffer holds latents ({buffer.made_by}), and this model is not frozen: load the model that was "
-            "saved together with them, or no replay buffer."
+            f"The replay buffer holds latents ({buffer.made_by}), and this model is not frozen: load the model that "
+            "was saved together with them, or no replay buffer."
         )
     if isinstance(buffer, HerReplayBuffer):
         raise ConflictError(

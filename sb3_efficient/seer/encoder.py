@@ -87,11 +87,11 @@ class LatentEncoder:
         """From now on every extractor of the model takes latents, too; targets get the encoder that latents are of."""
         plan = Plan()
         for part, (first, *targets) in zip(self.parts, self.copies, strict=True):
-            plan.set(first, "forward", part)
+            _plan_frozen(plan, first, part)
             for target in targets:
                 twin = self._frozen(target, part.columns.start)
                 _copy_encoder(part, twin)
-                plan.set(target, "forward", twin)
+                _plan_frozen(plan, target, twin)
         for network in self.model.policy.modules():
             if isinstance(network, BaseModel) and "extract_features" not in vars(network):
                 plan.set(network, "extract_features", FastFeatures(network))
@@ -135,6 +135,12 @@ class LatentEncoder:
         takes_uint8 = _takes_uint8(numbers, normalizes)
         dtype = th.float16 if self.dtype == np.float16 else th.float32
         return FrozenForward(extractor, numbers, takes_uint8, self.depth, dtype, offset)
+
+
+def _plan_frozen(plan: Plan, extractor: BaseFeaturesExtractor, part: FrozenForward) -> None:
+    plan.set(extractor, "forward", part)
+    # What it remembers would lie in memory that the next CUDA graph writes over
+    plan.set(extractor, "_compiled_call_impl", None)
 
 
 def _finite(latents: th.Tensor) -> np.ndarray:

@@ -117,6 +117,18 @@ def test_rollouts_on_the_device_become_latents() -> None:
     assert th.equal(*map(head_weights, agents))
 
 
+def test_frozen_layers_are_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(th, "compile", lambda function, **_: function)
+    agent: Any = model("ppo")
+    accelerate(agent, precision="fp32", compile=True, keep_memory=False)
+    extractor = agent.policy.features_extractor
+    assert extractor._compiled_call_impl is not None
+    agent.learn(60, callback=SEERCallback(20))
+    report = accelerate(agent, precision="fp32", compile=True, keep_memory=False)
+    assert extractor._compiled_call_impl is None
+    assert "NatureCNN is frozen, or has another forward of its own: not compiled" in str(report)
+
+
 def test_stock_agents_need_no_other_network() -> None:
     agent: Any = model("ppo")
     agent.learn(20)
