@@ -33,8 +33,9 @@ Entry = dict[str, Any]
 _CALLBACKS: dict[str, Callable[..., Any]] = {"accelerate": AccelerateCallback, "seer": SEERCallback}
 _EXAMPLES = {"accelerate": "dict(precision='fp32')", "seer": "dict(freeze_at=0.5)"}
 _OWN_KEYS = ("features_extractor", "features_extractor_kwargs", "vec_env", "vec_env_kwargs", *_CALLBACKS)
-#: Those that it has not taken yet
-_ZOO_KEYS = ("noise_type", "noise_std")
+#: Of the zoo, which has taken the first when we look at what is left of an entry
+_TAKEN_KEYS = ("n_timesteps", "n_envs", "frame_stack", "normalize", "env_wrapper", "vec_env_wrapper", "env_kwargs")
+_LATER_KEYS = ("noise_type", "noise_std")
 _ATARI_WRAPPER = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 _VEC_ENVS = ("ale",)
 
@@ -69,10 +70,11 @@ def check_keys(hyperparams: Entry, algo: Callable[..., Any]) -> None:
     :param hyperparams: What is left of an entry after the zoo has taken its own keys
     :param algo: Algorithm class
     """
-    known = [*_OWN_KEYS, *_ZOO_KEYS, *inspect.signature(algo).parameters]
+    known = [*_OWN_KEYS, *_LATER_KEYS, *inspect.signature(algo).parameters]
     for key in hyperparams:
         if key not in known:
-            raise OptionError(f"{algo.__name__} has no hyper-parameter {key!r}.{suggestion(key, known)}")
+            hint = suggestion(key, [*known, *_TAKEN_KEYS])
+            raise OptionError(f"{algo.__name__} has no hyper-parameter {key!r}.{hint}")
 
 
 def check_frozen_agent(entry: Entry, agent: str) -> None:

@@ -138,7 +138,13 @@ def test_through_the_zoo(zoo: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("key", "meant"),
-    [("acelerate", "accelerate"), ("sear", "seer"), ("n_step", "n_steps"), ("feature_extractor", "features_")],
+    [
+        ("acelerate", "accelerate"),
+        ("sear", "seer"),
+        ("n_step", "n_steps"),
+        ("feature_extractor", "features_"),
+        ("env_wraper", "env_wr"),
+    ],
 )
 def test_misspelt_keys(key: str, meant: str) -> None:
     with pytest.raises(OptionError, match=f"PPO has no hyper-parameter '{key}'. Did you mean '{meant}"):
