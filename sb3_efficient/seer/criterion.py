@@ -58,13 +58,13 @@ class Convergence:
     def __init__(self, depth: Depth, earliest: int, latest: int | None, length: int, threshold: float) -> None:
         self.depth, self.earliest, self.latest = depth, earliest, latest
         self.interval, self.threshold = length // N_LOOKS, threshold
-        self.next_look = self.next_image = 0
+        self.next_look = self.next_image = self.n_updates = 0
         self.images: list[np.ndarray] = []
         self.before: list[th.Tensor] = []
         self.quiet: list[int] = []
         self.first_games: tuple[float, float] | None = None
 
-    def due(self, model: BaseAlgorithm) -> Depth | None:
+    def due(self, model: Any) -> Depth | None:
         """
         :param model: At the end of a rollout
         :return: How deep to freeze now, if at all
@@ -75,7 +75,10 @@ class Convergence:
         self.see(model)
         if sum(map(len, self.images)) < N_PROBES or model.num_timesteps < self.next_look:
             return None
-        self.next_look = model.num_timesteps + self.interval
+        # Without updates, as before ``learning_starts``, standing still says nothing
+        if model._n_updates == self.n_updates:
+            return None
+        self.next_look, self.n_updates = model.num_timesteps + self.interval, model._n_updates
         settled = self._look(model)
         if not moved or not settled or model.num_timesteps < self.earliest:
             return None
@@ -134,8 +137,9 @@ def _activations(model: Any, images: np.ndarray) -> list[th.Tensor]:
     extractor = _extractor(model)
     batch = th.as_tensor(images, device=model.device)
     stages = range(1, n_stages(extractor) + 1)
-    parts = [LatentEncoder(model, stage, "float32").parts[-1] for stage in stages]
-    latents = [parts[0].encode(batch)]
+    encoder, *others = (LatentEncoder(model, stage, "float32") for stage in stages)
+    parts = [e.parts[-1] for e in (encoder, *others)]
+    latents = [parts[0].encode(encoder.prepared(batch, parts[0]), remember=False)]
     for lower, upper in pairwise(parts):
         latents.append(lower.lift(latents[-1], upper))
     return latents

@@ -66,7 +66,7 @@ class LatentEncoder:
         :return: (B, L), latents of all extractors side by side
         """
         batch = th.as_tensor(np.ascontiguousarray(images), device=self.model.device)
-        return th.cat([part.encode(self._prepared(batch, part)) for part in self.parts], dim=1).cpu().numpy()
+        return th.cat([part.encode(self.prepared(batch, part)) for part in self.parts], dim=1).cpu().numpy()
 
     def reencode(self, stored: np.ndarray, shallower: LatentEncoder | None = None) -> np.ndarray:
         """
@@ -77,7 +77,7 @@ class LatentEncoder:
         batch = th.as_tensor(np.ascontiguousarray(stored), device=self.model.device)
         if shallower is None:
             # These images are not going to be acted on: nothing to remember
-            latents = [part.encode(self._prepared(batch, part), remember=False) for part in self.parts]
+            latents = [part.encode(self.prepared(batch, part), remember=False) for part in self.parts]
         else:
             pairs = zip(shallower.parts, self.parts, strict=True)
             latents = [old.lift(batch[:, old.columns], new) for old, new in pairs]
@@ -112,8 +112,12 @@ class LatentEncoder:
                 sha.update(value.detach().cpu().contiguous().numpy().tobytes())
         return sha.hexdigest()
 
-    def _prepared(self, images: th.Tensor, part: FrozenForward) -> th.Tensor:
-        # As the policy hands them to this extractor
+    def prepared(self, images: th.Tensor, part: FrozenForward) -> th.Tensor:
+        """
+        :param images: (B, C, H, W)
+        :param part: Of one extractor
+        :return: What the policy hands to that extractor
+        """
         policy: Any = self.model.policy
         if part.accepts(images):
             return images

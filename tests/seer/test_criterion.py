@@ -13,7 +13,7 @@ from stable_baselines3.common.utils import set_random_seed
 from test_policies import env, model
 
 from sb3_efficient.seer import SEERCallback
-from sb3_efficient.seer.criterion import Convergence, linear_cka
+from sb3_efficient.seer.criterion import Convergence, _activations, linear_cka
 
 
 def test_cka_knows_rotations_and_scales() -> None:
@@ -34,8 +34,9 @@ def agent(monkeypatch: pytest.MonkeyPatch) -> PPO:
     return ppo  # type: ignore[no-any-return]
 
 
-def at(agent: PPO, criterion: Convergence, timesteps: int, mean: float, n: int = 50) -> Any:
+def at(agent: PPO, criterion: Convergence, timesteps: int, mean: float, n: int = 50, updates: int = 1) -> Any:
     agent.num_timesteps = timesteps
+    agent._n_updates += updates
     agent.ep_info_buffer.clear()  # type: ignore[union-attr]
     agent.ep_info_buffer.extend({"r": mean + spread} for spread in np.tile([-1.0, 1.0], n // 2))  # type: ignore[union-attr]
     return criterion.due(agent)
@@ -64,6 +65,22 @@ def test_nothing_is_frozen_before_returns_move(agent: PPO) -> None:
     assert [at(agent, criterion, 100 * k, mean=0.5) for k in range(1, 5)] == [None] * 4
     assert at(agent, criterion, 500, mean=9, n=10) is None, "too few games"
     assert at(agent, criterion, 600, mean=9) == "conv"
+
+
+def test_standing_still_without_updates_says_nothing(agent: PPO) -> None:
+    criterion = Convergence("conv", earliest=0, latest=None, length=4000, threshold=0.9)
+    assert at(agent, criterion, 100, mean=0) is None
+    assert [at(agent, criterion, 100 * k, mean=9, updates=0) for k in range(2, 6)] == [None] * 4
+
+
+def test_images_are_what_the_policy_sees() -> None:
+    images = np.full((2, 2, 40, 40), 200, np.uint8)
+    images[0, 0] = 90
+    first = {
+        normalize: _activations(model("ppo", policy_kwargs={"normalize_images": normalize}), images)[0]
+        for normalize in (True, False)
+    }
+    assert first[False].norm() > 20 * first[True].norm()
 
 
 def test_a_depth_is_the_limit(agent: PPO) -> None:
