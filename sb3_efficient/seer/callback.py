@@ -118,12 +118,16 @@ class SEERCallback(BaseCallback):
             check_times(self.model, due, total, has_encoder=self.source is not None or self.encoder is not None)
             check_room(self.model, self.capacity, due[0][0] if due else 0)
             return Timetable(due)
+        if not self._is_deeper(self.depths[-1]):
+            return Timetable([])
+        first = first_update(self.model)
         latest = None if self.latest is None else timestep(self.latest, start, total)
-        earliest = max(timestep(self.earliest, start, total), first_update(self.model) + 1)
+        earliest = max(timestep(self.earliest, start, total), first + 1)
         for name, asked in (("earliest", self.earliest), ("latest", self.latest)):
             if asked is not None and timestep(asked, start, total) >= total:
                 raise OptionError(f"{name}: {asked} timesteps is beyond training, which ends at {total}.")
-        if latest is not None and latest <= earliest:
+        # One that lies before a training that is continued is overdue
+        if latest is not None and (latest <= first or start < latest <= earliest):
             raise OptionError(f"latest: {latest} timesteps is not after earliest: {earliest}.")
         check_room(self.model, self.capacity, total)
         return Convergence(self.depths[-1], earliest, latest, total - start, self.threshold)

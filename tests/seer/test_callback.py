@@ -209,6 +209,16 @@ def test_a_trained_agent_may_be_frozen_before_it_is_trained_on(freeze_at: int, a
     assert is_latent_rollout(agent.rollout_buffer)
 
 
+def test_auto_in_training_that_is_continued() -> None:
+    agent, callback = trained(), SEERCallback(latest=50)
+    agent.learn(70, callback=callback)
+    agent.learn(70, callback=callback, reset_num_timesteps=False)
+    assert agent.seer["timesteps"] == 64
+    late = trained().learn(60)
+    late.learn(40, callback=SEERCallback(latest=50), reset_num_timesteps=False)
+    assert is_latent_rollout(late.rollout_buffer), "overdue"
+
+
 def test_steps_without_an_update_are_no_training() -> None:
     agent: Any = model("dqn", learning_starts=100)
     agent.learn(50)
