@@ -74,7 +74,7 @@ def test_benchmarks_explain_themselves(python: Run, file: Path) -> None:
     assert "usage:" in python(str(file), "--help").stdout
 
 
-def measured(name: str) -> tuple[Any, list[dict[str, Any]]]:
+def measured(name: str, result: str | None = None) -> tuple[Any, list[dict[str, Any]]]:
     """A benchmark's module, and the rows that it wrote."""
     spec = importlib.util.spec_from_file_location(f"{name}_benchmark", EXAMPLES / "benchmarks" / f"{name}.py")
     assert spec is not None
@@ -84,15 +84,24 @@ def measured(name: str) -> tuple[Any, list[dict[str, Any]]]:
         # Where a script finds the ones beside it
         patch.syspath_prepend(EXAMPLES / "benchmarks")
         spec.loader.exec_module(benchmark)
-    return benchmark, json.loads((benchmark.RESULTS / f"{name}.json").read_text())["rows"]
+    return benchmark, json.loads((benchmark.RESULTS / f"{result or name}.json").read_text())["rows"]
 
 
-@pytest.mark.parametrize("name", ["extractors", "training_loop", "seer"])
+@pytest.mark.parametrize("name", ["extractors", "training_loop", "seer", "branches"])
 def test_table_in_the_readme_is_the_measured_one(name: str) -> None:
-    if not (EXAMPLES / "benchmarks" / "results" / f"{name}.json").exists():
-        pytest.skip("not measured yet")
     benchmark, rows = measured(name)
-    assert f"{benchmark.BEGIN}\n{benchmark.table(rows)}\n{benchmark.END}" in README.read_text()
+    assert f"{benchmark.BEGIN}\n{benchmark.table(rows)}\n<!-- end of table -->" in README.read_text()
+
+
+def test_figures_of_sbx_in_the_readme_are_the_measured_ones() -> None:
+    _, rows = measured("against_sbx", "sbx")
+    fps = {(row["variant"], row["threads"]): row["median"] for row in rows}
+    sbx, plain, ours = ([fps[name, n] for n in (1, 2)] for name in ("SBX", "plain SB3", "accelerate + AleVecEnv"))
+    assert (
+        f"SBX makes {sbx[0]:.0f} and {sbx[1]:.0f} steps a second on one and two threads, plain SB3 {plain[0]:.0f} and "
+        f"{plain[1]:.0f}, `accelerate` with `AleVecEnv` {ours[0]:.0f} and {ours[1]:.0f}: {ours[0] / sbx[0]:.1f} and "
+        f"{ours[1] / sbx[1]:.1f} times SBX"
+    ) in " ".join(README.read_text().split())
 
 
 def test_seer_benchmark_measures(python: Run) -> None:

@@ -5,14 +5,16 @@ When and how deep to freeze: arms of one training run that part at a checkpoint.
         --arm conv --seed 1 --until 1000000
 
 The checkpoint is one of a run of the zoo (see publish_agent.py), with its learning rate going on as it would have.
-Each call adds one row, the learning curve of one arm and seed, to results/branches_<algo>_<env>.json; a row that is
-there is not computed again. --table prints them all. Wall-clock is not recorded: arms may run side by side.
+Each call adds one row, the learning curve of one arm and seed, to results/branches.json; a row that is there is not
+computed again. --rewrite puts them into the table in README.md. Wall-clock is not recorded: arms may run side by side.
+For on-policy algorithms: the checkpoints of others come without their replay buffers.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,15 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from training_loop import RESULTS, write_readme
 
 import sb3_efficient
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.policies import find_algorithm
 from sb3_efficient.seer import SEERCallback
 
-RESULTS = Path(__file__).parent / "results"
+FILE = RESULTS / "branches.json"
+BEGIN = "<!-- table of examples/benchmarks/branches.py -->\n"
 EVERY = 25_000
 #: Arm -> depth, at the checkpoint or as pairs of (timesteps after the checkpoint, depth)
 DEPTHS: dict[str, Any] = {
@@ -38,7 +42,7 @@ DEPTHS: dict[str, Any] = {
     "two, then conv": [(1, 2), (300_000, "conv")],
     "random conv": "conv",
 }
-ARMS = ("never", "plain", "auto", *DEPTHS)
+ARMS = ("plain", "never", "auto", *DEPTHS)
 
 
 class Curve(BaseCallback):
@@ -61,31 +65,38 @@ class Curve(BaseCallback):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", type=Path, help=".../<algo>/<env>_<n>/rl_model_<steps>_steps.zip")
+    parser.add_argument("checkpoint", type=Path, nargs="?", help=".../<algo>/<env>_<n>/rl_model_<steps>_steps.zip")
     parser.add_argument("--arm", choices=ARMS, default="never")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--until", type=int, default=1_000_000, help="timestep at which the arm ends")
     parser.add_argument("--total", type=int, default=2_000_000, help="timesteps of the run that the checkpoint is of")
-    parser.add_argument("--table", action="store_true", help="print what has been measured")
+    parser.add_argument("--rewrite", action="store_true", help="write the table again, train nothing")
     arguments = parser.parse_args()
-    algo, env_id = arguments.checkpoint.parent.parent.name, arguments.checkpoint.parent.name.rpartition("_")[0]
-    file = RESULTS / f"branches_{algo}_{env_id}.json"
-    rows = json.loads(file.read_text()) if file.exists() else []
-    if arguments.table:
-        print(table(rows))
-        return
-    key = {"checkpoint": arguments.checkpoint.stem, "arm": arguments.arm, "seed": arguments.seed}
-    if any(key.items() <= row.items() and row["until"] >= arguments.until for row in rows):
+    if not arguments.rewrite:
+        if arguments.checkpoint is None:
+            parser.error("a checkpoint is needed")
+        run(arguments)
+    write_readme(BEGIN, table(measured()))
+
+
+def measured() -> list[dict[str, Any]]:
+    return json.loads(FILE.read_text())["rows"] if FILE.exists() else []
+
+
+def run(arguments: argparse.Namespace) -> None:
+    checkpoint: Path = arguments.checkpoint
+    algo, env_id = checkpoint.parent.parent.name, checkpoint.parent.name.rpartition("_")[0]
+    key = {"algo": algo, "env": env_id, "checkpoint": checkpoint.stem, "arm": arguments.arm, "seed": arguments.seed}
+    if any(key.items() <= row.items() and row["until"] >= arguments.until for row in measured()):
         print(f"{key} is there already.")
         return
-    model = find_algorithm(algo).load(arguments.checkpoint, device="cpu", verbose=0)
+    model = find_algorithm(algo).load(checkpoint, device="cpu", verbose=0)
     curve = train(model, env_id, arguments)
-    name = f"{algo}_{env_id}_{arguments.checkpoint.stem}_{arguments.arm}_{arguments.seed}"
-    model.save(Path("logs/branches") / name.replace(" ", "_"))
+    model.save(Path("logs/branches") / "_".join(map(str, key.values())).replace(" ", "_"))
     # Read again: other arms may have ended meanwhile
-    rows = json.loads(file.read_text()) if file.exists() else []
-    rows.append({**key, "until": arguments.until, "columns": ["step", "return"], "curve": curve})
-    file.write_text(json.dumps(rows, indent=None).replace('{"checkpoint"', '\n {"checkpoint"') + "\n")
+    rows = [*measured(), {**key, "until": arguments.until, "columns": ["step", "return"], "curve": curve}]
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    FILE.write_text(f'{{"rows": [\n{lines}\n]}}\n')
 
 
 def train(model: BaseAlgorithm, env_id: str, arguments: argparse.Namespace) -> list[tuple[int, float]]:
@@ -137,16 +148,17 @@ def forget(model: BaseAlgorithm) -> None:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown: a line an arm, mean return over seeds at a few steps."""
-    steps = sorted({step for row in rows for step, _ in row["curve"] if step % 100_000 < EVERY})
-    lines = ["| branched at | arm | seeds | " + " | ".join(f"{s // 1000} k" for s in steps) + " |"]
-    lines.append("|---" * (3 + len(steps)) + "|")
-    for checkpoint, arm in dict.fromkeys((row["checkpoint"], row["arm"]) for row in rows):
-        same = [dict(row["curve"]) for row in rows if (row["checkpoint"], row["arm"]) == (checkpoint, arm)]
-        cells = [[curve[s] for curve in same if s in curve] for s in steps]
-        means = " | ".join(f"{np.mean(cell):.1f}" if cell else "" for cell in cells)
-        lines.append(f"| {checkpoint.split('_')[2]} | {arm} | {len(same)} | {means} |")
-    return "\n".join(lines)
+    """Markdown: a line an arm, mean return of the last 100 games for each seed, at every 100,000 steps."""
+    steps = sorted({step for row in rows for step, _ in row["curve"] if step % 100_000 == 0})
+    heads = [f"{step // 1000} k" for step in steps]
+    lines = [f"| branched at | arm | seeds | {' | '.join(heads)} |", "|" + "---|" * (3 + len(steps))]
+    groups: dict[tuple[str, str], list[dict[int, float]]] = defaultdict(list)
+    for row in rows:
+        groups[row["checkpoint"], row["arm"]].append(dict(row["curve"]))
+    for (checkpoint, arm), curves in sorted(groups.items(), key=lambda group: ARMS.index(group[0][1])):
+        cells = [" ".join(f"{curve[step]:.1f}" for curve in curves if step in curve) for step in steps]
+        lines.append(f"| {int(checkpoint.split('_')[2]) // 1000} k | {arm} | {len(curves)} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

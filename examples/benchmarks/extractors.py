@@ -29,6 +29,7 @@ import matplotlib
 import numpy as np
 import torch as th
 from gymnasium import spaces
+from training_loop import write_readme
 
 from sb3_efficient import EncoderExtractor, make_extractor
 from sb3_efficient.doctor import machine
@@ -38,8 +39,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 RESULTS = Path(__file__).parent / "results"
-README = Path(__file__).parents[2] / "README.md"
-BEGIN, END = "<!-- table of examples/benchmarks/extractors.py -->\n", "<!-- end of table -->"
+BEGIN = "<!-- table of examples/benchmarks/extractors.py -->\n"
 NAMES = ("nature", "impala", "impala-x2", "impoola")
 SPACE = spaces.Box(0, 255, (4, 84, 84), np.uint8)
 ISAS = {"": "all", "AVX2": "AVX2"}
@@ -68,7 +68,7 @@ def main() -> None:
         file.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
     rows = json.loads(file.read_text())["rows"]
     draw(rows, file.with_suffix(".png"))
-    write_readme(table(rows))
+    write_readme(BEGIN, table(rows))
 
 
 def run(arguments: argparse.Namespace) -> list[dict]:
@@ -182,14 +182,6 @@ def table(rows: list[dict]) -> str:
         cells += [cell(v, "act", 1) for v in ("plain", "fp32")]
         lines.append(f"| `{name}` | {sizes.parameters:,} | {sizes.macs / 1e6:.1f} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
-
-
-def write_readme(text: str) -> None:
-    before, _, rest = README.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    if not after:
-        raise SystemExit(f"{README} has no place for the table: {BEGIN.strip()} ... {END}")
-    README.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
 def draw(rows: list[dict], file: Path) -> None:
