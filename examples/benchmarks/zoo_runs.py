@@ -3,8 +3,11 @@ Train extractors through rl-zoo3's own command, same settings and seeds, and kee
 
     python examples/benchmarks/zoo_runs.py --env PongNoFrameskip-v4 --steps 200000 --extractors nature impala
     python examples/benchmarks/zoo_runs.py --env Catch-v0 --conf sb3_efficient.hyperparams.ppo --seeds 1 2 3
-    python examples/benchmarks/zoo_runs.py --env Catch-v0 --conf sb3_efficient.hyperparams.ppo --seeds 1 2 3 \
-        --extractors stock --params accelerate=True --label accelerated --name Catch-v0_ppo_accelerated
+    python examples/benchmarks/zoo_runs.py --env Catch-v0 --conf sb3_efficient.hyperparams.ppo --seeds 1 2 3 4 5 \
+        --steps 80000 --name Catch-v0_parity --extractors stock --label plain --params ent_coef=0.03
+    python examples/benchmarks/zoo_runs.py --env Catch-v0 --conf sb3_efficient.hyperparams.ppo --seeds 1 2 3 4 5 \
+        --steps 80000 --name Catch-v0_parity --extractors stock --label accelerated --params ent_coef=0.03 \
+        accelerate=True
 
 Each run is one row of <env>_<algo>.json, or another --name: fps as the zoo logs it, peak memory of the process,
 returns. Rows that exist with the same settings are skipped, so an interrupted series goes on where it stopped: to
