@@ -56,7 +56,7 @@ class SEERCallback(BaseCallback):
     :param earliest: ``"auto"``: timesteps or fraction before which nothing is frozen
     :param latest: ``"auto"``: timesteps or fraction at which ``depth`` is frozen in any case; None: never
     :param threshold: ``"auto"``: similarity (CKA) from which on a stage counts as settled
-    :param verbose: 1: print what is frozen
+    :param verbose: 1: print what is frozen, as is done where the model's ``verbose`` is 1
     """
 
     def __init__(
@@ -198,5 +198,5 @@ class SEERCallback(BaseCallback):
             f"latents of {encoder.latent_dim} x {encoder.dtype}, in {type(buffer).__name__}"
         )
         _LOG.info("%s", line)
-        if self.verbose >= 1:
+        if max(self.verbose, self.model.verbose) >= 1:
             print(line)
