@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+import numpy as np
+
 from sb3_efficient.errors import OptionError, suggestion
 
 
@@ -34,3 +36,12 @@ def check_switches(**switches: Any) -> None:
     for name, value in switches.items():
         if value not in (True, False):
             raise OptionError(f"{name} must be true or false, got {value!r}.")
+
+
+def whole_number(option: str, value: Any, least: int = 1) -> int:
+    """
+    :return: ``value`` as a plain int, if it is a whole number of at least ``least``
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise OptionError(f"{option} must be a whole number of at least {least}, got {value!r}.")
+    return int(value)

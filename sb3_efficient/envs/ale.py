@@ -17,7 +17,7 @@ from sb3_efficient.envs.ale_game import AleGame, AtariSettings, Work
 from sb3_efficient.envs.ale_ids import look_up
 from sb3_efficient.envs.ale_monitor import GameMonitor
 from sb3_efficient.errors import ConflictError, EfficientError, OptionError
-from sb3_efficient.options import check_switches
+from sb3_efficient.options import check_switches, whole_number
 
 _PAUSED = object()
 
@@ -71,9 +71,11 @@ class AleVecEnv(VecEnv):
         monitor_dir: str | Path | None = None,
     ) -> None:
         threads = n_envs if num_threads is None else num_threads
-        _at_least(1, n_envs=n_envs, frame_skip=frame_skip, screen_size=screen_size, frame_stack=frame_stack)
-        _at_least(1, num_threads=threads)
-        _at_least(0, noop_max=noop_max, seed=0 if seed is None else seed)
+        sizes = {"n_envs": n_envs, "frame_skip": frame_skip, "screen_size": screen_size, "frame_stack": frame_stack}
+        for option, value in {**sizes, "num_threads": threads}.items():
+            whole_number(option, value)
+        whole_number("noop_max", noop_max, least=0)
+        whole_number("seed", 0 if seed is None else seed, least=0)
         check_switches(terminal_on_life_loss=terminal_on_life_loss, clip_reward=clip_reward)
         ale_id = look_up(env_id)
         sticky = ale_id.action_repeat_probability if action_repeat_probability is None else action_repeat_probability
@@ -234,9 +236,3 @@ class AleVecEnv(VecEnv):
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise EfficientError("AleVecEnv cannot be copied or pickled: emulators are running in it. Make another one.")
-
-
-def _at_least(least: int, **options: Any) -> None:
-    for name, value in options.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise OptionError(f"{name} must be a whole number, {least} or higher, got {value!r}.")

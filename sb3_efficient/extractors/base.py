@@ -21,6 +21,7 @@ from torch import nn
 
 from sb3_efficient.errors import ObservationError, OptionError
 from sb3_efficient.extractors.precision import resolve_precision
+from sb3_efficient.options import whole_number
 
 
 class EncoderExtractor(BaseFeaturesExtractor):
@@ -63,7 +64,7 @@ class EncoderExtractor(BaseFeaturesExtractor):
     ) -> None:
         shape = image_shape(observation_space, normalized_image)
         latent_dim = _latent_dim(cnn, shape, type(self).__name__)
-        widths = [latent_dim, *(positive(option, width) for option, width in hidden.items())]
+        widths = [latent_dim, *(whole_number(option, width) for option, width in hidden.items())]
         super().__init__(observation_space, features_dim=widths[-1])
         self.latent_dim = latent_dim
         self.normalized_image = normalized_image
@@ -158,22 +159,13 @@ def image_shape(observation_space: spaces.Space, normalized_image: bool = True) 
     return channels, height, width
 
 
-def positive(option: str, value: Any) -> int:
-    """
-    :return: ``value`` as a plain int, if it is a whole number of at least 1
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise OptionError(f"{option} must be a whole number of at least 1, got {value!r}.")
-    return int(value)
-
-
 def positives(option: str, values: Any) -> list[int]:
     """
     :return: ``values`` as plain ints, if they are a list of whole numbers of at least 1
     """
     if isinstance(values, str) or not isinstance(values, (Sequence, np.ndarray)) or len(values) == 0:
         raise OptionError(f"{option} must be a list of whole numbers, as (16, 32, 32), got {values!r}.")
-    return [positive(option, value) for value in values]
+    return [whole_number(option, value) for value in values]
 
 
 def _latent_dim(cnn: nn.Module, shape: tuple[int, int, int], name: str) -> int:

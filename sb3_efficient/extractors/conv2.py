@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from gymnasium import spaces
 
 from sb3_efficient.errors import ConflictError
-from sb3_efficient.extractors.base import EncoderExtractor, image_shape, positive, positives
+from sb3_efficient.extractors.base import EncoderExtractor, image_shape, positives
 from sb3_efficient.extractors.nature import convolutions
+from sb3_efficient.options import whole_number
 
 
 class Conv2Extractor(EncoderExtractor):
@@ -49,12 +50,12 @@ class Conv2Extractor(EncoderExtractor):
     ) -> None:
         n_input = image_shape(observation_space, normalized_image)[0]
         if channels is None:
-            channels = [positive("filters", filters) * 2**i for i in range(positive("layers", layers))]
+            channels = [whole_number("filters", filters) * 2**i for i in range(whole_number("layers", layers))]
         elif (filters, layers) != (20, 2):
             raise ConflictError("channels names the filters of each convolution: leave out filters and layers.")
         channels = positives("channels", channels)
-        kernels = [positive("kernel", kernel)] * len(channels)
-        strides = [positive("stride", stride)] * len(channels)
+        kernels = [whole_number("kernel", kernel)] * len(channels)
+        strides = [whole_number("stride", stride)] * len(channels)
         cnn = convolutions(n_input, channels, kernels, strides)
         hidden = {} if features_dim is None else {"features_dim": features_dim}
         super().__init__(observation_space, cnn, hidden, precision=precision, normalized_image=normalized_image)

@@ -11,7 +11,6 @@ import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.errors import OptionError
-from sb3_efficient.extractors.base import positive
 from sb3_efficient.extractors.precision import Precision, check_precision, cpu_has_bf16, resolve_precision
 from sb3_efficient.fast.buffer import plan_buffer
 from sb3_efficient.fast.device_buffer import plan_device_buffer
@@ -19,7 +18,7 @@ from sb3_efficient.fast.memory import plan_memory
 from sb3_efficient.fast.networks import image_extractors, plan_networks
 from sb3_efficient.fast.optimizer import plan_optimizers
 from sb3_efficient.fast.plan import Plan
-from sb3_efficient.options import check_names, check_switches
+from sb3_efficient.options import check_names, check_switches, whole_number
 
 _LOG = logging.getLogger("sb3_efficient")
 
@@ -128,7 +127,7 @@ def _check_values(
 ) -> None:
     check_precision(precision)
     if num_threads is not None:
-        positive("num_threads", num_threads)
+        whole_number("num_threads", num_threads)
     if device_rollouts is not None:
         check_switches(device_rollouts=device_rollouts)
     check_switches(**switches)

@@ -21,9 +21,8 @@ from typing import Any
 from stable_baselines3.common.atari_wrappers import AtariWrapper
 
 from sb3_efficient.errors import ConflictError, OptionError, suggestion
-from sb3_efficient.extractors.base import positive
 from sb3_efficient.fast import AccelerateCallback
-from sb3_efficient.options import check_names
+from sb3_efficient.options import check_names, whole_number
 from sb3_efficient.seer import SEERCallback
 from sb3_efficient.zoo.agents import saved_freeze
 from sb3_efficient.zoo.entries import import_class
@@ -119,7 +118,7 @@ def take_vec_env(entry: Entry, env_kwargs: Entry) -> Entry | None:
     if name not in _VEC_ENVS:
         hint = suggestion(str(name), _VEC_ENVS)
         raise OptionError(f"Unknown vec_env {name!r}.{hint} Known: {', '.join(_VEC_ENVS)}.")
-    positive("n_envs", entry.get("n_envs", 1))
+    whole_number("n_envs", entry.get("n_envs", 1))
     stacked = {"frame_stack": entry["frame_stack"]} if entry.get("frame_stack") is not None else {}
     return {**_settings(entry.get("env_wrapper")), **_sticky(env_kwargs), **stacked, **_checked(options or {})}
 
