@@ -89,7 +89,7 @@ ARROWS = {
     "policies": {"errors", "extractors"},
     "sizes": {"errors", "extractors"},
     "frames": {"errors"},
-    "fast": {"errors", "extractors", "frames", "options"},
+    "fast": {"errors", "extractors", "options"},
     "seer": {"errors", "extractors", "fast", "frames"},
     "slim": {"atomic"},
     "doctor": {"_autoload", "extractors"},

@@ -8,6 +8,7 @@ from typing import Any
 from sb3_contrib.common.maskable.buffers import MaskableDictRolloutBuffer, MaskableRolloutBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import (
+    BaseBuffer,
     DictReplayBuffer,
     DictRolloutBuffer,
     NStepReplayBuffer,
@@ -16,7 +17,6 @@ from stable_baselines3.common.buffers import (
 )
 
 from sb3_efficient.fast.plan import Plan
-from sb3_efficient.frames import FrameReplayBuffer
 
 #: These pick a minibatch by an array of indices, which copies already; nobody else holds the result
 _COPY_TWICE = (
@@ -36,8 +36,9 @@ def plan_buffer(plan: Plan, model: BaseAlgorithm) -> None:
     :param model: Any SB3 model
     """
     buffer: Any = getattr(model, "rollout_buffer", None) or getattr(model, "replay_buffer", None)
-    if isinstance(buffer, FrameReplayBuffer):
-        plan.leave(f"buffer: {type(buffer).__name__} copies minibatches once already")
+    if isinstance(buffer, BaseBuffer) and type(buffer).to_torch is not BaseBuffer.to_torch:
+        # Ours, of frames and of latents, copy once
+        plan.leave(f"buffer: {type(buffer).__name__} has its own way to make minibatches")
     elif type(buffer) not in _COPY_TWICE:
         plan.leave(f"buffer: {type(buffer).__name__} is not one whose minibatches are known to be copies")
     else:

@@ -33,9 +33,12 @@ class DeviceImages:
     def __init__(self, shape: tuple[int, ...], device: th.device) -> None:
         self.shape = shape
         self._images = th.zeros(shape, dtype=th.uint8, device=device)
+        self._staging = th.empty(shape[1:], dtype=th.uint8, pin_memory=device.type == "cuda")
 
     def __setitem__(self, step: int, images: np.ndarray) -> None:
-        self._images[step].copy_(th.from_numpy(images))
+        # SB3's add() reads values from the device after this, and so waits for it before the next step
+        self._staging.copy_(th.from_numpy(images))
+        self._images[step].copy_(self._staging, non_blocking=True)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self._images.cpu().numpy(), dtype)

@@ -174,7 +174,7 @@ class SEERCallback(BaseCallback):
         try:
             encoder = LatentEncoder(model, depth, latent_dtype)
             buffer = latent_buffer(model, encoder, self.capacity)
-        except (RuntimeError, MemoryError, FloatingPointError, ConversionError) as error:
+        except (RuntimeError, MemoryError, ConversionError) as error:
             warnings.warn(f"SEER could not freeze at {self.num_timesteps}, and trains on: {error}", stacklevel=2)
             # It took its time, and would fail again
             self.trigger = Timetable([])
