@@ -19,8 +19,7 @@ def saved_extractor(path: str) -> tuple[type | None, dict[str, Any]]:
     :param path: Zip of an SB3 agent
     :return: Class and options of its extractor; (None, {}) if it is the policy's default
     """
-    data, _, _ = load_from_zip_file(path, device="cpu")
-    kwargs = (data or {}).get("policy_kwargs") or {}
+    kwargs = _saved(path).get("policy_kwargs") or {}
     return kwargs.get("features_extractor_class"), kwargs.get("features_extractor_kwargs") or {}
 
 
@@ -29,8 +28,7 @@ def saved_freeze(path: str) -> dict[str, Any] | None:
     :param path: Zip of an SB3 agent
     :return: How SEER has frozen it, if it has
     """
-    data, _, _ = load_from_zip_file(path, device="cpu")
-    return (data or {}).get("seer")
+    return _saved(path).get("seer")
 
 
 def saved_entry(path: str) -> dict[str, Any]:
@@ -69,6 +67,11 @@ def check_same_extractor(path: str, typed: dict[str, Any], policy_kwargs: dict[s
             f"{path} was trained with {_shown(*saved)}, and {_shown(*asked)} was asked for. "
             "Continuing keeps the network: name the agent's own extractor or none, or train from scratch without -i."
         )
+
+
+def _saved(path: str) -> dict[str, Any]:
+    data, _, _ = load_from_zip_file(path, device="cpu")
+    return data or {}
 
 
 def _typed(options: dict[str, Any]) -> dict[str, Any]:
