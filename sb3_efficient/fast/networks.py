@@ -62,6 +62,9 @@ def plan_networks(plan: Plan, model: BaseAlgorithm, precision: Precision, compil
 
 def _plan_ours(plan: Plan, model: Any, extractor: EncoderExtractor, precision: Precision) -> None:
     name = type(extractor).__name__
+    if "forward" in vars(extractor):
+        plan.leave(f"network: {name} is frozen, and its latents were made in {extractor.precision}")
+        return
     asked = (model.policy_kwargs.get("features_extractor_kwargs") or {}).get("precision", "auto")
     if asked != "auto" and asked in PRECISIONS and asked != precision:
         plan.leave(f"network: {name} keeps precision={asked!r}, which was given to it")

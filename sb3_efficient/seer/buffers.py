@@ -53,7 +53,7 @@ def latent_buffer(model: Any, encoder: LatentEncoder, capacity: str | int) -> An
 def check_room(model: Any, capacity: str | int, freeze_at: int) -> None:
     """Refuse a capacity below what is going to be stored at the freeze."""
     buffer = buffer_of(model)
-    if isinstance(capacity, int) and not isinstance(buffer, RolloutBuffer):
+    if not isinstance(capacity, str) and not isinstance(buffer, RolloutBuffer):
         more = max(0, freeze_at - model.num_timesteps)
         stored = min(buffer.buffer_size * buffer.n_envs, stored_transitions(buffer) + more)
         if capacity < stored:

@@ -18,7 +18,9 @@ RULES = ("same-memory", "same-length")
 
 def check_capacity(rule: Any) -> None:
     """Refuse what is not a rule for the capacity."""
-    if rule in RULES or (isinstance(rule, int) and not isinstance(rule, bool) and rule > 0):
+    if isinstance(rule, (int, np.integer)) and not isinstance(rule, bool) and rule > 0:
+        return
+    if rule in RULES:
         return
     hint = suggestion(rule, RULES) if isinstance(rule, str) else ""
     raise OptionError(f"capacity must be 'same-memory', 'same-length' or a number of transitions, got {rule!r}.{hint}")
@@ -36,8 +38,8 @@ def new_capacity(rule: Capacity, buffer: ReplayBuffer, encoder: LatentEncoder, l
     """
     check_capacity(rule)
     stored, now = stored_transitions(buffer), buffer.buffer_size * buffer.n_envs
-    if isinstance(rule, int):
-        wanted = rule
+    if not isinstance(rule, str):
+        wanted = int(rule)
     else:
         wanted = now if rule == "same-length" else buffer_bytes(buffer) // _latent_bytes(buffer, encoder)
     # Slots that stay empty take no memory, so that nothing is gained by fewer than now: a later learn() may need them

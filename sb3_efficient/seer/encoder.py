@@ -22,6 +22,8 @@ from sb3_efficient.seer.stages import Depth
 
 #: Images that are encoded at once
 CHUNK = 256
+#: A freeze is refused if a latent comes nearer than this to what its number format can hold: others will be larger
+MARGIN = 4
 
 
 def encoders(model: BaseAlgorithm) -> dict[str, list[BaseFeaturesExtractor]]:
@@ -72,7 +74,7 @@ class LatentEncoder:
         """
         :param stored: Images, or (B, L) latents of a shallower depth
         :param shallower: What made these latents
-        :return: (B, L) of this depth; an error if they are not finite
+        :return: (B, L) of this depth; an error if they are not finite, or nearly so
         """
         batch = th.as_tensor(np.ascontiguousarray(stored), device=self.model.device)
         if shallower is None:
@@ -81,7 +83,7 @@ class LatentEncoder:
         else:
             pairs = zip(shallower.parts, self.parts, strict=True)
             latents = [old.lift(batch[:, old.columns], new) for old, new in pairs]
-        return _finite(th.cat(latents, dim=1))
+        return _in_range(th.cat(latents, dim=1))
 
     def freeze(self) -> None:
         """From now on every extractor of the model takes latents, too; targets get the encoder that latents are of."""
@@ -147,8 +149,9 @@ def _plan_frozen(plan: Plan, extractor: BaseFeaturesExtractor, part: FrozenForwa
     plan.set(extractor, "_compiled_call_impl", None)
 
 
-def _finite(latents: th.Tensor) -> np.ndarray:
-    if not latents.isfinite().all():
+def _in_range(latents: th.Tensor) -> np.ndarray:
+    # Not a number is not below anything either
+    if not (latents.abs() < th.finfo(latents.dtype).max / MARGIN).all():
         raise ConversionError(
             f"A latent is too large for {latents.dtype}, or not a number: try latent_dtype='float32', and look "
             "whether the weights are finite."

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.errors import ConflictError, OptionError, suggestion
@@ -71,6 +72,8 @@ def check_when(value: Any, option: str = "freeze_at") -> When:
     :param option: Its name, for the error
     :return: ``value``, if it is one of these
     """
+    if isinstance(value, np.number):
+        value = value.item()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         hint = suggestion(value, ["auto"]) if isinstance(value, str) else ""
         forms = ", a fraction (0.3) or 'auto'" if option == "freeze_at" else " or a fraction (0.3)"

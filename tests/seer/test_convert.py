@@ -202,6 +202,7 @@ def test_released_while_others_hold_it() -> None:
         (500, "two arrays", 100, 50, 300, 350),
         (10, "two arrays", 100, 10, 1000, 10),
         (60, "two arrays", 100, 10, 5, 60),
+        (np.int64(60), "two arrays", 100, 10, 5, 60),
     ],
 )
 def test_capacity(rule: Any, layout: str, slots: int, steps: int, left: int, expected: int) -> None:

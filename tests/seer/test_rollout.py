@@ -102,8 +102,11 @@ def test_together_with_accelerate(precision: str, stock: bool) -> None:
     agent.learn(60, callback=SEERCallback(1, 2))
     forward = vars(agent.policy.features_extractor)["forward"]
     assert forward.numbers.precision == precision
-    accelerate(agent, precision=precision, keep_memory=False)
+    # Latents are stored already: whatever is asked, the layers that made them stay as they are
+    report = accelerate(agent, precision="bf16" if precision == "fp32" else "fp32", keep_memory=False)
+    assert "is frozen" in str(report)
     assert vars(agent.policy.features_extractor)["forward"] is forward
+    assert forward.numbers.precision == precision
     assert is_latent_rollout(agent.rollout_buffer)
 
 

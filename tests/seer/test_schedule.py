@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sb3_efficient.errors import ConflictError, OptionError
@@ -16,6 +17,8 @@ from sb3_efficient.seer.schedule import Freeze, Timetable, freezes, timestep
     [
         (300_000, "conv", [Freeze(300_000, "conv")]),
         (3e5, 2, [Freeze(300_000, 2)]),
+        (np.int64(300_000), 2, [Freeze(300_000, 2)]),
+        (np.float32(0.25), 2, [Freeze(0.25, 2)]),
         (0.25, "features", [Freeze(0.25, "features")]),
         (0, "conv", [Freeze(0, "conv")]),
         (None, [(0.2, 1), (0.4, "conv")], [Freeze(0.2, 1), Freeze(0.4, "conv")]),
