@@ -9,7 +9,8 @@ ppo          frames a second of whole training runs, as training_loop.py measure
 dqn          the same, and one update (32 transitions) alone
 memory       bytes of a transition in full replay buffers, from games under random actions
 conversion   seconds and resident memory of a replay buffer of images made latents, each in a process of its own
-run_memory   resident memory over a DQN run with room for a million transitions; also drawn
+run_memory   resident memory over a DQN run of a million steps that keeps every transition; also drawn. It acts at
+             random and updates a thousand times, which changes its time and not its memory
 
 "plain" is SB3 as it is, as in training_loop.py; all others are accelerated and play in AleVecEnv. What is frozen is the
 encoder as it was initialised, at once: how fast it is does not depend on its weights, and how well it learns is not
@@ -77,10 +78,14 @@ BUFFERS: dict[str, tuple[dict[str, Any], Any]] = {
     "latents, `'conv'`": (FRAMES, "conv"),
     "latents, `'features'`": (FRAMES, "features"),
 }
+#: Of a transition in SB3's ReplayBuffer
+SB3_BYTES = 56_500
 #: name -> (options of DQN, bytes of a transition)
-CONVERTED: dict[str, tuple[dict[str, Any], int]] = {"FrameReplayBuffer": (FRAMES, 7_200), "ReplayBuffer": ({}, 56_500)}
-MILLION = 1_000_000
-POINTS = 100
+CONVERTED: dict[str, tuple[dict[str, Any], int]] = {
+    "FrameReplayBuffer": (FRAMES, 7_200),
+    "ReplayBuffer": ({}, SB3_BYTES),
+}
+POINTS = 200
 
 
 def main() -> None:
@@ -89,7 +94,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1], help="of torch and of AleVecEnv")
     parser.add_argument("--rounds", type=int, default=9, help="segments of each variant (ppo, dqn)")
     parser.add_argument("--transitions", type=int, default=100_000, help="conversion: in the replay buffer")
-    parser.add_argument("--steps", type=int, default=80_000, help="run_memory: of training, half of them frozen")
+    parser.add_argument("--steps", type=int, default=1_000_000, help="run_memory: of training, frozen after a quarter")
     parser.add_argument("--quick", action="store_true", help="without Impala, two rounds, 2,000 transitions and steps")
     parser.add_argument("--rewrite", action="store_true", help="draw and write the tables again, measure nothing")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
@@ -140,13 +145,15 @@ def once(threads: int, *details: object) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def room() -> float:
+    """Bytes for a replay buffer, beside libraries, weights and activations."""
+    return (psutil.virtual_memory().available - 1.5e9) / 1.1
+
+
 def fits(what: str, needed: float) -> bool:
-    # Beside the buffer: libraries, weights, activations
-    needed = 1.1 * needed + 1.5e9
-    available = psutil.virtual_memory().available
-    if needed > available:
-        print(f"skipped: {what}: {needed / 1e9:.1f} GB, of which {available / 1e9:.1f} are there", file=sys.stderr)
-    return needed <= available
+    if needed > room():
+        print(f"skipped: {what}: {needed / 1e9:.1f} GB, and there is room for {room() / 1e9:.1f}", file=sys.stderr)
+    return needed <= room()
 
 
 def status(field: str) -> float:
@@ -273,16 +280,17 @@ def convert_once(threads: int, network: str, source: str, transitions: str) -> N
 def run_memory(threads: int, arguments: argparse.Namespace) -> list[dict]:
     rows = []
     for name, (_, _, size) in RUNS.items():
-        if fits(f"DQN, {name}, {arguments.steps} steps", size * arguments.steps):
-            print(f"  DQN, {name}, {arguments.steps} steps", file=sys.stderr)
-            found = once(threads, "run_memory", name, arguments.steps)
-            rows.append({"run": name, "threads": threads, "steps": arguments.steps, **found})
+        # As far as memory goes: the larger half of SB3's million is on disk or nowhere
+        steps = min(arguments.steps, int(room() / size) // 50_000 * 50_000 or arguments.steps)
+        print(f"  DQN, {name}, {steps} steps", file=sys.stderr)
+        found = once(threads, "run_memory", name, steps)
+        rows.append({"run": name, "threads": threads, "steps": steps, **found})
     return rows
 
 
 #: name -> (variant of training_loop.py, options of DQN, most bytes that a step may add)
 RUNS: dict[str, tuple[str, dict[str, Any], int]] = {
-    "plain": ("plain", {}, 56_500),
+    "plain": ("plain", {}, SB3_BYTES),
     "frozen": ("with AleVecEnv", FRAMES, 7_200),
 }
 
@@ -311,25 +319,13 @@ class Memory(BaseCallback):
 def run_once(threads: int, name: str, steps: str) -> None:
     variant, options, _ = RUNS[name]
     n = int(steps)
-    # Slots take memory when they are written. Room for a million, 56 GB, is more than many systems promise a process,
-    # so that SB3's buffer is only as long as the run, which takes the same
-    size = n if name == "plain" else MILLION
-    model = make_model("dqn", "nature", variant, threads, buffer_size=size, **options)
+    act = {"exploration_initial_eps": 1.0, "exploration_final_eps": 1.0, "train_freq": max(4, n // 1000)}
+    model = make_model("dqn", "nature", variant, threads, buffer_size=n, **options, **act)
     curve = Memory(n)
-    callbacks = [curve] if name == "plain" else [curve, SEERCallback(freeze_at=0.5, depth="features")]
+    callbacks = [curve] if name == "plain" else [curve, SEERCallback(freeze_at=0.25, depth="features")]
     model.learn(n, callback=callbacks)
-    frozen_at = getattr(model, "seer", {}).get("timesteps")
-    print(
-        json.dumps(
-            {
-                "buffer_size": size,
-                "frozen_at": frozen_at,
-                "peak_mb": status("VmHWM"),
-                "columns": ["step", "seconds", "rss_mb"],
-                "curve": curve.curve,
-            }
-        )
-    )
+    found = {"frozen_at": getattr(model, "seer", {}).get("timesteps"), "peak_mb": status("VmHWM")}
+    print(json.dumps({**found, "columns": ["step", "seconds", "rss_mb"], "curve": curve.curve}))
 
 
 # Tables
@@ -393,22 +389,29 @@ def draw(rows: list[dict]) -> None:
     if not rows:
         return
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    names = {"plain": "stock DQN", "frozen": "FrameReplayBuffer, then latents"}
-    for row in rows:
-        steps, _, mb = zip(*row["curve"], strict=True)
-        for axes in panels if row["frozen_at"] else panels[:1]:
-            axes.plot(steps, [x / 1000 for x in mb], color="C0" if row["frozen_at"] else "C7", label=names[row["run"]])
-            if row["frozen_at"]:
-                axes.axvline(row["frozen_at"], color="C3", linestyle=":", label="frozen")
-    for axes in panels:
-        axes.set_xlabel("steps")
-        axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
+    for axes, drawn in zip(panels, (rows, [row for row in rows if row["frozen_at"]]), strict=True):
+        for row in drawn:
+            draw_run(axes, row)
+        axes.set_xlabel("steps, million")
+        axes.set_ylim(0, None)
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("resident memory, GB")
     panels[0].legend(frameon=False)
-    figure.suptitle("DQN on Pong, replay buffer for a million transitions")
+    figure.suptitle("DQN on Pong, every transition kept")
     figure.savefig(PICTURE, dpi=110)
     plt.close(figure)
+
+
+def draw_run(axes: Any, row: dict) -> None:
+    """One run; its freeze, or what it would have needed beyond the memory of the machine."""
+    steps, _, mb = zip(*row["curve"], strict=True)
+    color, label = ("C0", "FrameReplayBuffer, then latents") if row["frozen_at"] else ("C7", "stock DQN")
+    axes.plot([step / 1e6 for step in steps], [x / 1e3 for x in mb], color=color, label=label)
+    if row["frozen_at"]:
+        axes.axvline(row["frozen_at"] / 1e6, color="C3", linestyle=":", label="frozen")
+    elif steps[-1] < 1e6:
+        rest = mb[-1] + SB3_BYTES * (1e6 - steps[-1]) / 1e6
+        axes.plot([steps[-1] / 1e6, 1], [mb[-1] / 1e3, rest / 1e3], color=color, linestyle="--", label="does not fit")
 
 
 KINDS = {"ppo": ppo, "dqn": dqn, "memory": memory, "conversion": conversion, "run_memory": run_memory}
