@@ -8,10 +8,11 @@ From a finished run of the zoo to an agent that ships: slim zip, settings, learn
         -i logs/agents/ppo/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip
     python examples/benchmarks/publish_agent.py logs/agents/ppo/PongNoFrameskip-v4_1 \\
         logs/agents/ppo/PongNoFrameskip-v4_2
+    python examples/benchmarks/publish_agent.py logs/seer/ppo/PongNoFrameskip-v4_1 --exp-id 2 --frozen 250000 900000
 
-The agent is that of the last run, which went on from the one before it. Writes examples/agents/<algo>/<env>_1 in the
-zoo's layout, which enjoy -f examples/agents plays, and results/curve_<algo>_<env>.json and .png. Wall-clock is that
-of the runs, whatever else the machine did.
+The agent is that of the last run, which went on from the one before it. Writes examples/agents/<algo>/<env>_<exp-id> in
+the zoo's layout, which enjoy -f examples/agents plays, and results/curve_<algo>_<env>_<exp-id>.json and .png.
+Wall-clock is that of the runs, whatever else the machine did.
 """
 
 from __future__ import annotations
@@ -39,19 +40,22 @@ POINTS = 60
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", help="folders of the runs: .../<algo>/<env>_<n>")
-    runs: list[Path] = parser.parse_args().runs
+    parser.add_argument("--exp-id", type=int, default=1, help="number of the agent, as enjoy's --exp-id")
+    parser.add_argument("--frozen", type=int, nargs="*", default=[], help="steps at which SEER froze something")
+    arguments = parser.parse_args()
+    runs: list[Path] = arguments.runs
     run = runs[-1]
     algo, env_id = run.parent.name, run.name.rpartition("_")[0]
     model = find_algorithm(algo).load(run / f"{env_id}.zip", device="cpu")
-    target = EXAMPLES / "agents" / algo / f"{env_id}_1"
+    target = EXAMPLES / "agents" / algo / f"{env_id}_{arguments.exp_id}"
     print(sb3_efficient.save_slim(model, target / f"{env_id}.zip"))
     copy_settings(run / env_id, target / env_id)
     steps = [find_algorithm(algo).load(run / f"{env_id}.zip", device="cpu").num_timesteps for run in runs]
     curve = learning_curve(runs, steps)
-    file = RESULTS / f"curve_{algo}_{env_id}.json"
-    content = {"algo": algo, "env": env_id, "steps": sum(steps), "columns": ["step", "seconds", "return"]}
-    file.write_text(json.dumps({**content, "curve": curve}) + "\n")
-    draw(curve, file.with_suffix(".png"), f"{algo.upper()} on {env_id}")
+    file = RESULTS / f"curve_{algo}_{env_id}_{arguments.exp_id}.json"
+    content = {"algo": algo, "env": env_id, "steps": sum(steps), "frozen": arguments.frozen}
+    file.write_text(json.dumps({**content, "columns": ["step", "seconds", "return"], "curve": curve}) + "\n")
+    draw(curve, arguments.frozen, file.with_suffix(".png"), f"{algo.upper()} on {env_id}")
 
 
 def copy_settings(source: Path, target: Path) -> None:
@@ -81,13 +85,19 @@ def learning_curve(runs: list[Path], steps: list[int]) -> list[tuple[int, int, f
     return [(int(g["step"]), int(g["t"]), round(float(g["smooth"]), 2)) for _, g in games.iloc[at].iterrows()]
 
 
-def draw(curve: list[tuple[int, int, float]], file: Path, title: str) -> None:
+def draw(curve: list[tuple[int, int, float]], frozen: list[int], file: Path, title: str) -> None:
     steps, seconds, returns = zip(*curve, strict=True)
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", sharey=True)
     for axes, x, label in zip(panels, (steps, [s / 60 for s in seconds]), ("steps", "minutes"), strict=True):
         axes.plot(x, returns)
         axes.set_xlabel(label)
         axes.grid(alpha=0.3)
+        for step in frozen:
+            axes.axvline(
+                np.interp(step, steps, x), color="C3", linestyle=":", label="frozen" if step == frozen[0] else None
+            )
+    if frozen:
+        panels[0].legend(frameon=False)
     panels[0].set_ylabel("return, mean of 100 games")
     figure.suptitle(title)
     figure.savefig(file, dpi=110)

@@ -4,7 +4,7 @@ Score an agent in whole games: in SB3's Atari pipeline, as the zoo has it, and i
     python examples/benchmarks/score.py examples/agents/ppo/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip
 
 Actions are sampled, as the zoo does on Atari; returns are raw scores of whole games, not clipped. Writes
-results/score_<algo>_<env>.json. For agents trained by stock PPO, A2C, DQN or QR-DQN on the zoo's Atari settings.
+results/score_<algo>_<env>_<n>.json. For agents trained by stock PPO, A2C, DQN or QR-DQN on the zoo's Atari settings.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def main() -> None:
         env.close()
     content = {"algo": algo, "env": env_id, "steps": model.num_timesteps, "seed": arguments.seed, "rows": rows}
     RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"score_{algo}_{env_id}.json"
+    file = RESULTS / f"score_{algo}_{arguments.agent.parent.name}.json"
     file.write_text(json.dumps({**content, "machine": machine()}, indent=1) + "\n")
 
 
