@@ -8,7 +8,8 @@ From a finished run of the zoo to an agent that ships: slim zip, settings, learn
         -i logs/agents/ppo/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip
     python examples/benchmarks/publish_agent.py logs/agents/ppo/PongNoFrameskip-v4_1 \\
         logs/agents/ppo/PongNoFrameskip-v4_2
-    python examples/benchmarks/publish_agent.py logs/seer/ppo/PongNoFrameskip-v4_1 --exp-id 2 --frozen 250000 900000
+    python examples/benchmarks/publish_agent.py logs/seer/ppo/PongNoFrameskip-v4_1 --exp-id 2 \\
+        --frozen 250000:2 900000:conv
 
 The agent is that of the last run, which went on from the one before it. Writes examples/agents/<algo>/<env>_<exp-id> in
 the zoo's layout, which enjoy -f examples/agents plays, and results/curve_<algo>_<env>_<exp-id>.json and .png.
@@ -41,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", help="folders of the runs: .../<algo>/<env>_<n>")
     parser.add_argument("--exp-id", type=int, default=1, help="number of the agent, as enjoy's --exp-id")
-    parser.add_argument("--frozen", type=int, nargs="*", default=[], help="steps at which SEER froze something")
+    parser.add_argument("--frozen", nargs="*", default=[], metavar="STEP:DEPTH", help="what SEER froze when")
     arguments = parser.parse_args()
     runs: list[Path] = arguments.runs
     run = runs[-1]
@@ -53,9 +54,10 @@ def main() -> None:
     steps = [find_algorithm(algo).load(run / f"{env_id}.zip", device="cpu").num_timesteps for run in runs]
     curve = learning_curve(runs, steps)
     file = RESULTS / f"curve_{algo}_{env_id}_{arguments.exp_id}.json"
-    content = {"algo": algo, "env": env_id, "steps": sum(steps), "frozen": arguments.frozen}
+    frozen = [(int(step), depth) for step, _, depth in (pair.partition(":") for pair in arguments.frozen)]
+    content = {"algo": algo, "env": env_id, "steps": sum(steps), "frozen": frozen}
     file.write_text(json.dumps({**content, "columns": ["step", "seconds", "return"], "curve": curve}) + "\n")
-    draw(curve, arguments.frozen, file.with_suffix(".png"), f"{algo.upper()} on {env_id}")
+    draw(curve, frozen, file.with_suffix(".png"), f"{algo.upper()} on {env_id}")
 
 
 def copy_settings(source: Path, target: Path) -> None:
@@ -85,19 +87,16 @@ def learning_curve(runs: list[Path], steps: list[int]) -> list[tuple[int, int, f
     return [(int(g["step"]), int(g["t"]), round(float(g["smooth"]), 2)) for _, g in games.iloc[at].iterrows()]
 
 
-def draw(curve: list[tuple[int, int, float]], frozen: list[int], file: Path, title: str) -> None:
+def draw(curve: list[tuple[int, int, float]], frozen: list[tuple[int, str]], file: Path, title: str) -> None:
     steps, seconds, returns = zip(*curve, strict=True)
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", sharey=True)
     for axes, x, label in zip(panels, (steps, [s / 60 for s in seconds]), ("steps", "minutes"), strict=True):
         axes.plot(x, returns)
         axes.set_xlabel(label)
         axes.grid(alpha=0.3)
-        for step in frozen:
-            axes.axvline(
-                np.interp(step, steps, x), color="C3", linestyle=":", label="frozen" if step == frozen[0] else None
-            )
-    if frozen:
-        panels[0].legend(frameon=False)
+        for step, depth in frozen:
+            axes.axvline(np.interp(step, steps, x), color="C3", linestyle=":")
+            axes.text(np.interp(step, steps, x), max(returns), f" {depth}", color="C3", va="top")
     panels[0].set_ylabel("return, mean of 100 games")
     figure.suptitle(title)
     figure.savefig(file, dpi=110)

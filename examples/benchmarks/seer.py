@@ -54,6 +54,7 @@ FILE, PICTURE = RESULTS / "seer.json", RESULTS / "seer_run_memory.png"
 VARIANTS: dict[str, tuple[str, Any]] = {
     "plain": ("plain", None),
     "accelerated": ("with AleVecEnv", None),
+    "first stage": ("with AleVecEnv", 1),
     "lower stages": ("with AleVecEnv", 2),
     "conv": ("with AleVecEnv", "conv"),
     "features": ("with AleVecEnv", "features"),
@@ -61,7 +62,8 @@ VARIANTS: dict[str, tuple[str, Any]] = {
 COLUMNS = {
     "plain": "plain SB3",
     "accelerated": "`accelerate`, `AleVecEnv`",
-    "lower stages": "frozen: `depth=2`",
+    "first stage": "frozen: `depth=1`",
+    "lower stages": "`2`",
     "conv": "`'conv'`",
     "features": "`'features'`",
 }
@@ -356,6 +358,8 @@ def speeds(rows: list[dict]) -> str:
 
 
 def cell(found: dict[str, float], name: str, unit: str) -> str:
+    if name not in found:
+        return ""
     value, plain = found[name], found["plain"]
     shown, times = (f"{value:.0f}", value / plain) if unit == "frames/s" else (f"{value:.2f} ms", plain / value)
     return shown if name == "plain" else f"{shown} ({times:.1f}x)"

@@ -1,0 +1,94 @@
+"""
+The picture at the top of README.md, from the results of other scripts.
+
+    python examples/benchmarks/headline.py
+
+Left: return on Pong over hours, from the learning curves of the agents in examples/agents (publish_agent.py). The runs
+shared their machine with other work; hours are their steps over the speeds that seer.py measured on a quiet one, one
+thread, for each network as far as it was frozen at that step. The stock lines are the curves of runs that were never
+frozen, or not yet, at plain SB3's speed. Right: resident memory over a DQN run (seer.py).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import seer
+
+RESULTS = Path(__file__).parent / "results"
+PICTURE = RESULTS / "headline.png"
+#: Depth -> variant in seer.json
+VARIANTS = {"": "accelerated", "1": "first stage", "2": "lower stages", "conv": "conv", "features": "features"}
+#: Label -> (learning curve, network, whether it is shown at plain SB3's speed, colour)
+CURVES = {
+    "stock Nature": ("curve_ppo_PongNoFrameskip-v4_1", "nature", True, "C7"),
+    "stock Impala": ("curve_ppo_PongNoFrameskip-v4_3", "impala", True, "k"),
+    "Nature, everything on": ("curve_ppo_PongNoFrameskip-v4_2", "nature", False, "C0"),
+    "Impala, everything on": ("curve_ppo_PongNoFrameskip-v4_3", "impala", False, "C1"),
+}
+
+
+def main() -> None:
+    rows = json.loads((RESULTS / "seer.json").read_text())["rows"]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    for label, (name, network, is_stock, color) in CURVES.items():
+        file = RESULTS / f"{name}.json"
+        if file.exists():
+            draw_curve(left, label, json.loads(file.read_text()), speeds(rows, network), is_stock, color)
+    left.set(xlabel="hours, one thread", ylabel="return on Pong", title="PPO: training time")
+    left.legend(frameon=False, fontsize="small")
+    for row in rows:
+        if row["kind"] == "run_memory":
+            seer.draw_run(right, row)
+    right.set(xlabel="steps, million", ylabel="resident memory, GB", title="DQN: a million transitions kept")
+    right.set_ylim(0, None)
+    right.legend(frameon=False, fontsize="small")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    figure.savefig(PICTURE, dpi=120)
+    print(PICTURE)
+
+
+def speeds(rows: list[dict[str, Any]], network: str) -> dict[str, float]:
+    """Variant -> steps a second on one thread."""
+    found = [r for r in rows if r["kind"] == "ppo" and r["network"] == network and r["threads"] == 1]
+    return {row["variant"]: row["median"] for row in found}
+
+
+def draw_curve(
+    axes: Any, label: str, content: dict[str, Any], speed: dict[str, float], is_stock: bool, color: str
+) -> None:
+    frozen = [(0, ""), *content["frozen"]]
+    curve = [(0, 0, -20.5), *content["curve"]]
+    if is_stock:
+        # Frozen, a run says nothing about one that is not
+        end = frozen[1][0] if frozen[1:] else curve[-1][0]
+        curve, frozen = [point for point in curve if point[0] <= end], [(0, "plain")]
+    steps, _, returns = zip(*curve, strict=True)
+    times = hours(steps, frozen, speed)
+    axes.plot(times, returns, color=color, label=label)
+    for step, depth in frozen[1:]:
+        at = np.interp(step, steps, times)
+        height = np.interp(step, steps, returns)
+        axes.plot(at, height, "o", color=color, markersize=4)
+        axes.annotate(f"frozen: {depth}", (at, height), (4, -10), textcoords="offset points", fontsize="x-small")
+
+
+def hours(steps: tuple[int, ...], frozen: list[tuple[int, str]], speed: dict[str, float]) -> np.ndarray:
+    """Hours that these steps take, each at the speed of what is frozen when it is made."""
+    starts = [start for start, _ in frozen]
+    pace = [1 / speed["plain" if depth == "plain" else VARIANTS[depth]] / 3600 for _, depth in frozen]
+    corners = [0.0, *np.cumsum(np.diff(starts) * pace[:-1])]
+    phase = np.searchsorted(starts, steps, side="right") - 1
+    return np.array(corners)[phase] + (np.array(steps) - np.array(starts)[phase]) * np.array(pace)[phase]
+
+
+if __name__ == "__main__":
+    main()
