@@ -6,7 +6,8 @@ Lower layers settle before upper ones (SVCCA: Raghu et al., arXiv 1706.05806, se
 by linear CKA (Kornblith et al., arXiv 1905.00414).
 
 In a run of PPO with NatureCNN on Pong (2 million steps, looks 100,000 steps apart) the three convolutions stay above
-0.99 from 300,000, 800,000 and 1,600,000 steps on: from below, as the papers say.
+0.99 from 300,000, 800,000 and 1,600,000 steps on: from below, as the papers say. Before anything is learnt they stand
+still, too: all three above 0.99 up to 440,000 steps (looks 62,500 steps apart), where freezing them stalls learning.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from sb3_efficient.seer.stages import Depth, n_stages
 #: Images that every look is taken on
 N_PROBES = 256
 #: Looks in one training
-N_LOOKS = 40
+N_LOOKS = 20
 #: Games that must have ended before returns say anything
 MIN_GAMES = 20
 
@@ -48,8 +49,8 @@ class Convergence:
     Says when to freeze, and how deep.
 
     A stage is frozen when it and all below have changed little (CKA of at least ``threshold``) in two successive
-    looks, and returns have begun to move: their mean is above that of the first games by more than the standard
-    deviation among those. Before that, features may stand still because nothing is being learnt.
+    looks after returns have begun to move: their mean is above that of the first games by more than the standard
+    deviation among those. Before that, features stand still because nothing is being learnt.
 
     :param depth: How deep to freeze at most
     :param earliest: Timestep before which nothing is frozen
@@ -83,6 +84,8 @@ class Convergence:
             return None
         self.next_look, self.n_updates = model.num_timesteps + self.interval, model._n_updates
         settled = self._look(model)
+        if not moved:
+            self.quiet = [0] * len(self.quiet)
         if not moved or not settled or model.num_timesteps < self.earliest:
             return None
         deepest = self.depth if isinstance(self.depth, int) else len(self.quiet)

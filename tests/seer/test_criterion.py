@@ -47,30 +47,33 @@ def change(agent: PPO, convolution: int) -> None:
 
 
 def test_stages_are_frozen_as_they_settle(agent: PPO) -> None:
-    criterion = Convergence("conv", earliest=300, latest=None, length=4000, threshold=0.999)
-    assert at(agent, criterion, 100, mean=0) is None
+    criterion = Convergence("conv", earliest=800, latest=None, length=4000, threshold=0.999)
+    assert at(agent, criterion, 200, mean=0) is None
     change(agent, 2)
-    assert at(agent, criterion, 200, mean=5) is None, "before the earliest point"
+    assert at(agent, criterion, 400, mean=5) is None
     change(agent, 2)
-    assert at(agent, criterion, 300, mean=5) == 2, "the third convolution still moves"
-    assert at(agent, criterion, 350, mean=5) is None, "no look between looks"
-    assert at(agent, criterion, 400, mean=5) == 2
-    assert at(agent, criterion, 500, mean=5) == "conv"
+    assert at(agent, criterion, 600, mean=5) is None, "before the earliest point"
+    change(agent, 2)
+    assert at(agent, criterion, 800, mean=5) == 2, "the third convolution still moves"
+    assert at(agent, criterion, 900, mean=5) is None, "no look between looks"
+    assert at(agent, criterion, 1000, mean=5) == 2
+    assert at(agent, criterion, 1200, mean=5) == "conv"
     similarity = agent.logger.name_to_value
     assert similarity["seer/cka_stage_1"] == pytest.approx(1)
 
 
 def test_nothing_is_frozen_before_returns_move(agent: PPO) -> None:
     criterion = Convergence("conv", earliest=0, latest=None, length=4000, threshold=0.9)
-    assert [at(agent, criterion, 100 * k, mean=0.5) for k in range(1, 5)] == [None] * 4
-    assert at(agent, criterion, 500, mean=9, n=10) is None, "too few games"
-    assert at(agent, criterion, 600, mean=9) == "conv"
+    assert [at(agent, criterion, 200 * k, mean=0.5) for k in range(1, 5)] == [None] * 4
+    assert at(agent, criterion, 1000, mean=9, n=10) is None, "too few games"
+    assert at(agent, criterion, 1200, mean=9) is None, "that it stood still before does not count"
+    assert at(agent, criterion, 1400, mean=9) == "conv"
 
 
 def test_standing_still_without_updates_says_nothing(agent: PPO) -> None:
     criterion = Convergence("conv", earliest=0, latest=None, length=4000, threshold=0.9)
     assert at(agent, criterion, 100, mean=0) is None
-    assert [at(agent, criterion, 100 * k, mean=9, updates=0) for k in range(2, 6)] == [None] * 4
+    assert [at(agent, criterion, 200 * k, mean=9, updates=0) for k in range(2, 6)] == [None] * 4
 
 
 def test_images_are_what_the_policy_sees() -> None:
@@ -85,7 +88,7 @@ def test_images_are_what_the_policy_sees() -> None:
 
 def test_a_depth_is_the_limit(agent: PPO) -> None:
     criterion = Convergence(2, earliest=0, latest=None, length=4000, threshold=0.9)
-    assert [at(agent, criterion, 100 * k, mean=9.0 * (k > 2)) for k in range(1, 4)] == [None, None, 2]
+    assert [at(agent, criterion, 200 * k, mean=9.0 * (k > 2)) for k in range(1, 5)] == [None, None, None, 2]
 
 
 def test_latest(agent: PPO) -> None:
