@@ -45,8 +45,9 @@ class SEERCallback(BaseCallback):
     :param freeze_at: Timesteps, a fraction of this training, ``"auto"`` (see :mod:`sb3_efficient.seer.criterion`),
         or None: only ``encoder``, or ``depth`` says when. Takes effect at the next end of a rollout, also where it
         lies before the start of a training that is continued; 0, with ``encoder``, at once.
-    :param depth: What to freeze: ``"conv"`` (all convolutions), ``"features"`` (the linear layers behind them too),
-        the number of a stage counted from the image, or a schedule of pairs: ``[(0.2, 1), (0.4, "conv")]``
+    :param depth: What to freeze: ``"lower"`` (all stages of convolutions but the last), ``"conv"`` (all of them),
+        ``"features"`` (the linear layers behind them too), the number of a stage counted from the image, or a schedule
+        of pairs: ``[(0.2, 1), (0.4, "conv")]``. Stored for replay, latents of ``"features"`` are the small ones
     :param latent_dtype: ``"float16"`` or ``"float32"``
     :param capacity: Off-policy: transitions that the replay buffer of latents holds, over all environments:
         ``"same-memory"`` (as many as fit where the images were, but no more than training can fill),
@@ -62,7 +63,7 @@ class SEERCallback(BaseCallback):
     def __init__(
         self,
         freeze_at: float | str | None = "auto",
-        depth: Any = "conv",
+        depth: Any = "lower",
         *,
         latent_dtype: str = "float16",
         capacity: str | int = "same-memory",

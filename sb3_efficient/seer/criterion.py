@@ -21,7 +21,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import safe_mean
 
 from sb3_efficient.seer.encoder import LatentEncoder, encoders
-from sb3_efficient.seer.stages import Depth, n_stages
+from sb3_efficient.seer.stages import Depth, deepest_stage, n_stages
 
 #: Images that every look is taken on
 N_PROBES = 256
@@ -88,8 +88,7 @@ class Convergence:
             self.quiet = [0] * len(self.quiet)
         if not moved or not settled or model.num_timesteps < self.earliest:
             return None
-        deepest = self.depth if isinstance(self.depth, int) else len(self.quiet)
-        return settled if settled < deepest else self.depth
+        return settled if settled < deepest_stage(_extractor(model), self.depth) else self.depth
 
     def see(self, model: Any) -> None:
         """

@@ -1,8 +1,8 @@
 """
 How deep to freeze: the layers of an extractor, counted in stages from the image up.
 
-A stage is a convolution (Nature) or a group of them (Impala) with what follows before the next one. ``"conv"`` is
-all stages, ``"features"`` the linear layers behind them too.
+A stage is a convolution (Nature) or a group of them (Impala) with what follows before the next one. ``"lower"`` is
+all stages but the last, ``"conv"`` all of them, ``"features"`` the linear layers behind them too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sb3_efficient.errors import ObservationError, OptionError, suggestion
 from sb3_efficient.extractors import EncoderExtractor
 
 Depth = int | str
-NAMED = ("conv", "features")
+NAMED = ("lower", "conv", "features")
 
 
 def is_staged(extractor: object) -> bool:
@@ -47,15 +47,26 @@ def n_stages(extractor: BaseFeaturesExtractor) -> int:
 def n_layers(extractor: BaseFeaturesExtractor, depth: Depth) -> int:
     """
     :param extractor: One that :func:`is_staged`
-    :param depth: Number of a stage, from 1, or ``"conv"`` or ``"features"``
+    :param depth: Number of a stage, from 1, or ``"lower"``, ``"conv"`` or ``"features"``
     :return: How many of its :func:`layers` that is
     """
-    check_depth(extractor, depth)
-    convolutions = len(extractor.cnn)  # type: ignore[arg-type]
     if depth == "features":
         return len(layers(extractor))
-    ends = [*_starts(extractor)[1:], convolutions]
-    return ends[-1] if depth == "conv" else ends[int(depth) - 1]
+    convolutions = len(extractor.cnn)  # type: ignore[arg-type]
+    return [*_starts(extractor)[1:], convolutions][deepest_stage(extractor, depth) - 1]
+
+
+def deepest_stage(extractor: BaseFeaturesExtractor, depth: Depth) -> int:
+    """
+    :param extractor: One that :func:`is_staged`
+    :param depth: As in :func:`n_layers`
+    :return: Number of the last stage that is frozen
+    """
+    check_depth(extractor, depth)
+    if isinstance(depth, int):
+        return depth
+    last = n_stages(extractor)
+    return max(1, last - 1) if depth == "lower" else last
 
 
 def check_depth(extractor: BaseFeaturesExtractor, depth: Any) -> None:
@@ -65,7 +76,8 @@ def check_depth(extractor: BaseFeaturesExtractor, depth: Any) -> None:
         return
     hint = suggestion(depth, NAMED) if isinstance(depth, str) else ""
     raise OptionError(
-        f"depth={depth!r} is not one of {name}: {', '.join(map(str, known))}, 'conv' or 'features'.{hint}"
+        f"depth={depth!r} is not one of {name}: {', '.join(map(str, known))}, 'lower', 'conv' or "
+        f"'features'.{hint}"
     )
 
 

@@ -22,6 +22,7 @@ def test_depths_of_every_extractor(name: str) -> None:
     depths = [n_layers(extractor, stage) for stage in range(1, n_stages(extractor) + 1)]
     assert depths == sorted(set(depths)), "every stage adds layers"
     assert depths[-1] == n_layers(extractor, "conv") == len(extractor.cnn)
+    assert n_layers(extractor, "lower") == depths[:-1][-1]
     assert n_layers(extractor, "features") == len(layers(extractor))
     with th.no_grad():
         latent = nn.Sequential(*layers(extractor)[: n_layers(extractor, "conv")])(th.zeros(1, 4, 84, 84))
@@ -30,7 +31,7 @@ def test_depths_of_every_extractor(name: str) -> None:
 
 @pytest.mark.parametrize("extractor", [NatureCNN(SPACE), make_extractor("nature", SPACE)])
 def test_nature_has_a_stage_a_convolution(extractor: NatureCNN) -> None:
-    assert [n_layers(extractor, depth) for depth in (1, 2, 3, "conv", "features")] == [2, 4, 7, 7, 9]
+    assert [n_layers(extractor, depth) for depth in (1, 2, "lower", 3, "conv", "features")] == [2, 4, 4, 7, 7, 9]
 
 
 def test_impala_has_three_stages() -> None:
@@ -40,9 +41,9 @@ def test_impala_has_three_stages() -> None:
 @pytest.mark.parametrize(
     ("depth", "text"),
     [
-        (0, "depth=0 is not one of NatureCNN: 1, 2, 3, 'conv' or 'features'."),
+        (0, "depth=0 is not one of NatureCNN: 1, 2, 3, 'lower', 'conv' or 'features'."),
         (4, "depth=4 is not one of"),
-        ("convs", "depth='convs' is not one of NatureCNN: 1, 2, 3, 'conv' or 'features'. Did you mean 'conv'?"),
+        ("convs", "depth='convs' is not one of NatureCNN: 1, 2, 3, 'lower', 'conv' or 'features'. Did you mean 'conv'?"),
         (True, "depth=True is not one of"),
         (1.5, "depth=1.5 is not one of"),
         (None, "depth=None is not one of"),
