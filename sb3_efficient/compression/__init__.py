@@ -1,0 +1,1 @@
+"""A trained policy made smaller and faster."""

@@ -1,0 +1,153 @@
+"""
+What is done to a policy, as data: steps by name or as frozen config objects, with a JSON round trip.
+
+A step either makes another SB3 model (:class:`ModelMethod`), or is the last and makes the compressed policy
+(:class:`LastMethod`). Modules of this package register their steps with :func:`register_method`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_efficient.errors import OptionError
+from sb3_efficient.options import check_names
+from sb3_efficient.registry import Registry
+
+if TYPE_CHECKING:
+    from sb3_efficient.compression.policy import CompressedPolicy
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """
+    One step of a recipe. Its fields are its options, of kinds that JSON has (sequences: tuples), and are checked in
+    ``__post_init__``.
+    """
+
+    name: ClassVar[str]
+    needs_observations: ClassVar[bool] = False
+
+    def check(self, model: BaseAlgorithm) -> None:
+        """Refuse a model that this step cannot work on. All steps are asked before the first one works."""
+
+    def to_config(self) -> dict[str, Any]:
+        """
+        :return: What :func:`make_method` takes, ready for JSON
+        """
+        return {"method": self.name, **asdict(self)}
+
+    def __str__(self) -> str:
+        """The form of command lines and tables: ``channel-pruning(ratio=0.5)``."""
+        options = [(f.name, getattr(self, f.name)) for f in fields(self) if getattr(self, f.name) != f.default]
+        return self.name + (f"({', '.join(f'{name}={value!r}' for name, value in options)})" if options else "")
+
+
+class ModelMethod(Method):
+    """A step from model to model."""
+
+    @abstractmethod
+    def apply(
+        self, model: BaseAlgorithm, *, teacher: BaseAlgorithm, observations: np.ndarray | None
+    ) -> BaseAlgorithm:
+        """
+        :param model: The result of the steps before; it stays as it is
+        :param teacher: The model that the recipe began with
+        :param observations: uint8, (N, C, H, W), as ``model.observation_space`` has them; None only where
+            ``needs_observations`` is false
+        :return: Another model, of the same class
+        """
+
+
+class LastMethod(Method):
+    """A step from model to compressed policy."""
+
+    @abstractmethod
+    def finish(self, model: BaseAlgorithm, observations: np.ndarray | None) -> CompressedPolicy:
+        """
+        :param model: The result of the steps before; it stays as it is
+        :param observations: As in :meth:`ModelMethod.apply`
+        :return: A policy that only acts
+        """
+
+
+METHODS: Registry[type[Method]] = Registry("compression method")
+MethodClass = TypeVar("MethodClass", bound=type[Method])
+Step = str | Method | Mapping[str, Any]
+
+
+def register_method(name: str) -> Callable[[MethodClass], MethodClass]:
+    """
+    :param name: Lower case words joined by hyphens
+    :return: A decorator for a frozen dataclass
+    """
+
+    def register(cls: MethodClass) -> MethodClass:
+        METHODS.register(name, cls)
+        cls.name = name
+        return cls
+
+    return register
+
+
+def make_method(step: Step) -> Method:
+    """
+    :param step: ``"static-int8"``, ``"channel-pruning(ratio=0.5)"``, what :meth:`Method.to_config` gave, or a method
+    :return: The method
+    """
+    if isinstance(step, Method):
+        return step
+    if isinstance(step, str):
+        step = _parsed(step)
+    if not isinstance(step, Mapping) or "method" not in step:
+        raise OptionError(f"A step of a recipe is a name, as 'static-int8', or a config object, got {step!r}.")
+    options = {name: _tuples(value) for name, value in step.items() if name != "method"}
+    cls = METHODS[step["method"]]
+    check_names(f"Compression method {step['method']!r}", options, cls)
+    return cls(**options)
+
+
+def make_recipe(steps: Step | Iterable[Step]) -> tuple[Method, ...]:
+    """
+    :param steps: One step, several in the order in which they are applied, or a text with blanks between steps
+    :return: The methods; only the last may be a :class:`LastMethod`
+    """
+    if isinstance(steps, str):
+        # A blank begins a step if a word follows that is no option of the step before
+        steps = re.split(r"\s+(?=[a-z][a-z0-9-]*(?:\(|\s|$))", steps.strip()) if steps.strip() else []
+    elif isinstance(steps, (Method, Mapping)):
+        steps = [steps]
+    recipe = tuple(make_method(step) for step in steps)
+    for method in recipe[:-1]:
+        if isinstance(method, LastMethod):
+            raise OptionError(
+                f"{method.name!r} makes the policy that is deployed, so it must be the last step, "
+                f"got {' '.join(map(str, recipe))!r}."
+            )
+    return recipe
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    name, bracket, rest = text.strip().partition("(")
+    try:
+        if bracket and not rest.endswith(")"):
+            raise SyntaxError
+        call = ast.parse(f"dict({rest[:-1]})", mode="eval").body
+        if not isinstance(call, ast.Call) or call.args:
+            raise SyntaxError
+        return {"method": name, **{str(k.arg): ast.literal_eval(k.value) for k in call.keywords}}
+    except (SyntaxError, ValueError):
+        raise OptionError(
+            f"A step of a recipe is written as 'channel-pruning' or 'channel-pruning(ratio=0.5)', got {text!r}."
+        ) from None
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

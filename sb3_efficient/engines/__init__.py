@@ -1,0 +1,1 @@
+"""A policy's network, fast: one interface to every runtime."""

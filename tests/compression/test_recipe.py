@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from sb3_efficient.compression import recipe as recipe_module
+from sb3_efficient.compression.recipe import LastMethod, Method, ModelMethod, make_method, make_recipe, register_method
+from sb3_efficient.errors import EfficientError, OptionError, UnknownNameError
+from sb3_efficient.registry import Registry
+
+
+@pytest.fixture(autouse=True)
+def methods(monkeypatch: pytest.MonkeyPatch) -> dict[str, type[Method]]:
+    """Two methods, in a registry of their own."""
+    monkeypatch.setattr(recipe_module, "METHODS", Registry("compression method"))
+
+    @register_method("shave")
+    @dataclass(frozen=True)
+    class Shave(ModelMethod):
+        ratio: float = 0.5
+        layers: tuple[str, ...] = ()
+
+        def apply(self, model, *, teacher, observations):
+            return model
+
+    @register_method("pack-8")
+    @dataclass(frozen=True)
+    class Pack(LastMethod):
+        def finish(self, model, observations):
+            raise NotImplementedError
+
+    return {"shave": Shave, "pack-8": Pack}
+
+
+def test_by_name_as_text_and_as_config(methods: dict[str, type[Method]]) -> None:
+    shave, pack = methods["shave"], methods["pack-8"]
+    assert make_method("shave") == shave()
+    assert make_method("shave(ratio=0.25, layers=['a', 'b'])") == shave(0.25, ("a", "b"))
+    assert make_method({"method": "shave", "ratio": 0.25}) == shave(0.25)
+    assert make_method(pack()) == pack()
+
+
+def test_round_trip_through_json_and_text(methods: dict[str, type[Method]]) -> None:
+    method = methods["shave"](0.1, ("a",))
+    assert make_method(json.loads(json.dumps(method.to_config()))) == method
+    assert str(method) == "shave(ratio=0.1, layers=('a',))"
+    assert make_method(str(method)) == method
+    assert str(methods["shave"]()) == "shave"
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        "shave(ratio=0.1, layers=('a', 'b')) shave pack-8",
+        ["shave(ratio=0.1, layers=('a', 'b'))", "shave", {"method": "pack-8"}],
+    ],
+)
+def test_recipe_keeps_the_order(methods: dict[str, type[Method]], steps: object) -> None:
+    shave, pack = methods["shave"], methods["pack-8"]
+    assert make_recipe(steps) == (shave(0.1, ("a", "b")), shave(), pack())
+
+
+def test_empty_and_single_recipe(methods: dict[str, type[Method]]) -> None:
+    assert make_recipe("") == make_recipe([]) == ()
+    assert make_recipe(methods["shave"]()) == (methods["shave"](),)
+
+
+def test_misspelt_names_are_answered() -> None:
+    with pytest.raises(UnknownNameError, match=r"Unknown compression method 'shavve'\. Did you mean 'shave'\?"):
+        make_recipe(["shavve"])
+    with pytest.raises(OptionError, match=r"Compression method 'shave' has no option 'ration'\. Did you mean 'ratio'"):
+        make_recipe("shave(ration=1)")
+
+
+def test_last_step_must_be_last() -> None:
+    with pytest.raises(OptionError, match="'pack-8' makes the policy that is deployed, so it must be the last step"):
+        make_recipe("pack-8 shave")
+
+
+@pytest.mark.parametrize("text", ["shave(0.5)", "shave(ratio=0.5", "shave(ratio=open('x'))", "shave(ratio=)"])
+def test_ill_formed_text_is_refused(text: str) -> None:
+    with pytest.raises(OptionError, match="is written as 'channel-pruning' or 'channel-pruning\\(ratio=0.5\\)', got"):
+        make_method(text)
+
+
+@pytest.mark.parametrize("step", [3, {"ratio": 0.5}])
+def test_other_things_are_refused(step: object) -> None:
+    with pytest.raises(EfficientError, match="A step of a recipe is a name, as 'static-int8', or a config object"):
+        make_method(step)
