@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sb3_efficient.engines import make_engine as make_engine
     from sb3_efficient.errors import EfficientError as EfficientError
     from sb3_efficient.extractors import EncoderExtractor as EncoderExtractor
     from sb3_efficient.extractors import list_extractors as list_extractors
@@ -34,6 +35,8 @@ _EXPORTS = {
     "accelerate": "fast",
     "SEERCallback": "seer",
     "LatentReplayBuffer": "seer",
+    # acting
+    "make_engine": "engines",
     # files
     "save_slim": "slim",
     # errors

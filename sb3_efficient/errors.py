@@ -35,6 +35,14 @@ class ConversionError(EfficientError):
     """A replay buffer that could not be made one of latents, and is as it was."""
 
 
+class MissingExtraError(EfficientError):
+    """A package that is needed for this only, and is not installed."""
+
+
+class ArtifactError(EfficientError):
+    """A file that is not what it should be."""
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """
     :return: ``" Did you mean 'impala'?"`` for a near miss, otherwise nothing

@@ -1,1 +1,54 @@
-"""A policy's network, fast: one interface to every runtime."""
+"""
+A policy's network, fast: one interface to every runtime.
+
+``make_engine`` builds one by name; ``list_engines`` lists them. A runtime is imported when its engine is built.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+
+from sb3_efficient.engines.base import Engine
+from sb3_efficient.engines.graph import ActingGraph, to_graph
+from sb3_efficient.engines.head import Head
+from sb3_efficient.engines.network import ActingNetwork
+from sb3_efficient.options import whole_number
+from sb3_efficient.registry import Registry
+
+__all__ = ["ActingGraph", "ActingNetwork", "Engine", "Head", "list_engines", "make_engine", "to_graph"]
+
+ENGINES: Registry[str] = Registry("engine")
+ENGINES.register("eager", "eager:EagerEngine")
+ENGINES.register("onnxruntime", "onnxruntime:OnnxRuntimeEngine")
+ENGINES.register("openvino", "openvino:OpenVinoEngine")
+
+
+def make_engine(
+    model: BaseAlgorithm | BasePolicy | ActingGraph, name: str = "onnxruntime", *, threads: int = 1
+) -> Engine:
+    """
+    Let a runtime act for a model::
+
+        engine = sb3_efficient.make_engine(PPO.load("ppo_pong.zip"))
+        actions, _ = engine.predict(observations, deterministic=True)
+
+    The model stays as it is, and the engine keeps the weights of now.
+
+    :param model: SB3 or sb3-contrib model, its policy, or a compressed policy
+    :param name: ``"onnxruntime"``, ``"openvino"`` (extra) or ``"eager"`` (torch)
+    :param threads: That it may compute on
+    """
+    module, _, class_name = ENGINES[name].partition(":")
+    threads = whole_number("threads", threads)
+    engine_class = getattr(import_module(f"{__name__}.{module}"), class_name)
+    return engine_class(model if isinstance(model, ActingGraph) else ActingNetwork(model), threads)
+
+
+def list_engines() -> list[str]:
+    """
+    :return: Registered names, in order
+    """
+    return list(ENGINES)

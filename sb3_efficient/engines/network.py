@@ -1,0 +1,177 @@
+"""
+What of an SB3 policy is needed to act, as one plain network.
+
+Shapes: ``B`` batch, ``C`` channels, ``H W`` pixels, ``A`` numbers of the action space (logits, or dimensions).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch as th
+from gymnasium import spaces
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
+from sb3_contrib.qrdqn.policies import QRDQNPolicy
+from sb3_contrib.tqc.policies import TQCPolicy
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.distributions import BernoulliDistribution, StateDependentNoiseDistribution
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.common.preprocessing import preprocess_obs
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor
+from stable_baselines3.dqn.policies import DQNPolicy
+from stable_baselines3.sac.policies import SACPolicy
+from stable_baselines3.td3.policies import TD3Policy
+from torch import nn
+
+from sb3_efficient.engines.head import Head
+from sb3_efficient.errors import OptionError
+from sb3_efficient.extractors import DictExtractor, EncoderExtractor
+from sb3_efficient.fast.forward import FastForward
+from sb3_efficient.seer.stages import is_staged, layers
+
+#: Bounds that SB3 and sb3-contrib put on the logarithm of the standard deviation (sac/policies.py)
+LOG_STD = (-20.0, 2.0)
+
+
+class ActingNetwork(nn.Module):
+    """
+    From observations as the environment gives them to the raw outputs that actions are made of.
+
+    A copy in float32 on the CPU, in evaluation mode, without critics and target networks, and without what
+    ``accelerate`` and ``SEERCallback`` put into a model. The model stays as it is.
+
+    :param model: SB3 or sb3-contrib model, or its policy
+    """
+
+    def __init__(self, model: BaseAlgorithm | BasePolicy) -> None:
+        super().__init__()
+        policy: Any = getattr(model, "policy", None) if isinstance(model, BaseAlgorithm) else model
+        _check(policy)
+        self.observation_space: spaces.Space = policy.observation_space
+        extractor, latent, outputs, kind = _parts(policy)
+        self.head = Head(kind, policy.action_space)
+        self.outputs = tuple(outputs)
+        self.inputs = input_spaces(self.observation_space)
+        self.extractors = nn.ModuleList(
+            nn.Sequential(_Prepare(space, policy.normalize_images, part), *_network(part))
+            for space, part in zip(self.inputs.values(), _by_input(extractor, self.inputs), strict=True)
+        )
+        self.latent = copy.deepcopy(latent)
+        self.last = nn.ModuleList(copy.deepcopy(list(outputs.values())))
+        self.to("cpu", th.float32).eval().requires_grad_(False)
+
+    def forward(self, *observations: th.Tensor) -> tuple[th.Tensor, ...]:
+        """
+        :param observations: (B, C, H, W) as the environment gives them; of a dictionary the entries in order
+        :return: As ``outputs`` names them, (B, A) each, float32
+        """
+        parts = [extract(part) for extract, part in zip(self.extractors, observations, strict=True)]
+        latent = self.latent(parts[0] if len(parts) == 1 else th.cat(parts, dim=1))
+        return tuple(last(latent) for last in self.last)
+
+
+def input_spaces(observation_space: spaces.Space) -> dict[str, spaces.Space]:
+    """
+    :return: What the network is fed with: ``"observation"``, or the entries of a dictionary
+    """
+    if isinstance(observation_space, spaces.Dict):
+        return dict(observation_space.spaces)
+    return {"observation": observation_space}
+
+
+class _Prepare(nn.Module):
+    """SB3's preprocessing, with the division by 255 that our extractors do themselves."""
+
+    def __init__(self, space: spaces.Space, normalize_images: bool, extractor: nn.Module) -> None:
+        super().__init__()
+        self.space = space
+        self.normalize_images = normalize_images
+        # See EncoderExtractor.pixels: SB3 always hands over floats, which hold pixel values unless said otherwise
+        self.divides = isinstance(extractor, EncoderExtractor) and not extractor.normalized_image
+
+    def forward(self, observations: th.Tensor) -> th.Tensor:
+        prepared: Any = preprocess_obs(observations, self.space, normalize_images=self.normalize_images)
+        if prepared.ndim == 4:
+            prepared = prepared.contiguous(memory_format=th.channels_last)
+        return prepared / 255.0 if self.divides else prepared
+
+
+class _StateIndependent(nn.Module):
+    """The ``log_std`` of PPO's gaussian: the same for every observation."""
+
+    def __init__(self, log_std: th.Tensor) -> None:
+        super().__init__()
+        self.log_std = nn.Parameter(log_std.detach().clone())
+
+    def forward(self, latent: th.Tensor) -> th.Tensor:
+        return self.log_std.expand(latent.shape[0], -1)
+
+
+def _check(policy: Any) -> None:
+    if not isinstance(policy, BasePolicy):
+        raise OptionError(f"An engine acts for a Stable-Baselines3 model, such as PPO.load(path), got {policy!r}.")
+    name = type(policy).__name__
+    if isinstance(policy, RecurrentActorCriticPolicy):
+        raise OptionError(f"Engines do not keep the state of recurrent policies yet, and the policy is {name}.")
+    distribution = getattr(getattr(policy, "actor", policy), "action_dist", None)
+    if isinstance(distribution, StateDependentNoiseDistribution):
+        raise OptionError(f"Engines do not know generalized state-dependent exploration (use_sde=True) of {name}.")
+    if isinstance(distribution, BernoulliDistribution):
+        raise OptionError(f"Engines do not know MultiBinary actions, and the action space is {policy.action_space}.")
+
+
+def _parts(policy: Any) -> tuple[BaseFeaturesExtractor, nn.Module, dict[str, nn.Module], str]:
+    """Features extractor, what is behind it, the output layers by name, and the kind of head."""
+    if isinstance(policy, (ActorCriticPolicy, MaskableActorCriticPolicy)):
+        body = policy.pi_features_extractor, policy.mlp_extractor.policy_net
+        kind = {spaces.Discrete: "categorical", spaces.MultiDiscrete: "multi-categorical"}.get(type(policy.action_space))
+        if kind:
+            return *body, {"logits": policy.action_net}, kind
+        return *body, {"mean": policy.action_net, "log_std": _StateIndependent(policy.log_std)}, "gaussian"
+    if isinstance(policy, QRDQNPolicy):
+        network = policy.quantile_net
+        return network.features_extractor, network.quantile_net[:-1], {"q_values": _mean_quantile(network)}, "greedy"
+    if isinstance(policy, DQNPolicy):
+        network = policy.q_net
+        return network.features_extractor, network.q_net[:-1], {"q_values": network.q_net[-1]}, "greedy"
+    if isinstance(policy, (SACPolicy, TQCPolicy)):
+        actor = policy.actor
+        log_std = nn.Sequential(actor.log_std, nn.Hardtanh(*LOG_STD))
+        return actor.features_extractor, actor.latent_pi, {"mean": actor.mu, "log_std": log_std}, "squashed-gaussian"
+    if isinstance(policy, TD3Policy):
+        actor = policy.actor
+        return actor.features_extractor, actor.mu[:-2], {"action": actor.mu[-2:]}, "deterministic"
+    known = "PPO, A2C, TRPO, MaskablePPO, DQN, QRDQN, SAC, TQC, TD3 and DDPG"
+    raise OptionError(f"Engines know the policies of {known}, and found {type(policy).__name__}.")
+
+
+def _mean_quantile(network: Any) -> nn.Linear:
+    """The mean of linear outputs is linear: 200 times fewer weights than QR-DQN's last layer, and the same greedy."""
+    every = network.quantile_net[-1]
+    n_actions = every.out_features // network.n_quantiles
+    # QuantileNetwork.forward: quantiles vary slowest
+    mean = nn.Linear(every.in_features, n_actions)
+    with th.no_grad():
+        mean.weight.copy_(every.weight.view(network.n_quantiles, n_actions, -1).mean(dim=0))
+        mean.bias.copy_(every.bias.view(network.n_quantiles, n_actions).mean(dim=0))
+    return mean
+
+
+def _by_input(extractor: BaseFeaturesExtractor, inputs: dict[str, spaces.Space]) -> list[nn.Module]:
+    if isinstance(extractor, (CombinedExtractor, DictExtractor)):
+        return [extractor.extractors[key] for key in inputs]
+    if len(inputs) > 1:
+        raise OptionError(f"Engines know CombinedExtractor and this package's for dictionaries, found {extractor}.")
+    return [extractor]
+
+
+def _network(extractor: Any) -> list[nn.Module]:
+    """The layers, without what the methods of the extractor do around them."""
+    if is_staged(extractor):
+        return copy.deepcopy(layers(extractor))
+    network = copy.deepcopy(extractor)
+    if isinstance(vars(network).get("forward"), FastForward):
+        del network.forward
+    return [network]

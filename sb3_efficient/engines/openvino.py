@@ -1,0 +1,43 @@
+"""OpenVINO, an extra: faster than ONNX Runtime in large batches. The one file that knows it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sb3_efficient.engines.base import Engine
+from sb3_efficient.engines.graph import ActingGraph, to_graph
+from sb3_efficient.engines.network import ActingNetwork
+from sb3_efficient.errors import MissingExtraError
+
+try:
+    import openvino
+except ImportError as error:
+    raise MissingExtraError(
+        "The engine 'openvino' needs the package openvino, which is not installed: "
+        "pip install 'sb3-efficient[openvino]', or use the engine 'onnxruntime'."
+    ) from error
+
+
+class OpenVinoEngine(Engine):
+    """
+    :param source: Network, or a graph of one
+    :param threads: Of each engine
+    """
+
+    def __init__(self, source: ActingNetwork | ActingGraph, threads: int) -> None:
+        graph = to_graph(source) if isinstance(source, ActingNetwork) else source
+        super().__init__(graph.observation_space, graph.head, graph.outputs, threads)
+        core = openvino.Core()
+        model = core.read_model(graph.proto.SerializeToString())
+        settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY",
+            # Otherwise bf16 where the CPU has it
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        self._request = core.compile_model(model, "CPU", settings).create_infer_request()
+
+    def _run(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        results = self._request.infer(feed)
+        return [results[name] for name in self._outputs]

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch as th
+from agents import AGENTS, Images, agent, dict_agent, images
+from sb3_contrib import RecurrentPPO
+from stable_baselines3 import A2C, PPO, SAC
+from stable_baselines3.common.evaluation import evaluate_policy
+
+from sb3_efficient import accelerate, make_engine
+from sb3_efficient.engines import list_engines
+from sb3_efficient.errors import MissingExtraError, ObservationError, OptionError, UnknownNameError
+
+NAMES = ("eager", "onnxruntime")
+
+
+@pytest.mark.parametrize("algorithm", AGENTS)
+@pytest.mark.parametrize("name", NAMES)
+def test_acts_as_the_model_does(name: str, algorithm: str) -> None:
+    model = agent(algorithm)
+    before = [p.clone() for p in model.policy.parameters()]
+    engine = make_engine(model, name)
+    for n in (1, 7):
+        expected, _ = model.predict(images(n), deterministic=True)
+        found, state = engine.predict(images(n), deterministic=True)
+        assert found.shape == expected.shape
+        assert found.dtype == expected.dtype
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+        assert state is None
+    single, _ = engine.predict(images(1)[0], deterministic=True)
+    expected, _ = model.predict(images(1)[0], deterministic=True)
+    assert type(single) is type(expected)
+    assert single.shape == expected.shape
+    assert all(th.equal(p, q) for p, q in zip(before, model.policy.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_raw_outputs(name: str) -> None:
+    model = agent("dqn")
+    batch = images(3)
+    q_values = model.q_net(th.as_tensor(batch)).detach().numpy()
+    found = make_engine(model, name).outputs(batch)
+    assert list(found) == ["q_values"]
+    np.testing.assert_allclose(found["q_values"], q_values, atol=1e-4)
+    assert list(make_engine(agent("sac"), "eager").outputs(batch)) == ["mean", "log_std"]
+    assert list(make_engine(agent("td3"), "eager").outputs(batch)) == ["action"]
+
+
+def test_quantiles_are_averaged_in_the_weights() -> None:
+    model = agent("qrdqn")
+    batch = images(3)
+    mean = model.quantile_net(th.as_tensor(batch)).mean(dim=1).detach().numpy()
+    np.testing.assert_allclose(make_engine(model, "eager").outputs(batch)["q_values"], mean, atol=1e-4)
+
+
+def test_policy_is_as_good_as_model() -> None:
+    model = agent()
+    one, other = make_engine(model, "eager"), make_engine(model.policy, "eager")
+    np.testing.assert_array_equal(one.outputs(images(2))["logits"], other.outputs(images(2))["logits"])
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "ppo multi-discrete", "ppo box", "sac"])
+def test_chance_has_the_distribution_of_the_model(algorithm: str) -> None:
+    model = agent(algorithm)
+    many = images(1).repeat(4000, axis=0)
+    engine = make_engine(model, "eager")
+    engine.set_random_seed(1)
+    found, _ = engine.predict(many)
+    expected, _ = model.predict(many)
+    assert found.dtype == expected.dtype
+    assert found.std(axis=0).min() > 0
+    np.testing.assert_allclose(found.mean(axis=0), expected.mean(axis=0), atol=0.12)
+    np.testing.assert_allclose(found.std(axis=0), expected.std(axis=0), atol=0.12)
+
+
+def test_seed_repeats_the_actions() -> None:
+    engine = make_engine(agent(), "eager")
+    actions = []
+    for seed in (3, 3, 4):
+        engine.set_random_seed(seed)
+        actions.append(engine.predict(images(50))[0])
+    assert (actions[0] == actions[1]).all()
+    assert (actions[0] != actions[2]).any()
+
+
+def test_masked_actions_are_never_taken() -> None:
+    model = agent("maskable")
+    engine = make_engine(model, "eager")
+    masks = np.zeros((200, 6), bool)
+    masks[:, [1, 4]] = True
+    assert set(engine.predict(images(200), action_masks=masks)[0]) == {1, 4}
+    found, _ = engine.predict(images(200), deterministic=True, action_masks=masks)
+    expected, _ = model.predict(images(200), deterministic=True, action_masks=masks)
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(OptionError, match="action_masks are for discrete actions of PPO, and this head is 'greedy'"):
+        make_engine(agent("dqn"), "eager").predict(images(1), action_masks=masks[:1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dictionaries_of_observations(name: str) -> None:
+    model = dict_agent()
+    engine = make_engine(model, name)
+    batch = {"numbers": np.float32([[0.5, -0.5], [1, 0]]), "image": images(2), "mode": np.array([0, 2])}
+    np.testing.assert_array_equal(
+        engine.predict(batch, deterministic=True)[0], model.predict(batch, deterministic=True)[0]
+    )
+    one = {key: value[0] for key, value in batch.items()}
+    assert engine.predict(one, deterministic=True)[0] == model.predict(one, deterministic=True)[0]
+    with pytest.raises(ObservationError, match=r"a dictionary of image, mode, numbers, got \['image'\]"):
+        engine.predict({"image": images(2)})
+
+
+def test_channel_last_images_are_transposed() -> None:
+    engine = make_engine(agent(), "eager")
+    batch = images(5)
+    expected = engine.outputs(batch)["logits"]
+    np.testing.assert_array_equal(engine.outputs(np.moveaxis(batch, 1, -1))["logits"], expected)
+    single, _ = engine.predict(np.moveaxis(batch[0], 0, -1))
+    assert single.shape == ()
+
+
+def test_sb3_evaluates_an_engine() -> None:
+    model = agent()
+    env = model.get_env()
+    assert env is not None
+    rewards, lengths = evaluate_policy(make_engine(model, "eager"), env, 2, return_episode_rewards=True, warn=False)
+    assert len(rewards) == len(lengths) == 2
+
+
+def test_what_accelerate_and_bf16_changed_is_left_out() -> None:
+    plain, fast = agent(), agent()
+    expected = make_engine(plain, "eager").outputs(images(4))["logits"]
+    accelerate(fast, precision="fp32", fused_optimizer=False, keep_memory=False)
+    np.testing.assert_allclose(make_engine(fast, "eager").outputs(images(4))["logits"], expected, atol=1e-5)
+    assert "forward" in vars(fast.policy.features_extractor)
+
+
+def test_images_are_divided_once_however_the_model_does_it() -> None:
+    kwargs = agent("ppo nature").policy_kwargs
+    for normalize in (True, False):
+        kwargs = {**kwargs, "normalize_images": normalize}
+        kwargs["features_extractor_kwargs"] = {"features_dim": 64, "normalized_image": normalize}
+        model = PPO("CnnPolicy", Images(), policy_kwargs=kwargs, device="cpu")
+        with th.no_grad():
+            expected = model.policy.get_distribution(th.as_tensor(images(2))).distribution.logits
+        logits = th.as_tensor(make_engine(model, "eager").outputs(images(2))["logits"]).log_softmax(dim=1)
+        np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+def test_engine_keeps_the_weights_it_was_made_with() -> None:
+    model = agent()
+    engine = make_engine(model, "eager")
+    before = engine.outputs(images(1))["logits"]
+    with th.no_grad():
+        model.policy.action_net.weight.zero_()
+    np.testing.assert_array_equal(engine.outputs(images(1))["logits"], before)
+
+
+def test_threads() -> None:
+    engine = make_engine(agent(), "eager", threads=2)
+    assert engine.threads == 2
+    th.set_num_threads(1)
+    engine.predict(images(1))
+    assert th.get_num_threads() == 1
+    with pytest.raises(OptionError, match="threads must be a whole number of at least 1, got 0"):
+        make_engine(agent(), threads=0)
+
+
+@pytest.mark.parametrize(
+    ("observation", "message"),
+    [
+        (images(2)[:, :, 1:], r"has shape \(2, 2, 35, 36\), and the policy takes \(2, 36, 36\), or a batch"),
+        (images(2)[0, 0], r"has shape \(36, 36\), and the policy takes"),
+        (images(2) / 255, "has dtype float64, and the policy takes uint8: pass what the environment gives"),
+        ((images(1), {}), r"env.reset\(\) of Gymnasium returns \(observation, info\), pass only the first"),
+    ],
+)
+def test_wrong_observations_are_refused(observation: object, message: str) -> None:
+    with pytest.raises(ObservationError, match=message):
+        make_engine(agent(), "eager").predict(observation)
+
+
+def test_models_that_no_engine_knows_are_refused() -> None:
+    with pytest.raises(OptionError, match=r"Engines do not keep the state of recurrent policies yet.*RecurrentActor"):
+        make_engine(RecurrentPPO("CnnLstmPolicy", Images(), policy_kwargs={"lstm_hidden_size": 8}))
+    sde = A2C("CnnPolicy", Images(agent("sac").action_space), use_sde=True)
+    with pytest.raises(OptionError, match=r"state-dependent exploration \(use_sde=True\) of ActorCriticCnnPolicy"):
+        make_engine(sde)
+    sde = SAC("CnnPolicy", Images(agent("sac").action_space), use_sde=True, buffer_size=8)
+    with pytest.raises(OptionError, match=r"state-dependent exploration \(use_sde=True\) of CnnPolicy|SACPolicy"):
+        make_engine(sde)
+    with pytest.raises(OptionError, match=r"acts for a Stable-Baselines3 model, such as PPO.load\(path\), got 3"):
+        make_engine(3)
+
+
+def test_engines_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list_engines() == ["eager", "onnxruntime", "openvino"]
+    with pytest.raises(UnknownNameError, match=r"Unknown engine 'onnxruntme'\. Did you mean 'onnxruntime'\?"):
+        make_engine(agent(), "onnxruntme")
+    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    monkeypatch.delitem(__import__("sys").modules, "sb3_efficient.engines.openvino", raising=False)
+    with pytest.raises(MissingExtraError, match=r"pip install 'sb3-efficient\[openvino\]', or use the engine 'onnxr"):
+        make_engine(agent(), "openvino")
+
+
+def test_openvino_acts_as_the_model_does() -> None:
+    pytest.importorskip("openvino")
+    for algorithm in ("ppo impala", "sac"):
+        model = agent(algorithm)
+        found, _ = make_engine(model, "openvino").predict(images(7), deterministic=True)
+        expected, _ = model.predict(images(7), deterministic=True)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
