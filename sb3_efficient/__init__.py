@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sb3_efficient.compression import compress as compress
+    from sb3_efficient.compression import load_policy as load_policy
     from sb3_efficient.engines import make_engine as make_engine
     from sb3_efficient.errors import EfficientError as EfficientError
     from sb3_efficient.extractors import EncoderExtractor as EncoderExtractor
@@ -37,6 +39,8 @@ _EXPORTS = {
     "LatentReplayBuffer": "seer",
     # acting
     "make_engine": "engines",
+    "compress": "compression",
+    "load_policy": "compression",
     # files
     "save_slim": "slim",
     # errors

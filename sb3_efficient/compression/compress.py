@@ -1,0 +1,55 @@
+"""A recipe applied to a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_efficient.compression.observations import check_observations
+from sb3_efficient.compression.policy import CompressedPolicy
+from sb3_efficient.compression.recipe import LastMethod, ModelMethod, Step, make_recipe
+from sb3_efficient.engines import ActingNetwork, to_graph
+from sb3_efficient.errors import OptionError
+
+
+def compress(
+    model: BaseAlgorithm, recipe: Step | Iterable[Step], *, calibration: np.ndarray | None = None
+) -> CompressedPolicy:
+    """
+    Make a trained policy smaller and faster::
+
+        policy = sb3_efficient.compress(model, ["channel-pruning", "static-int8"], calibration=observations)
+        policy.save("ppo_pong.policy")
+
+    The model stays as it is.
+
+    :param model: SB3 or sb3-contrib model that sees images, its own policies and networks or ours
+    :param recipe: Methods in the order in which they are applied, by name or as config objects; none: only the
+        engine, in float32
+    :param calibration: Observations, (N, C, H, W), as ``model.observation_space`` has them. Some hundreds of real
+        ones for ``static-int8``, thousands for methods that train.
+    """
+    if not isinstance(model, BaseAlgorithm):
+        raise OptionError(f"compress takes a Stable-Baselines3 model, such as PPO.load(path), got {model!r}.")
+    steps = make_recipe(recipe)
+    ActingNetwork(model)
+    for step in steps:
+        step.check(model)
+    if calibration is not None:
+        calibration = check_observations(calibration, model.observation_space)
+    for step in steps:
+        if step.needs_observations and calibration is None:
+            raise OptionError(f"{step.name!r} needs observations: compress(model, recipe, calibration=observations).")
+    compressed = model
+    for step in steps:
+        if isinstance(step, ModelMethod):
+            compressed = step.apply(compressed, teacher=model, observations=calibration)
+    if steps and isinstance(steps[-1], LastMethod):
+        policy = steps[-1].finish(compressed, calibration)
+    else:
+        graph = to_graph(ActingNetwork(compressed))
+        policy = CompressedPolicy(graph.proto, graph.head, graph.observation_space)
+    return replace(policy, recipe=steps)

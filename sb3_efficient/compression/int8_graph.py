@@ -1,0 +1,116 @@
+"""
+What a quantizer leaves to be done until a network computes in int8 from the image to the last layer.
+
+Quantized graphs are written with pairs of QuantizeLinear and DequantizeLinear ("QDQ"), which runtimes fuse with the
+operator between them. Each pass below changes a graph in place.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+from onnx import GraphProto, NodeProto, helper, numpy_helper
+
+#: Operators that runtimes have in int8
+INT8 = ("Conv", "Gemm", "MatMul", "Add", "MaxPool", "Reshape", "Relu", "GlobalAveragePool", "Concat", "Flatten")
+
+
+def feed_pixels(graph: GraphProto) -> None:
+    """
+    Let the first layer take the image as it is: a pixel is the quantized form of pixel / 255, without error.
+
+    ``Cast -> Div 255 -> Quantize -> Dequantize`` becomes one Dequantize.
+    """
+    producers = {output: node for node in graph.node for output in node.output}
+    for divide in [node for node in graph.node if node.op_type == "Div"]:
+        cast = producers.get(divide.input[0])
+        if cast is None or cast.op_type != "Cast" or constant(graph, divide.input[1]) != 255.0:
+            continue
+        for quantize in _consumers(graph)[divide.output[0]]:
+            (dequantize,) = _consumers(graph)[quantize.output[0]]
+            scale = _add_constant(graph, f"{cast.input[0]}_scale", np.float32(1 / 255))
+            zero = _add_constant(graph, f"{cast.input[0]}_zero_point", np.uint8(0))
+            dequantize.input[:] = [cast.input[0], scale, zero]
+            graph.node.remove(quantize)
+        graph.node.remove(divide)
+        graph.node.remove(cast)
+
+
+def clip_in_int8(graph: GraphProto) -> None:
+    """
+    Let a Relu that no convolution precedes clip the quantized numbers at their zero point, where it stands between
+    two roundings otherwise: ``Dequantize -> Relu -> Quantize -> Dequantize`` becomes ``Clip -> Dequantize``.
+    """
+    producers = {output: node for node in graph.node for output in node.output}
+    for relu in [node for node in graph.node if node.op_type == "Relu"]:
+        before = producers[relu.input[0]]
+        after = _consumers(graph)[relu.output[0]]
+        if before.op_type != "DequantizeLinear" or [node.op_type for node in after] != ["QuantizeLinear"]:
+            continue
+        (quantize,) = after
+        (dequantize,) = _consumers(graph)[quantize.output[0]]
+        quantize.CopyFrom(helper.make_node("Clip", [before.input[0], before.input[2]], quantize.output, quantize.name))
+        dequantize.input[1:] = before.input[1:]
+        graph.node.remove(relu)
+
+
+def keep_outputs_float(graph: GraphProto) -> None:
+    """Drop pairs that no operator in int8 follows: they would only round the outputs."""
+    for quantize in [node for node in graph.node if node.op_type == "QuantizeLinear"]:
+        consumers = _consumers(graph)
+        followers = consumers[quantize.output[0]]
+        if any(node.op_type != "DequantizeLinear" for node in followers):
+            continue
+        if any(user.op_type in INT8 for node in followers for user in consumers[node.output[0]]):
+            continue
+        for dequantize in followers:
+            _rename(graph, dequantize.output[0], quantize.input[0])
+            graph.node.remove(dequantize)
+        graph.node.remove(quantize)
+
+
+def drop_unused(graph: GraphProto) -> None:
+    """Remove nodes and constants that nothing uses any more."""
+    while True:
+        used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+        unused = [node for node in graph.node if not used & set(node.output)]
+        for node in unused:
+            graph.node.remove(node)
+        if not unused:
+            break
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
+        graph.initializer.remove(tensor)
+    del graph.value_info[:]
+
+
+def constant(graph: GraphProto, name: str) -> np.ndarray | None:
+    """
+    :return: Value of an initializer
+    """
+    for tensor in graph.initializer:
+        if tensor.name == name:
+            return numpy_helper.to_array(tensor)
+    return None
+
+
+def _consumers(graph: GraphProto) -> dict[str, list[NodeProto]]:
+    found = defaultdict(list)
+    for node in graph.node:
+        for name in node.input:
+            found[name].append(node)
+    return found
+
+
+def _add_constant(graph: GraphProto, name: str, value: np.generic) -> str:
+    graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+    return name
+
+
+def _rename(graph: GraphProto, old: str, new: str) -> None:
+    """Let a tensor take the place of another; the name of an output of the graph stays."""
+    if old in {output.name for output in graph.output}:
+        old, new = new, old
+    for node in graph.node:
+        node.input[:] = [new if name == old else name for name in node.input]
+        node.output[:] = [new if name == old else name for name in node.output]

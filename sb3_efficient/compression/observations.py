@@ -1,0 +1,38 @@
+"""Observations that a method calibrates itself with: checked before any work is done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from sb3_efficient.errors import ObservationError
+
+#: With fewer, ranges of activations are those of a few pictures
+LEAST = 32
+
+
+def check_observations(observations: Any, space: spaces.Space) -> np.ndarray:
+    """
+    :param observations: (N, C, H, W)
+    :param space: Of the policy
+    :return: The observations, if the policy can take them and they are enough
+    """
+    if not isinstance(space, spaces.Box):
+        raise ObservationError(f"Calibration knows observations that are one array, and the policy takes {space}.")
+    expected = f"an array (N, {', '.join(map(str, space.shape))}) of {space.dtype}, as the environment gives them"
+    if not isinstance(observations, np.ndarray):
+        raise ObservationError(f"Calibration observations must be {expected}, got {type(observations).__name__}.")
+    if observations.shape[1:] != space.shape or observations.dtype != space.dtype:
+        raise ObservationError(
+            f"Calibration observations must be {expected}, got {observations.shape} of {observations.dtype}."
+        )
+    if len(observations) < LEAST:
+        raise ObservationError(
+            f"Calibration needs at least {LEAST} observations, better some hundreds from many episodes, "
+            f"got {len(observations)}."
+        )
+    if (observations == observations[0]).all():
+        raise ObservationError(f"All {len(observations)} calibration observations are the same: record them in play.")
+    return observations

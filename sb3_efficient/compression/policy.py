@@ -1,0 +1,126 @@
+"""A policy that only acts: small, in one file, and without code inside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.vec_env import VecTransposeImage
+
+from sb3_efficient.artifacts import pack, unpack
+from sb3_efficient.atomic import replace_file
+from sb3_efficient.compression.recipe import Method, make_recipe
+from sb3_efficient.engines import ActingGraph, Engine, Head, make_engine
+from sb3_efficient.engines.base import Observation
+from sb3_efficient.errors import ArtifactError
+from sb3_efficient.space_config import space_from_config, space_to_config
+
+
+@dataclass(frozen=True, eq=False)
+class CompressedPolicy(ActingGraph):
+    """
+    What :func:`sb3_efficient.compress` makes. ``evaluate_policy`` and loops around ``model.predict`` take it.
+
+    :param proto: See :class:`ActingGraph`
+    :param head: How outputs become actions
+    :param observation_space: Of the policy
+    :param recipe: What was done to the model
+    """
+
+    recipe: tuple[Method, ...] = ()
+
+    def engine(self, name: str = "onnxruntime", *, threads: int = 1) -> Engine:
+        """
+        :param name: ``"onnxruntime"`` or ``"openvino"``
+        :param threads: That it may compute on
+        """
+        return make_engine(self, name, threads=threads)
+
+    def predict(
+        self,
+        observation: Observation,
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """
+        SB3's ``predict``, on ONNX Runtime and one thread; see :meth:`Engine.predict`.
+        """
+        return self._engine.predict(observation, state, episode_start, deterministic)
+
+    def set_random_seed(self, seed: int | None = None) -> None:
+        """
+        :param seed: The same one gives the same actions to the same observations
+        """
+        self._engine.set_random_seed(seed)
+
+    @property
+    def action_space(self) -> spaces.Space:
+        """Of the policy."""
+        return self.head.action_space
+
+    @cached_property
+    def n_bytes(self) -> int:
+        """Size of its file."""
+        return len(self._packed)
+
+    def save(self, path: str | Path) -> Path:
+        """
+        Write the policy to one file, which is replaced in one step.
+
+        :param path: Exactly where the file shall lie
+        """
+        return replace_file(path, self._packed)
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return self.engine()
+
+    @cached_property
+    def _packed(self) -> bytes:
+        manifest = {
+            "observation_space": space_to_config(self.observation_space),
+            "preprocessing": "inside the network, which takes observations as the environment gives them",
+            "head": self.head.to_config(),
+            "recipe": [method.to_config() for method in self.recipe],
+        }
+        return pack(manifest, self.proto)
+
+
+def load_policy(path: str | Path, env: Any = None) -> CompressedPolicy:
+    """
+    Read what :meth:`CompressedPolicy.save` wrote. Nothing in the file is executed.
+
+    :param path: The file
+    :param env: Environment that the policy is to act in, whose spaces must be its own
+    """
+    path = Path(path)
+    manifest, proto = unpack(path)
+    policy = CompressedPolicy(
+        proto,
+        Head.from_config(manifest["head"]),
+        space_from_config(manifest["observation_space"]),
+        make_recipe(manifest["recipe"]),
+    )
+    if env is not None:
+        _check_space(path, "observations", policy.observation_space, _channel_first(env.observation_space))
+        _check_space(path, "actions", policy.action_space, env.action_space)
+    return policy
+
+
+def _channel_first(space: spaces.Space) -> spaces.Space:
+    if isinstance(space, spaces.Dict):
+        return spaces.Dict({key: _channel_first(part) for key, part in space.spaces.items()})
+    if is_image_space(space) and space.shape and space.shape[-1] < space.shape[0]:
+        return VecTransposeImage.transpose_space(space)
+    return space
+
+
+def _check_space(path: Path, what: str, own: spaces.Space, found: spaces.Space) -> None:
+    if own != found:
+        raise ArtifactError(f"{path} is a policy for {what} of {own}, and this environment has {found}.")

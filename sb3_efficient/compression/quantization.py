@@ -1,0 +1,183 @@
+"""
+Fewer bits for trained weights: int8 and float16. The one file that quantizes with ONNX Runtime.
+
+Static methods compute in the narrow format; dynamic ones store weights in it and leave activations in float32.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx
+from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_efficient.compression import int8_graph
+from sb3_efficient.compression.policy import CompressedPolicy
+from sb3_efficient.compression.recipe import LastMethod, register_method
+from sb3_efficient.engines import ActingNetwork, to_graph
+from sb3_efficient.engines.network import input_spaces
+
+#: Images that are calibrated with at once
+CHUNK = 32
+
+
+class GraphMethod(LastMethod):
+    """A last step that works on the graph."""
+
+    def check(self, model: BaseAlgorithm) -> None:
+        """Refuse a model that no engine knows."""
+        ActingNetwork(model)
+
+    def finish(self, model: BaseAlgorithm, observations: np.ndarray | None) -> CompressedPolicy:
+        """See :class:`LastMethod`."""
+        graph = to_graph(ActingNetwork(model))
+        name = next(iter(input_spaces(graph.observation_space)))
+        batches = [] if observations is None else np.array_split(observations, -(-len(observations) // CHUNK))
+        proto = self.convert(graph.proto, [{name: batch} for batch in batches])
+        return CompressedPolicy(proto, graph.head, graph.observation_space, (self,))
+
+    def convert(self, proto: ModelProto, batches: list[dict[str, np.ndarray]]) -> ModelProto:
+        """
+        :param proto: float32; may be changed
+        :param batches: Observations to calibrate with
+        :return: The compressed graph
+        """
+        raise NotImplementedError
+
+
+@register_method("static-int8")
+@dataclass(frozen=True)
+class StaticInt8(GraphMethod):
+    """
+    Weights and activations in 8 bits, from the image to the last layer, whose outputs are float32.
+
+    Weights: int8, one scale an output channel. Activations: uint8, one scale and zero point a layer, from the mean of
+    their ranges over batches of 32 calibration observations. Images are uint8 already and enter as they are.
+    CPUs without VNNI (most before 2019) compute sums of two products in 16 bits, which may overflow.
+    """
+
+    needs_observations: ClassVar[bool] = True
+
+    def convert(self, proto: ModelProto, batches: list[dict[str, np.ndarray]]) -> ModelProto:
+        """See :class:`GraphMethod`."""
+        from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+
+        class Batches(CalibrationDataReader):
+            def __init__(self) -> None:
+                self._rest: Iterator[dict[str, np.ndarray]] = iter(batches)
+
+            def get_next(self) -> dict[str, np.ndarray] | None:
+                return next(self._rest, None)
+
+        quantized = _in_a_file(
+            lambda path: quantize_static(
+                _prepared(proto),
+                path,
+                Batches(),
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                op_types_to_quantize=list(int8_graph.INT8),
+                # The mean of a few maxima is less at the mercy of one picture than the maximum of all
+                extra_options={"CalibMovingAverage": True, "CalibMovingAverageConstant": 0.1},
+            )
+        )
+        int8_graph.feed_pixels(quantized.graph)
+        int8_graph.clip_in_int8(quantized.graph)
+        int8_graph.keep_outputs_float(quantized.graph)
+        int8_graph.drop_unused(quantized.graph)
+        return quantized
+
+
+@register_method("dynamic-int8")
+@dataclass(frozen=True)
+class DynamicInt8(GraphMethod):
+    """Weights of dense layers in int8; what they are multiplied with is rounded to 8 bits batch by batch."""
+
+    def convert(self, proto: ModelProto, batches: list[dict[str, np.ndarray]]) -> ModelProto:
+        """See :class:`GraphMethod`."""
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        return _in_a_file(
+            lambda path: quantize_dynamic(
+                _prepared(proto), path, ["MatMul"], per_channel=True, weight_type=QuantType.QInt8
+            )
+        )
+
+
+@register_method("dynamic-float16")
+@dataclass(frozen=True)
+class DynamicFloat16(GraphMethod):
+    """Weights stored in 2 bytes and computed with in float32: runtimes widen them once, when they load."""
+
+    def convert(self, proto: ModelProto, batches: list[dict[str, np.ndarray]]) -> ModelProto:
+        """See :class:`GraphMethod`."""
+        graph = proto.graph
+        for tensor in graph.initializer:
+            if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1:
+                widen = helper.make_node("Cast", [f"{tensor.name}_float16"], [tensor.name], to=TensorProto.FLOAT)
+                narrow = numpy_helper.to_array(tensor).astype(np.float16)
+                tensor.CopyFrom(numpy_helper.from_array(narrow, f"{tensor.name}_float16"))
+                graph.node.insert(0, widen)
+        return proto
+
+
+@register_method("static-float16")
+@dataclass(frozen=True)
+class StaticFloat16(GraphMethod):
+    """
+    Weights and activations in float16. Where the CPU has no float16 arithmetic, which is most of them, runtimes
+    compute in float32 and round in between: the file is half as large and nothing is faster.
+    """
+
+    def convert(self, proto: ModelProto, batches: list[dict[str, np.ndarray]]) -> ModelProto:
+        """See :class:`GraphMethod`."""
+        _narrow(proto.graph)
+        return proto
+
+
+def _narrow(graph: GraphProto) -> None:
+    for tensor in graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name))
+    for node in graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Cast" and attribute.i == TensorProto.FLOAT:
+                attribute.i = TensorProto.FLOAT16
+    for value in graph.input:
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT:
+            _replace(graph, value.name, f"{value.name}_float16")
+            graph.node.insert(
+                0, helper.make_node("Cast", [value.name], [f"{value.name}_float16"], to=TensorProto.FLOAT16)
+            )
+    for value in graph.output:
+        _replace(graph, value.name, f"{value.name}_float16")
+        graph.node.append(helper.make_node("Cast", [f"{value.name}_float16"], [value.name], to=TensorProto.FLOAT))
+    del graph.value_info[:]
+
+
+def _replace(graph: GraphProto, old: str, new: str) -> None:
+    for node in graph.node:
+        node.input[:] = [new if name == old else name for name in node.input]
+        node.output[:] = [new if name == old else name for name in node.output]
+
+
+def _prepared(proto: ModelProto) -> ModelProto:
+    """A copy, for the quantizer moves weights out of what it is given; marked as cleaned up, as exported graphs are."""
+    copy = ModelProto()
+    copy.CopyFrom(proto)
+    helper.set_model_props(copy, {"onnx.quant.pre_process": "onnxruntime.quant"})
+    return copy
+
+
+def _in_a_file(quantize: Callable[[Path], Any]) -> ModelProto:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        quantize(path)
+        return onnx.load(path)
