@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sb3_efficient.compression import compress as compress
     from sb3_efficient.compression import load_policy as load_policy
+    from sb3_efficient.engines import export as export
     from sb3_efficient.engines import make_engine as make_engine
     from sb3_efficient.errors import EfficientError as EfficientError
     from sb3_efficient.extractors import EncoderExtractor as EncoderExtractor
@@ -39,6 +40,7 @@ _EXPORTS = {
     "LatentReplayBuffer": "seer",
     # acting
     "make_engine": "engines",
+    "export": "engines",
     "compress": "compression",
     "load_policy": "compression",
     # files

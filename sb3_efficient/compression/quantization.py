@@ -172,6 +172,8 @@ def _prepared(proto: ModelProto) -> ModelProto:
     """A copy, for the quantizer moves weights out of what it is given; marked as cleaned up, as exported graphs are."""
     copy = ModelProto()
     copy.CopyFrom(proto)
+    # The quantizer infers shapes itself, and stumbles over those of weights that it has transposed
+    del copy.graph.value_info[:]
     helper.set_model_props(copy, {"onnx.quant.pre_process": "onnxruntime.quant"})
     return copy
 

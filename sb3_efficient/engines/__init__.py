@@ -7,6 +7,7 @@ A policy's network, fast: one interface to every runtime.
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
@@ -18,7 +19,7 @@ from sb3_efficient.engines.network import ActingNetwork
 from sb3_efficient.options import whole_number
 from sb3_efficient.registry import Registry
 
-__all__ = ["ActingGraph", "ActingNetwork", "Engine", "Head", "list_engines", "make_engine", "to_graph"]
+__all__ = ["ActingGraph", "ActingNetwork", "Engine", "Head", "export", "list_engines", "make_engine", "to_graph"]
 
 ENGINES: Registry[str] = Registry("engine")
 ENGINES.register("eager", "eager:EagerEngine")
@@ -45,6 +46,19 @@ def make_engine(
     threads = whole_number("threads", threads)
     engine_class = getattr(import_module(f"{__name__}.{module}"), class_name)
     return engine_class(model if isinstance(model, ActingGraph) else ActingNetwork(model), threads)
+
+
+def export(model: BaseAlgorithm | BasePolicy | ActingGraph, path: str | Path) -> Path:
+    """
+    Write a policy as one ordinary ONNX file, with preprocessing and actions inside; see
+    :func:`sb3_efficient.engines.onnx_file.export`.
+
+    :param model: SB3 or sb3-contrib model, its policy, or a compressed policy
+    :param path: Ends in ``.onnx``
+    """
+    from sb3_efficient.engines import onnx_file
+
+    return onnx_file.export(model, path)
 
 
 def list_engines() -> list[str]:

@@ -19,15 +19,29 @@ class OnnxRuntimeEngine(Engine):
     def __init__(self, source: ActingNetwork | ActingGraph, threads: int) -> None:
         graph = to_graph(source) if isinstance(source, ActingNetwork) else source
         super().__init__(graph.observation_space, graph.head, graph.outputs, threads)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        # Errors come as exceptions
-        options.log_severity_level = 4
-        content = graph.proto.SerializeToString()
-        self._session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self._session = _session(graph.proto.SerializeToString(), threads)
         self._names = list(graph.outputs)
 
     def _run(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
         return self._session.run(self._names, feed)
+
+
+def run_file(content: bytes, outputs: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """
+    Compute any ONNX file once.
+
+    :param content: Of the file
+    :param outputs: Names
+    :param feed: A batch for each input
+    """
+    return _session(content, 1).run(outputs, feed)
+
+
+def _session(content: bytes, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    # Errors come as exceptions
+    options.log_severity_level = 4
+    return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -1,0 +1,141 @@
+"""
+A policy as one ordinary ONNX file for other programs: observations as the environment gives them in, actions out.
+
+Preprocessing (the division by 255) is in every graph of this package. What comes behind the network, SB3's
+``predict(deterministic=True)``, is added here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from gymnasium import spaces
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+
+from sb3_efficient.atomic import replace_file
+from sb3_efficient.engines.graph import ActingGraph, to_graph
+from sb3_efficient.engines.network import ActingNetwork, input_spaces
+from sb3_efficient.engines.onnxruntime import OnnxRuntimeEngine, run_file
+from sb3_efficient.errors import ArtifactError, OptionError
+
+
+def export(model: BaseAlgorithm | BasePolicy | ActingGraph, path: str | Path) -> Path:
+    """
+    Write a policy for ONNX runtimes of any language. Outputs: ``action``, what SB3's ``predict`` gives
+    deterministically, and the raw outputs of the network (``logits``, ``q_values``, ``mean`` and ``log_std``, or
+    ``squashed_action``). The file is read again and its actions compared with those of the policy.
+
+    :param model: SB3 or sb3-contrib model, its policy, or a compressed policy
+    :param path: Ends in ``.onnx``
+    :return: The path
+    """
+    path = Path(path)
+    if path.suffix != ".onnx":
+        raise OptionError(f"export writes ONNX, so the name must end in .onnx, got {str(path)!r}.")
+    graph = model if isinstance(model, ActingGraph) else to_graph(ActingNetwork(model))
+    content = with_actions(graph).SerializeToString()
+    _check(graph, content)
+    return replace_file(path, content)
+
+
+def with_actions(graph: ActingGraph) -> ModelProto:
+    """
+    :param graph: Stays as it is
+    :return: The same with the output ``action`` in front of the others
+    """
+    proto = ModelProto()
+    proto.CopyFrom(graph.proto)
+    raw = list(graph.outputs)
+    if raw == ["action"]:
+        for node in proto.graph.node:
+            node.output[:] = ["squashed_action" if name == "action" else name for name in node.output]
+        proto.graph.output[0].name = "squashed_action"
+        raw = ["squashed_action"]
+    space: Any = graph.head.action_space
+    end = _End(proto)
+    end.shaped(getattr(end, graph.head.kind.replace("-", "_"))(raw[0], space), space)
+    is_box = isinstance(space, spaces.Box)
+    element = helper.np_dtype_to_tensor_dtype(np.dtype(space.dtype)) if is_box else TensorProto.INT64
+    outputs = [helper.make_tensor_value_info("action", element, ["B", *space.shape]), *proto.graph.output]
+    del proto.graph.output[:]
+    proto.graph.output.extend(outputs)
+    onnx.checker.check_model(proto)
+    return proto
+
+
+class _End:
+    """Adds the nodes of one head; the methods have the names of ``Head``'s kinds, and give the name of a tensor."""
+
+    def __init__(self, proto: ModelProto) -> None:
+        self.graph = proto.graph
+
+    def categorical(self, logits: str, space: spaces.Discrete) -> str:
+        return self._add("ArgMax", logits, axis=1, keepdims=0)
+
+    greedy = categorical
+
+    def multi_categorical(self, logits: str, space: spaces.MultiDiscrete) -> str:
+        sizes = self._constant(space.nvec.ravel().astype(np.int64))
+        blocks = [f"action/logits_{i}" for i in range(space.nvec.size)]
+        self.graph.node.append(helper.make_node("Split", [logits, sizes], blocks, axis=1))
+        return self._add("Concat", *(self._add("ArgMax", block, axis=1, keepdims=1) for block in blocks), axis=1)
+
+    def gaussian(self, mean: str, space: spaces.Box) -> str:
+        wide = self._add("Cast", mean, to=helper.np_dtype_to_tensor_dtype(np.dtype(space.dtype)))
+        low, high = (self._constant(bound.reshape(1, -1)) for bound in (space.low, space.high))
+        return self._add("Min", self._add("Max", wide, low), high)
+
+    def squashed_gaussian(self, mean: str, space: spaces.Box) -> str:
+        return self.deterministic(self._add("Tanh", mean), space)
+
+    def deterministic(self, action: str, space: spaces.Box) -> str:
+        wide = self._add("Cast", action, to=helper.np_dtype_to_tensor_dtype(np.dtype(space.dtype)))
+        low, high = space.low.reshape(1, -1), space.high.reshape(1, -1)
+        half, one = self._constant((high - low) * low.dtype.type(0.5)), self._constant(low.dtype.type(1))
+        scaled = self._add("Mul", self._add("Add", wide, one), half)
+        return self._add("Add", scaled, self._constant(low))
+
+    def shaped(self, action: str, space: spaces.Space) -> None:
+        """Give the actions the shape of their space."""
+        shape = self._constant(np.array([-1, *(space.shape or ())], np.int64))
+        self.graph.node.append(helper.make_node("Reshape", [action, shape], ["action"]))
+
+    def _add(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        name = self._new_name()
+        node: NodeProto = helper.make_node(operator, list(inputs), [name], **attributes)
+        self.graph.node.append(node)
+        return name
+
+    def _constant(self, value: Any) -> str:
+        name = self._new_name()
+        self.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def _new_name(self) -> str:
+        return f"action/{len(self.graph.node) + len(self.graph.initializer)}"
+
+
+def _check(graph: ActingGraph, content: bytes) -> None:
+    """Compare with the policy on random observations."""
+    rng = np.random.default_rng(0)
+    feed = {name: _random(space, rng) for name, space in input_spaces(graph.observation_space).items()}
+    observations = feed if isinstance(graph.observation_space, spaces.Dict) else feed["observation"]
+    expected, _ = OnnxRuntimeEngine(graph, 1).predict(observations, deterministic=True)
+    (found,) = run_file(content, ["action"], feed)
+    if found.shape != expected.shape or not np.allclose(found, expected, rtol=1e-4, atol=1e-5):
+        raise ArtifactError("The exported network does not act as the policy does; nothing was written.")
+
+
+def _random(space: spaces.Space, rng: np.random.Generator) -> np.ndarray:
+    """A batch of 16."""
+    shape = (16, *(space.shape or ()))
+    if isinstance(space, spaces.Discrete):
+        return rng.integers(0, space.n, shape)
+    if space.dtype == np.uint8:
+        return rng.integers(0, 256, shape, np.uint8)
+    return rng.random(shape).astype(space.dtype)

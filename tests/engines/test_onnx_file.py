@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from agents import agent, dict_agent, images
+
+from sb3_efficient import export
+from sb3_efficient.engines import onnx_file
+from sb3_efficient.errors import ArtifactError, OptionError
+
+OUTPUTS = {
+    "ppo": ["action", "logits"],
+    "ppo multi-discrete": ["action", "logits"],
+    "ppo box": ["action", "mean", "log_std"],
+    "dqn": ["action", "q_values"],
+    "sac": ["action", "mean", "log_std"],
+    "td3": ["action", "squashed_action"],
+}
+
+
+@pytest.mark.parametrize("algorithm", OUTPUTS)
+def test_file_takes_images_and_gives_actions(algorithm: str, tmp_path: Path) -> None:
+    model = agent(algorithm)
+    path = export(model, tmp_path / "new" / "policy.onnx")
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert [(i.name, i.type, i.shape[1:]) for i in session.get_inputs()] == [
+        ("observation", "tensor(uint8)", [2, 36, 36])
+    ]
+    assert [output.name for output in session.get_outputs()] == OUTPUTS[algorithm]
+    for n in (1, 5):
+        (actions,) = session.run(["action"], {"observation": images(n)})
+        expected, _ = model.predict(images(n), deterministic=True)
+        assert (actions.shape, actions.dtype) == (expected.shape, expected.dtype)
+        np.testing.assert_allclose(actions, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_dictionaries_are_several_inputs(tmp_path: Path) -> None:
+    session = ort.InferenceSession(export(dict_agent(), tmp_path / "p.onnx"), providers=["CPUExecutionProvider"])
+    assert [i.name for i in session.get_inputs()] == ["image", "mode", "numbers"]
+
+
+def test_nothing_of_this_machine_is_in_the_file(tmp_path: Path) -> None:
+    content = export(agent(), tmp_path / "policy.onnx").read_bytes()
+    assert b".py" not in content
+    assert not onnx.load_from_string(content).functions
+
+
+def test_other_formats_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"the name must end in \.onnx, got '.*policy\.pt'"):
+        export(agent(), tmp_path / "policy.pt")
+
+
+def test_nothing_is_written_if_the_actions_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_file, "run_file", lambda *_: [np.zeros((16, 2, 3))])
+    with pytest.raises(ArtifactError, match="does not act as the policy does; nothing was written"):
+        export(agent(), tmp_path / "policy.onnx")
+    assert not (tmp_path / "policy.onnx").exists()
