@@ -24,7 +24,11 @@ def test_public_names() -> None:
         "SEERCallback",
         "__version__",
         "accelerate",
+        "compress",
+        "export",
         "list_extractors",
+        "load_policy",
+        "make_engine",
         "make_extractor",
         "policy_kwargs",
         "register_extractor",
@@ -91,6 +95,11 @@ ARROWS = {
     "frames": {"errors"},
     "fast": {"errors", "extractors", "options"},
     "seer": {"errors", "extractors", "fast", "frames"},
+    "space_config": {"errors"},
+    "storage": {"errors"},
+    "artifacts": {"errors", "storage"},
+    "engines": {"atomic", "errors", "extractors", "fast", "options", "registry", "seer", "space_config"},
+    "compression": {"artifacts", "atomic", "engines", "errors", "options", "registry", "space_config"},
     "slim": {"atomic"},
     "doctor": {"_autoload", "extractors"},
     "_autoload": {"zoo"},
@@ -124,3 +133,13 @@ def test_every_package_is_in_the_wheel() -> None:
     checkout = Path(__file__).parents[1] / "sb3_efficient"
     found = {".".join(f.parent.relative_to(checkout.parent).parts) for f in checkout.rglob("__init__.py")}
     assert listed == found | {"sb3_efficient.hyperparams"}
+
+
+def test_one_file_for_each_runtime() -> None:
+    runtimes = {
+        "onnxruntime": {"engines/onnxruntime.py", "compression/quantization.py"},
+        "openvino": {"engines/openvino.py"},
+    }
+    for file in PACKAGE.rglob("*.py"):
+        found = {name.split(".")[0] for name in _imports(file)} & runtimes.keys()
+        assert all(file.relative_to(PACKAGE).as_posix() in runtimes[name] for name in found), file

@@ -116,7 +116,7 @@ def load_policy(path: str | Path, env: Any = None) -> CompressedPolicy:
 def _channel_first(space: spaces.Space) -> spaces.Space:
     if isinstance(space, spaces.Dict):
         return spaces.Dict({key: _channel_first(part) for key, part in space.spaces.items()})
-    if is_image_space(space) and space.shape and space.shape[-1] < space.shape[0]:
+    if isinstance(space, spaces.Box) and is_image_space(space) and space.shape[-1] < space.shape[0]:
         return VecTransposeImage.transpose_space(space)
     return space
 

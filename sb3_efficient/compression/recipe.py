@@ -35,7 +35,7 @@ class Method(ABC):
     name: ClassVar[str]
     needs_observations: ClassVar[bool] = False
 
-    def check(self, model: BaseAlgorithm) -> None:
+    def check(self, model: BaseAlgorithm) -> None:  # noqa: B027, for a step may fit every model
         """Refuse a model that this step cannot work on. All steps are asked before the first one works."""
 
     def to_config(self) -> dict[str, Any]:
@@ -54,9 +54,7 @@ class ModelMethod(Method):
     """A step from model to model."""
 
     @abstractmethod
-    def apply(
-        self, model: BaseAlgorithm, *, teacher: BaseAlgorithm, observations: np.ndarray | None
-    ) -> BaseAlgorithm:
+    def apply(self, model: BaseAlgorithm, *, teacher: BaseAlgorithm, observations: np.ndarray | None) -> BaseAlgorithm:
         """
         :param model: The result of the steps before; it stays as it is
         :param teacher: The model that the recipe began with

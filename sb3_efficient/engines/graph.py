@@ -6,7 +6,7 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch as th
@@ -28,7 +28,7 @@ class ActingGraph:
     :param observation_space: Of the policy
     """
 
-    proto: ModelProto
+    proto: ModelProto = field(repr=False)
     head: Head
     observation_space: spaces.Space
 

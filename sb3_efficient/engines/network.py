@@ -7,6 +7,7 @@ Shapes: ``B`` batch, ``C`` channels, ``H W`` pixels, ``A`` numbers of the action
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch as th
@@ -31,6 +32,8 @@ from sb3_efficient.extractors import DictExtractor, EncoderExtractor
 from sb3_efficient.fast.forward import FastForward
 from sb3_efficient.seer.stages import is_staged, layers
 
+#: Features extractor, what is behind it, the output layers by name, and the kind of head
+Parts = tuple[BaseFeaturesExtractor, nn.Module, dict[str, nn.Module], str]
 #: Bounds that SB3 and sb3-contrib put on the logarithm of the standard deviation (sac/policies.py)
 LOG_STD = (-20.0, 2.0)
 
@@ -122,29 +125,51 @@ def _check(policy: Any) -> None:
         raise OptionError(f"Engines do not know MultiBinary actions, and the action space is {policy.action_space}.")
 
 
-def _parts(policy: Any) -> tuple[BaseFeaturesExtractor, nn.Module, dict[str, nn.Module], str]:
-    """Features extractor, what is behind it, the output layers by name, and the kind of head."""
-    if isinstance(policy, (ActorCriticPolicy, MaskableActorCriticPolicy)):
-        body = policy.pi_features_extractor, policy.mlp_extractor.policy_net
-        kind = {spaces.Discrete: "categorical", spaces.MultiDiscrete: "multi-categorical"}.get(type(policy.action_space))
-        if kind:
-            return *body, {"logits": policy.action_net}, kind
-        return *body, {"mean": policy.action_net, "log_std": _StateIndependent(policy.log_std)}, "gaussian"
-    if isinstance(policy, QRDQNPolicy):
-        network = policy.quantile_net
-        return network.features_extractor, network.quantile_net[:-1], {"q_values": _mean_quantile(network)}, "greedy"
-    if isinstance(policy, DQNPolicy):
-        network = policy.q_net
-        return network.features_extractor, network.q_net[:-1], {"q_values": network.q_net[-1]}, "greedy"
-    if isinstance(policy, (SACPolicy, TQCPolicy)):
-        actor = policy.actor
-        log_std = nn.Sequential(actor.log_std, nn.Hardtanh(*LOG_STD))
-        return actor.features_extractor, actor.latent_pi, {"mean": actor.mu, "log_std": log_std}, "squashed-gaussian"
-    if isinstance(policy, TD3Policy):
-        actor = policy.actor
-        return actor.features_extractor, actor.mu[:-2], {"action": actor.mu[-2:]}, "deterministic"
+def _parts(policy: BasePolicy) -> Parts:
+    for classes, parts in PARTS.items():
+        if isinstance(policy, classes):
+            return parts(policy)
     known = "PPO, A2C, TRPO, MaskablePPO, DQN, QRDQN, SAC, TQC, TD3 and DDPG"
     raise OptionError(f"Engines know the policies of {known}, and found {type(policy).__name__}.")
+
+
+def _actor_critic(policy: Any) -> Parts:
+    body = policy.pi_features_extractor, policy.mlp_extractor.policy_net
+    if kind := DISCRETE.get(type(policy.action_space)):
+        return *body, {"logits": policy.action_net}, kind
+    return *body, {"mean": policy.action_net, "log_std": _StateIndependent(policy.log_std)}, "gaussian"
+
+
+def _dqn(policy: Any) -> Parts:
+    network = policy.q_net
+    return network.features_extractor, network.q_net[:-1], {"q_values": network.q_net[-1]}, "greedy"
+
+
+def _qrdqn(policy: Any) -> Parts:
+    network = policy.quantile_net
+    return network.features_extractor, network.quantile_net[:-1], {"q_values": _mean_quantile(network)}, "greedy"
+
+
+def _sac(policy: Any) -> Parts:
+    actor = policy.actor
+    log_std = nn.Sequential(actor.log_std, nn.Hardtanh(*LOG_STD))
+    return actor.features_extractor, actor.latent_pi, {"mean": actor.mu, "log_std": log_std}, "squashed-gaussian"
+
+
+def _td3(policy: Any) -> Parts:
+    actor = policy.actor
+    # The last two are a linear layer and tanh
+    return actor.features_extractor, actor.mu[:-2], {"action": actor.mu[-2:]}, "deterministic"
+
+
+DISCRETE = {spaces.Discrete: "categorical", spaces.MultiDiscrete: "multi-categorical"}
+PARTS: dict[tuple[type, ...], Callable[[Any], Parts]] = {
+    (ActorCriticPolicy, MaskableActorCriticPolicy): _actor_critic,
+    (QRDQNPolicy,): _qrdqn,
+    (DQNPolicy,): _dqn,
+    (SACPolicy, TQCPolicy): _sac,
+    (TD3Policy,): _td3,
+}
 
 
 def _mean_quantile(network: Any) -> nn.Linear:

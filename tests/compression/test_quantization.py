@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from agents import agent, dict_agent, images
+from helpers import parameters_match
+
+from sb3_efficient import compress, load_policy
+from sb3_efficient.compression import CompressedPolicy, list_methods
+from sb3_efficient.errors import ObservationError, OptionError
+
+METHODS = ("dynamic-int8", "dynamic-float16", "static-int8", "static-float16")
+
+
+@cache
+def compressed(method: str, algorithm: str = "ppo") -> CompressedPolicy:
+    return compress(agent(algorithm), method, calibration=images(256))
+
+
+@pytest.mark.parametrize(
+    ("method", "least", "most"),
+    # Most weights of this small policy are in the convolutions, which dynamic-int8 leaves alone
+    [("static-int8", 0.2, 0.27), ("dynamic-int8", 0.5, 0.8), ("dynamic-float16", 0.45, 0.52)],
+)
+def test_size_in_relation_to_float32(method: str, least: float, most: float) -> None:
+    assert least < compressed(method).n_bytes / compressed("").n_bytes < most
+
+
+def test_float16_is_half_as_large_either_way() -> None:
+    assert compressed("static-float16").n_bytes == pytest.approx(compressed("dynamic-float16").n_bytes, rel=0.02)
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "ppo impala", "ppo tiny-rl", "qrdqn"])
+@pytest.mark.parametrize("method", METHODS)
+def test_acts_nearly_as_before(method: str, algorithm: str) -> None:
+    model = agent(algorithm)
+    found, _ = compressed(method, algorithm).predict(images(256), deterministic=True)
+    expected, _ = model.predict(images(256), deterministic=True)
+    assert (found == expected).mean() > (0.99 if "float16" in method else 0.9)
+    assert parameters_match(model.policy, agent(algorithm).policy)
+
+
+@pytest.mark.parametrize("algorithm", ["sac", "td3", "ppo box", "ppo multi-discrete"])
+def test_outputs_of_other_heads(algorithm: str) -> None:
+    before, after = (compressed(m, algorithm).engine().outputs(images(64)) for m in ("", "static-int8"))
+    assert before.keys() == after.keys()
+    for name, expected in before.items():
+        assert np.abs(after[name] - expected).max() <= 0.1 * np.abs(expected).max(), name
+
+
+def optimized(policy: CompressedPolicy, path: Any) -> onnx.ModelProto:
+    """What ONNX Runtime makes of the graph."""
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(path)
+    options.log_severity_level = 4
+    ort.InferenceSession(policy.proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnx.load(path)
+
+
+def test_nature_computes_in_int8_from_the_image_to_the_logits(tmp_path: Any) -> None:
+    graph = optimized(compressed("static-int8"), tmp_path / "optimized.onnx").graph
+    operators = Counter(node.op_type for node in graph.node)
+    assert operators["QLinearConv"] == 3
+    assert operators["QGemm"] == 2
+    # Layout only: no float image, and no rounding on the way
+    assert set(operators) == {"QLinearConv", "QGemm", "Transpose", "Reshape"}
+
+
+def test_residual_blocks_compute_in_int8(tmp_path: Any) -> None:
+    graph = optimized(compressed("static-int8", "ppo impala"), tmp_path / "optimized.onnx").graph
+    operators = Counter(node.op_type for node in graph.node)
+    assert operators["QLinearConv"] == 15
+    assert operators["QLinearAdd"] == 6
+    assert not {"QuantizeLinear", "DequantizeLinear", "Relu", "Conv", "Add"} & set(operators)
+
+
+def test_dynamic_int8_leaves_convolutions_alone() -> None:
+    operators = Counter(node.op_type for node in compressed("dynamic-int8").proto.graph.node)
+    assert operators["Conv"] == 3
+    assert operators["MatMulInteger"] == 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_recipe_is_in_the_file(method: str, tmp_path: Any) -> None:
+    loaded = load_policy(compressed(method).save(tmp_path / "a.policy"))
+    assert [str(step) for step in loaded.recipe] == [method]
+    found, expected = (p.engine().outputs(images(8))["logits"] for p in (loaded, compressed(method)))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_methods_by_name() -> None:
+    assert set(METHODS) <= set(list_methods())
+
+
+@pytest.mark.parametrize(
+    ("observations", "message"),
+    [
+        (None, r"'static-int8' needs observations: compress\(model, recipe, calibration=observations\)"),
+        (images(64)[:, :1], r"must be an array \(N, 2, 36, 36\) of uint8, .* got \(64, 1, 36, 36\) of uint8"),
+        (images(64) / 255, r"as the environment gives them, got \(64, 2, 36, 36\) of float64"),
+        (images(64)[0], r"got \(2, 36, 36\) of uint8"),
+        (list(images(64)), "got list"),
+        (images(31), "needs at least 32 observations, better some hundreds from many episodes, got 31"),
+        (images(1).repeat(40, axis=0), "All 40 calibration observations are the same: record them in play"),
+    ],
+)
+def test_bad_calibration_is_refused(observations: Any, message: str) -> None:
+    with pytest.raises((ObservationError, OptionError), match=message):
+        compress(agent(), "static-int8", calibration=observations)
+
+
+def test_dictionaries_and_other_things_are_refused() -> None:
+    with pytest.raises(ObservationError, match="Calibration knows observations that are one array, and the policy"):
+        compress(dict_agent(), "static-int8", calibration=images(64))
+    with pytest.raises(OptionError, match=r"compress takes a Stable-Baselines3 model, such as PPO.load\(path\), got 3"):
+        compress(3, "static-int8")  # type: ignore[arg-type]
