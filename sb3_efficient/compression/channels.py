@@ -1,0 +1,210 @@
+"""Whole channels left out: a smaller network of the same kind, and so an ordinary SB3 model."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.torch_layers import NatureCNN
+from torch import nn
+
+from sb3_efficient.compression.copying import copied, forget_moments
+from sb3_efficient.compression.groups import IMPORTANCES, NEED_GRADIENTS, Group, groups, remove_channels
+from sb3_efficient.compression.networks import Networks, networks
+from sb3_efficient.compression.recipe import ModelMethod, register_method
+from sb3_efficient.compression.size import acting_bytes, acting_macs
+from sb3_efficient.errors import ConflictError, OptionError, UnknownNameError, suggestion
+from sb3_efficient.extractors import EncoderExtractor, NatureExtractor
+from sb3_efficient.options import whole_number
+
+DEFAULT_RATIO = 0.5
+#: Options of extractors that ``channels`` replaces
+_REPLACED = ("width", "depths", "filters", "layers")
+#: Images from which gradients are computed
+_BATCH = 256
+_HALVINGS = 12
+
+
+@register_method("channel-pruning")
+@dataclass(frozen=True)
+class ChannelPruning(ModelMethod):
+    """
+    Leave out the channels of convolutions, and the units of hidden layers, that matter least.
+
+    Every layer is pruned by the same ratio, in the networks of actor and critic alike (SB3 builds both from the same
+    ``policy_kwargs``), each by its own importance; layers that are added up are pruned together. The widths are
+    written into ``policy_kwargs``, and NatureCNN becomes the extractor ``nature``, the same function with widths of
+    choice. Targets become copies of the networks that they follow, and the optimizers start anew.
+
+    :param ratio: Part of the channels that is left out, in [0, 1); 0.5 if no target is given
+    :param importance: ``"l1"``, ``"l2"``, ``"fpgm"``, ``"taylor"`` (needs observations) or ``"random"``
+    :param layers: Ratios of single layers of the extractor, as ``{"linear.0": 0.9}``, and of all hidden layers behind
+        it, as ``{"net_arch": 0}``
+    :param speedup: In place of ``ratio``: how many times fewer multiply-accumulates acting shall take
+    :param bytes: In place of ``ratio``: what the weights that act may take in float32
+    """
+
+    ratio: float | None = None
+    importance: str = "l1"
+    layers: Mapping[str, float] | None = None
+    speedup: float | None = None
+    bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("ratio", "speedup", "bytes") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ConflictError(f"{' and '.join(given)} both say how much to prune: give one of them.")
+        for name, value in {"ratio": self._ratio, **(self.layers or {})}.items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+                raise OptionError(
+                    f"The pruning ratio is the part that is left out, in [0, 1), got {name}={value!r}: "
+                    "0.5 leaves out half of the channels."
+                )
+        if self.importance not in IMPORTANCES:
+            known = ", ".join(IMPORTANCES)
+            hint = suggestion(str(self.importance), IMPORTANCES)
+            raise UnknownNameError(f"Unknown importance {self.importance!r}.{hint} Known: {known}.")
+        if self.speedup is not None and not self.speedup >= 1:
+            raise OptionError(f"speedup must be a number of at least 1, got {self.speedup!r}.")
+        if self.bytes is not None:
+            whole_number("bytes", self.bytes)
+
+    @property
+    def needs_observations(self) -> bool:  # type: ignore[override]
+        return self.importance in NEED_GRADIENTS
+
+    @property
+    def _ratio(self) -> float:
+        return DEFAULT_RATIO if self.ratio is None else self.ratio
+
+    def check(self, model: BaseAlgorithm) -> None:
+        found = networks(model)
+        extractor_class = model.policy.features_extractor_class
+        options = inspect.signature(extractor_class.__init__).parameters
+        if extractor_class is not NatureCNN and "channels" not in options:
+            raise OptionError(
+                f"channel-pruning writes the pruned widths into the extractor's option 'channels', which "
+                f"{extractor_class.__name__} does not have. Extractors of this package do, and SB3's NatureCNN is "
+                "replaced by one."
+            )
+        names = {_key(layer) for group in groups(found, _image_shape(model)) for layer in group.layers}
+        for name in self.layers or {}:
+            if name not in names:
+                hint = suggestion(name, names)
+                raise OptionError(f"There is no layer {name!r} to prune.{hint} Found: {', '.join(sorted(names))}.")
+
+    def apply(self, model: BaseAlgorithm, *, teacher: BaseAlgorithm, observations: np.ndarray | None) -> BaseAlgorithm:
+        self.check(model)
+        pruned: Any = copied(model)
+        found, shape = networks(pruned), _image_shape(model)
+        _trace_in_float32(pruned.policy)
+        structure = groups(found, shape)
+        ratio = self._ratio if self.speedup is None and self.bytes is None else self._ratio_for_target(found, shape)
+        if observations is not None and self.needs_observations:
+            compute_gradients(found, observations)
+        remove_channels(found, shape, self._widths(structure, ratio), self.importance)
+        for name in found.targets:
+            setattr(pruned.policy, name, copy.deepcopy(getattr(pruned.policy, name.removesuffix("_target"))))
+        pruned.policy_kwargs = _policy_kwargs(pruned, found)
+        forget_moments(pruned.policy)
+        return copied(pruned)
+
+    def _widths(self, structure: list[Group], ratio: float) -> dict[tuple[str, ...], int]:
+        widths = {}
+        for group in structure:
+            keys = {_key(layer) for layer in group.layers}
+            chosen = {value for name, value in (self.layers or {}).items() if name in keys} or {ratio}
+            if len(chosen) > 1:
+                raise ConflictError(
+                    f"The layers {', '.join(sorted(keys))} are added up and pruned together: "
+                    f"give one ratio for them, got {', '.join(map(str, sorted(chosen)))}."
+                )
+            widths[group.layers] = round(group.width * (1 - chosen.pop()))
+            if widths[group.layers] < 1:
+                raise OptionError(
+                    f"Nothing would be left of {' and '.join(sorted(keys))}, which has {group.width} channels: "
+                    "choose a lower pruning ratio, or one of its own for it with layers=."
+                )
+        return widths
+
+    def _ratio_for_target(self, found: Networks, shape: tuple[int, ...]) -> float:
+        """The lowest ratio that reaches the target; sizes do not depend on which channels are left out."""
+        structure = groups(found, shape)
+        free = [g.width for g in structure if not {_key(layer) for layer in g.layers} & set(self.layers or {})]
+        cost: Callable[..., int] = acting_macs if self.speedup is not None else acting_bytes
+        limit = self.bytes if self.speedup is None else cost(found, shape) / self.speedup
+
+        def costs(ratio: float) -> int:
+            trial = type(found)(copy.deepcopy(found.policy))
+            remove_channels(trial, shape, self._widths(structure, ratio), "l1")
+            return cost(trial, shape)
+
+        # The narrowest layer keeps one channel
+        low, high = 0.0, 1 - 1 / min(free, default=1)
+        if costs(high) > (limit or 0):
+            asked = f"speedup={self.speedup:g}" if self.speedup is not None else f"bytes={self.bytes}"
+            raise OptionError(
+                f"{asked} cannot be reached: with one channel left in the narrowest layer, acting takes "
+                f"{costs(high):,} {'multiply-accumulates' if self.speedup is not None else 'bytes'} of "
+                f"{cost(found, shape):,}. Give the widest layers higher ratios of their own with layers=."
+            )
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if costs(middle) > (limit or 0) else (low, middle)
+        return high
+
+
+def compute_gradients(found: Networks, observations: np.ndarray) -> None:
+    """
+    Gradients of the squared outputs, each centred and scaled over the observations: what an output is made of.
+
+    :param found: Networks whose parameters get them
+    :param observations: uint8, (N, C, H, W)
+    """
+    chosen = np.random.default_rng(0).choice(len(observations), min(_BATCH, len(observations)), replace=False)
+    outputs = found.outputs(th.as_tensor(observations[np.sort(chosen)], device=found.policy.device))
+    found.policy.zero_grad()
+    losses = []
+    for tensor in (*outputs.action, *outputs.values):
+        centred = tensor - tensor.mean(dim=0).detach()
+        losses.append((centred / (centred.detach().std() + 1e-8)).pow(2).mean())
+    th.autograd.backward([th.stack(losses).sum()])
+
+
+def _policy_kwargs(pruned: Any, found: Networks) -> dict[str, Any]:
+    policy = pruned.policy
+    extractor = next(module for module in policy.modules() if isinstance(module, policy.features_extractor_class))
+    stock = policy.features_extractor_class is NatureCNN
+    options = {k: v for k, v in policy.features_extractor_kwargs.items() if k not in _REPLACED}
+    options["channels"] = [layer.out_channels for layer in extractor.modules() if isinstance(layer, nn.Conv2d)]
+    linear = [layer.out_features for layer in extractor.modules() if isinstance(layer, nn.Linear)]
+    # One layer behind the convolutions makes the features; tiny-rl has a hidden one before it
+    options.update(zip(("hidden_dim", "features_dim")[-len(linear) :] if linear else (), linear, strict=True))
+    return {
+        **pruned.policy_kwargs,
+        "features_extractor_class": NatureExtractor if stock else policy.features_extractor_class,
+        "features_extractor_kwargs": options,
+        "net_arch": found.net_arch(),
+    }
+
+
+def _key(layer: str) -> str:
+    """``cnn.0`` for the same layer of every extractor, ``net_arch`` for all behind them."""
+    _, inside, name = layer.partition("features_extractor.")
+    return name if inside else "net_arch"
+
+
+def _image_shape(model: BaseAlgorithm) -> tuple[int, ...]:
+    return tuple(model.observation_space.shape or ())
+
+
+def _trace_in_float32(policy: nn.Module) -> None:
+    for module in policy.modules():
+        if isinstance(module, EncoderExtractor):
+            module.precision = "fp32"

@@ -1,0 +1,102 @@
+"""
+Which channels of which layers depend on each other, and which matter least: all that torch-pruning is used for.
+
+Fang et al., "DepGraph: Towards Any Structural Pruning" (CVPR 2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import torch as th
+from torch import nn
+
+from sb3_efficient.compression.networks import Networks
+
+#: Name -> class and arguments of torch-pruning
+IMPORTANCES: dict[str, tuple[str, dict[str, Any]]] = {
+    # Li et al., "Pruning Filters for Efficient ConvNets" (2017)
+    "l1": ("GroupMagnitudeImportance", {"p": 1}),
+    "l2": ("GroupMagnitudeImportance", {"p": 2}),
+    # He et al., "Filter Pruning via Geometric Median" (2019)
+    "fpgm": ("FPGMImportance", {}),
+    # Molchanov et al., "Importance Estimation for Neural Network Pruning" (2019)
+    "taylor": ("GroupTaylorImportance", {}),
+    "random": ("RandomImportance", {}),
+}
+NEED_GRADIENTS = ("taylor",)
+
+
+@dataclass(frozen=True)
+class Group:
+    """
+    :param layers: Names of the layers whose output channels can only be left out together
+    :param width: How many channels that is
+    """
+
+    layers: tuple[str, ...]
+    width: int
+
+
+def groups(networks: Networks, image_shape: tuple[int, ...]) -> list[Group]:
+    """
+    :param networks: What is going to be pruned
+    :param image_shape: (C, H, W)
+    :return: Everything that has a width of its own, except the heads, from the image up
+    """
+    graph = _graph(networks, image_shape)
+    return [_described(graph, group, networks.policy) for group in _groups(graph, networks)]
+
+
+def remove_channels(
+    networks: Networks, image_shape: tuple[int, ...], widths: Mapping[tuple[str, ...], int], importance: str
+) -> None:
+    """
+    Leave out the channels of least importance, in place. Optimizers and targets are not touched.
+
+    :param networks: What is to be pruned
+    :param image_shape: (C, H, W)
+    :param widths: Number of channels to keep, by :attr:`Group.layers`
+    :param importance: One of :data:`IMPORTANCES`; parameters have gradients if it needs them
+    """
+    name, options = IMPORTANCES[importance]
+    scorer = getattr(import_module("torch_pruning.pruner.importance"), name)(**options)
+    graph = _graph(networks, image_shape)
+    for group in _groups(graph, networks):
+        found = _described(graph, group, networks.policy)
+        order = th.argsort(scorer(group), stable=True)
+        channels = order[: found.width - widths[found.layers]].tolist()
+        if channels:
+            root = group[0].dep
+            graph.get_pruning_group(root.target.module, root.handler, sorted(channels)).prune()
+
+
+@th.enable_grad()
+def _graph(networks: Networks, image_shape: tuple[int, ...]) -> Any:
+    images = th.zeros(2, *image_shape, dtype=th.uint8, device=networks.policy.device)
+
+    def forward(_: nn.Module, batch: th.Tensor) -> list[th.Tensor]:
+        outputs = networks.outputs(batch)
+        return [tensor for tensor in (*outputs.action, *outputs.values) if tensor.grad_fn is not None]
+
+    is_training = networks.policy.training
+    # Not verbose: it would warn of log_std, which belongs to no layer
+    graph = import_module("torch_pruning").DependencyGraph()
+    graph.build_dependency(networks.policy, images, forward_fn=forward, verbose=False)
+    networks.policy.train(is_training)
+    return graph
+
+
+def _groups(graph: Any, networks: Networks) -> Iterator[Any]:
+    heads = [layer for head in networks.heads for layer in head.modules()]
+    yield from graph.get_all_groups(ignored_layers=heads, root_module_types=[nn.Conv2d, nn.Linear])
+
+
+def _described(graph: Any, group: Any, policy: nn.Module) -> Group:
+    names = {module: name for name, module in policy.named_modules()}
+    pruned = [dep.target.module for dep, _ in group if graph.is_out_channel_pruning_fn(dep.handler)]
+    layers = [module for module in pruned if isinstance(module, (nn.Conv2d, nn.Linear))]
+    return Group(tuple(sorted({names[layer] for layer in layers})), len(group[0].idxs))

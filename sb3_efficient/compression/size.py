@@ -1,0 +1,40 @@
+"""What acting with a policy costs: the critics of an agent are not part of it."""
+
+from __future__ import annotations
+
+import torch as th
+from torch.utils.flop_counter import FlopCounterMode
+
+from sb3_efficient.compression.networks import Networks
+
+#: Bytes of a float32
+_FLOAT = 4
+
+
+def acting_macs(networks: Networks, image_shape: tuple[int, ...]) -> int:
+    """
+    :param networks: Of any model
+    :param image_shape: (C, H, W)
+    :return: Multiply-accumulates for one image
+    """
+    with th.no_grad(), FlopCounterMode(display=False) as counter:
+        networks.outputs(_image(networks, image_shape), critics=False)
+    return counter.get_total_flops() // 2
+
+
+@th.enable_grad()
+def acting_bytes(networks: Networks, image_shape: tuple[int, ...]) -> int:
+    """
+    :param networks: Of any model
+    :param image_shape: (C, H, W)
+    :return: Bytes of the weights and biases that take part, in float32
+    """
+    outputs = networks.outputs(_image(networks, image_shape), critics=False)
+    parameters = list(networks.policy.parameters())
+    total = th.stack([tensor.sum() for tensor in outputs.action]).sum()
+    gradients = th.autograd.grad(total, parameters, allow_unused=True)
+    return _FLOAT * sum(p.numel() for p, grad in zip(parameters, gradients, strict=True) if grad is not None)
+
+
+def _image(networks: Networks, image_shape: tuple[int, ...]) -> th.Tensor:
+    return th.zeros(1, *image_shape, dtype=th.uint8, device=networks.policy.device)
