@@ -16,6 +16,7 @@ from torch import nn
 
 from sb3_efficient.compression.copying import copied, forget_moments
 from sb3_efficient.compression.groups import IMPORTANCES, NEED_GRADIENTS, Group, groups, remove_channels
+from sb3_efficient.compression.layers import check_ratio, layer_name
 from sb3_efficient.compression.networks import Networks, networks
 from sb3_efficient.compression.recipe import ModelMethod, register_method
 from sb3_efficient.compression.size import acting_bytes, acting_macs
@@ -61,11 +62,7 @@ class ChannelPruning(ModelMethod):
         if len(given) > 1:
             raise ConflictError(f"{' and '.join(given)} both say how much to prune: give one of them.")
         for name, value in {"ratio": self._ratio, **(self.layers or {})}.items():
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-                raise OptionError(
-                    f"The pruning ratio is the part that is left out, in [0, 1), got {name}={value!r}: "
-                    "0.5 leaves out half of the channels."
-                )
+            check_ratio(name, value)
         if self.importance not in IMPORTANCES:
             known = ", ".join(IMPORTANCES)
             hint = suggestion(str(self.importance), IMPORTANCES)
@@ -196,8 +193,7 @@ def _policy_kwargs(pruned: Any, found: Networks) -> dict[str, Any]:
 
 def _key(layer: str) -> str:
     """``cnn.0`` for the same layer of every extractor, ``net_arch`` for all behind them."""
-    _, inside, name = layer.partition("features_extractor.")
-    return name if inside else "net_arch"
+    return layer_name(layer) if "features_extractor." in layer else "net_arch"
 
 
 def _image_shape(model: BaseAlgorithm) -> tuple[int, ...]:

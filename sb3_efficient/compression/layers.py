@@ -1,0 +1,86 @@
+"""The layers of a model by name and by part: those of the convolutions and the dense ones behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from torch import nn
+
+from sb3_efficient.compression.networks import Networks
+from sb3_efficient.errors import OptionError, UnknownNameError, suggestion
+
+Layer = nn.Conv2d | nn.Linear
+#: Part -> the layers that it consists of. ``dense``: the projection behind the convolutions, hidden layers and heads
+PARTS: dict[str, tuple[type[Layer], ...]] = {
+    "conv": (nn.Conv2d,),
+    "dense": (nn.Linear,),
+    "all": (nn.Conv2d, nn.Linear),
+}
+
+
+def layer_name(path: str) -> str:
+    """
+    :param path: Of a layer in the policy
+    :return: A name that it shares with the same layer of the other networks: ``cnn.0``; behind the extractor, its path
+    """
+    _, inside, name = path.partition("features_extractor.")
+    return name if inside else path
+
+
+def layers(networks: Networks, part: str = "all") -> dict[str, list[Layer]]:
+    """
+    :param networks: Of any model
+    :param part: One of :data:`PARTS`
+    :return: All layers with weights that learn, by name: several where networks have an extractor each
+    """
+    check_part(part)
+    learning = {id(layer) for network in networks.modules() for layer in network.modules()}
+    found: dict[str, list[Layer]] = {}
+    for path, layer in networks.policy.named_modules():
+        if isinstance(layer, PARTS[part]) and id(layer) in learning:
+            found.setdefault(layer_name(path), []).append(layer)
+    return found
+
+
+def layers_by_network(networks: Networks, part: str = "all") -> Iterator[list[Layer]]:
+    """
+    :param networks: Of any model
+    :param part: One of :data:`PARTS`
+    :return: The layers of each network that learns; one that networks share comes with the first
+    """
+    seen: set[int] = set()
+    for network in networks.modules():
+        own = [m for m in network.modules() if isinstance(m, PARTS[part]) and id(m) not in seen]
+        seen |= {id(layer) for layer in own}
+        yield own
+
+
+def chosen_layers(networks: Networks, names: Iterable[str]) -> list[Layer]:
+    """
+    :param networks: Of any model
+    :param names: Of layers; none: the first dense layer, which in Nature has most of the weights
+    :return: The layers of all networks
+    """
+    found = layers(networks)
+    if isinstance(names, str):
+        raise OptionError(f"layers must be a list of names, as ['linear.0'], got {names!r}.")
+    names = list(names) or [next(iter(layers(networks, "dense")))]
+    for name in names:
+        if name not in found:
+            raise OptionError(f"There is no layer {name!r}.{suggestion(name, found)} Found: {', '.join(found)}.")
+    return [layer for name in names for layer in found[name]]
+
+
+def check_part(part: str) -> None:
+    """Refuse a name that stands for no part of a network."""
+    if part not in PARTS:
+        raise UnknownNameError(f"Unknown part {part!r}.{suggestion(str(part), PARTS)} Known: {', '.join(PARTS)}.")
+
+
+def check_ratio(option: str, value: object) -> None:
+    """Refuse a part that is left out unless it lies in [0, 1)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+        raise OptionError(
+            f"The pruning ratio is the part that is left out, in [0, 1), got {option}={value!r}: "
+            "0.5 leaves out one half."
+        )
