@@ -8,8 +8,8 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.compression.copying import copied
-from sb3_efficient.compression.layers import check_part, check_ratio, chosen_layers, layers
-from sb3_efficient.compression.masks import apply_masks, magnitude_masks
+from sb3_efficient.compression.layers import check_part, check_ratio, chosen_layers
+from sb3_efficient.compression.masks import apply_masks, global_masks
 from sb3_efficient.compression.networks import networks
 from sb3_efficient.compression.recipe import ModelMethod, register_method
 from sb3_efficient.errors import OptionError
@@ -42,14 +42,7 @@ class MagnitudePruning(ModelMethod):
         self.check(model)
         pruned = copied(model)
         found = networks(pruned)
-        masks = magnitude_masks(found, self.part, self.ratio)
-        for name, weights in layers(found).items():
-            if any(mask.all() for weight, mask in masks for layer in weights if layer.weight is weight):
-                raise OptionError(
-                    f"Nothing would be left of {name}, whose weights are all among the smallest: choose a lower "
-                    f"pruning ratio than {self.ratio}, or prune another part than {self.part!r}."
-                )
-        apply_masks(masks)
+        apply_masks(global_masks(found, self.part, self.ratio))
         found.synchronize_targets()
         return pruned
 

@@ -1,0 +1,114 @@
+"""Pruning while the agent learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from stable_baselines3.common.callbacks import BaseCallback
+from torch.optim import Optimizer
+
+from sb3_efficient.compression.copying import optimizers
+from sb3_efficient.compression.layers import check_part, check_ratio
+from sb3_efficient.compression.masks import (
+    Masks,
+    apply_masks,
+    layer_masks,
+    masks_of_targets,
+    present_masks,
+    sparsity,
+)
+from sb3_efficient.compression.networks import networks
+from sb3_efficient.errors import OptionError, UnknownNameError, suggestion
+from sb3_efficient.options import whole_number
+
+#: (sparsity at the start, final sparsity, progress in [0, 1]) -> sparsity
+SCHEDULES: dict[str, Callable[[float, float, float], float]] = {
+    # Zhu and Gupta, "To prune, or not to prune" (2017), equation 1
+    "cubic": lambda first, last, progress: last + (first - last) * (1 - progress) ** 3,
+    # Han et al., "Learning both Weights and Connections" (2015): the same part of what is left, each time
+    "iterative": lambda first, last, progress: 1 - (1 - first) * ((1 - last) / (1 - first)) ** progress,
+}
+
+
+class PruningCallback(BaseCallback):
+    """
+    Set more and more of the smallest weights to zero during training, and keep them there.
+
+    Gradual magnitude pruning, of every layer by the same part, as in Graesser et al., "The State of Sparse Training
+    in Deep Reinforcement Learning" (ICML 2022). For any algorithm::
+
+        model.learn(1_000_000, callback=PruningCallback(0.9))
+        model.learn(1_000_000, callback=PruningCallback(0.9, schedule="iterative", times=5))
+
+    In rl-zoo3: ``callback: [{sb3_efficient.compression.callbacks.PruningCallback: {sparsity: 0.9}}]``. Saved models
+    are ordinary ones with zeros; the heads are not pruned. Weights that are zero at the start stay zero. TensorBoard
+    shows ``pruning/sparsity``.
+
+    :param sparsity: Final part of the weights that is zero, in [0, 1)
+    :param part: ``"conv"``, ``"dense"`` or ``"all"``
+    :param start: Part of this training after which the first weights are pruned
+    :param end: Part of this training after which the last ones are
+    :param schedule: ``"cubic"`` (many at first, few at last) or ``"iterative"`` (the same part of the weights that are
+        left each time; with few ``times``: prune, train, prune)
+    :param times: How many times between ``start`` and ``end`` weights are pruned
+    """
+
+    def __init__(
+        self,
+        sparsity: float = 0.9,
+        part: str = "all",
+        *,
+        start: float = 0.2,
+        end: float = 0.8,
+        schedule: str = "cubic",
+        times: int = 100,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(verbose)
+        check_ratio("sparsity", sparsity)
+        check_part(part)
+        if not 0 <= start < end <= 1:
+            raise OptionError(f"start and end are parts of training, 0 <= start < end <= 1, got {start!r} and {end!r}.")
+        if schedule not in SCHEDULES:
+            hint = suggestion(str(schedule), SCHEDULES)
+            raise UnknownNameError(f"Unknown schedule {schedule!r}.{hint} Known: {', '.join(SCHEDULES)}.")
+        self.sparsity, self.part, self.start, self.end = sparsity, part, start, end
+        self.schedule, self.times = schedule, whole_number("times", times)
+        self.masks: Masks = []
+        self._hooks: list[Any] = []
+
+    def _on_training_start(self) -> None:
+        found = networks(self.model)
+        self._began, self._done = self.num_timesteps, 0
+        self._first = min(sparsity(found, self.part), self.sparsity)
+        self._set_masks(present_masks(found))
+        for optimizer in optimizers(self.model.policy):
+            self._hooks.append(optimizer.register_step_post_hook(self._after_step))
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        progress = (self.num_timesteps - self._began) / (self.model._total_timesteps - self._began)
+        due = min(self.times, int(self.times * (progress - self.start) / (self.end - self.start)))
+        found = networks(self.model)
+        if due > self._done:
+            self._done = due
+            wanted = SCHEDULES[self.schedule](self._first, self.sparsity, due / self.times)
+            self._set_masks(layer_masks(found, self.part, wanted))
+            self.logger.record("pruning/sparsity", sparsity(found, self.part))
+
+    def _on_training_end(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+
+    def _after_step(self, optimizer: Optimizer, *_: Any) -> None:
+        # SAC updates its critics between forward and backward of its actor, which must not change meanwhile
+        own = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        apply_masks([(weight, mask) for weight, mask in self.masks if id(weight) in own])
+
+    def _set_masks(self, masks: Masks) -> None:
+        self.masks = masks
+        apply_masks([*masks, *masks_of_targets(networks(self.model), masks)])

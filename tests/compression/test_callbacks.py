@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+from agents import ALGORITHMS, agent, images
+from helpers import parameters_match
+from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
+
+from sb3_efficient.compression.callbacks import SCHEDULES, PruningCallback
+from sb3_efficient.compression.layers import layers
+from sb3_efficient.compression.masks import sparsity
+from sb3_efficient.compression.networks import networks
+from sb3_efficient.errors import EfficientError
+
+
+def body(model: Any) -> list[th.Tensor]:
+    """All weights but those of the heads."""
+    found = networks(model)
+    return [layer.weight for group in layers(found).values() for layer in group if layer not in found.heads]
+
+
+def zeros(weights: list[th.Tensor]) -> float:
+    return sum(int((w == 0).sum()) for w in weights) / sum(w.numel() for w in weights)
+
+
+class Watch(BaseCallback):
+    """Sparsity at every step of the environment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[float] = []
+
+    def _on_step(self) -> bool:
+        self.seen.append(zeros(body(self.model)))
+        return True
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_sparsity_grows_and_zeros_stay(algo: str, tmp_path: Path) -> None:
+    model, watch = agent(algo), Watch()
+    model.learn(96, callback=[PruningCallback(0.8, times=4, end=0.6), watch])
+    assert watch.seen[0] == 0
+    assert np.all(np.diff(watch.seen) >= 0)
+    assert watch.seen[-1] == pytest.approx(0.8, abs=1e-3)
+    assert zeros(body(model)) == pytest.approx(0.8, abs=1e-3)
+    model.save(tmp_path / "sparse.zip")
+    loaded = type(model).load(tmp_path / "sparse.zip")
+    assert parameters_match(loaded.policy, model.policy)
+    for name in networks(model).targets:
+        followed, target = getattr(model.policy, name.removesuffix("_target")), getattr(model.policy, name)
+        for own, its in zip(followed.parameters(), target.parameters(), strict=True):
+            assert own.ndim == 1 or not its[own == 0].any()
+
+
+def test_pruned_weights_would_come_back_without_the_callback() -> None:
+    model = agent().learn(64, callback=PruningCallback(0.8))
+    model.learn(32)
+    assert zeros(body(model)) < 0.5
+
+
+def test_pruned_agents_are_trained_on_as_sparse_as_they_are() -> None:
+    model, watch = agent().learn(64, callback=PruningCallback(0.8)), Watch()
+    model.learn(32, callback=[PruningCallback(0.9, start=0, end=0.5, times=2), watch])
+    assert watch.seen[0] == pytest.approx(0.8, abs=1e-3)
+    assert watch.seen[-1] == pytest.approx(0.9, abs=1e-3) or zeros(body(model)) == pytest.approx(0.9, abs=1e-3)
+
+
+@pytest.mark.parametrize("part", ["conv", "dense"])
+def test_parts(part: str) -> None:
+    model = agent().learn(64, callback=PruningCallback(0.5, part))
+    assert sparsity(networks(model), "dense" if part == "conv" else "conv") == 0
+    pruned = [w for w in body(model) if w.ndim == (4 if part == "conv" else 2)]
+    assert zeros(pruned) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_schedules_are_those_of_the_papers() -> None:
+    cubic, iterative = SCHEDULES["cubic"], SCHEDULES["iterative"]
+    assert [cubic(0, 0.8, x) for x in (0, 0.5, 1)] == pytest.approx([0, 0.7, 0.8])
+    assert [cubic(0.5, 0.9, x) for x in (0, 1)] == pytest.approx([0.5, 0.9])
+    # half of what is left, three times
+    assert [iterative(0, 0.875, k / 3) for k in range(4)] == pytest.approx([0, 0.5, 0.75, 0.875])
+
+
+def test_checkpoints_are_sparse_and_sparsity_is_logged(tmp_path: Path) -> None:
+    model = agent(tensorboard_log=str(tmp_path))
+    saving = CheckpointCallback(48, str(tmp_path), name_prefix="agent")
+    model.learn(64, callback=[PruningCallback(0.8, end=0.5, schedule="iterative", times=2), saving])
+    checkpoint = type(model).load(tmp_path / "agent_48_steps.zip")
+    assert zeros(body(checkpoint)) == pytest.approx(0.8, abs=1e-3)
+    assert checkpoint.predict(images(2))[0].shape == (2,)
+    (events,) = tmp_path.glob("PPO_1/events*")
+    assert b"pruning/sparsity" in events.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"sparsity": 1}, r"in \[0, 1\), got sparsity=1"),
+        ({"part": "head"}, "Unknown part 'head'. Known: conv, dense, all"),
+        ({"start": 0.8, "end": 0.2}, "0 <= start < end <= 1, got 0.8 and 0.2"),
+        ({"schedule": "cubik"}, "Unknown schedule 'cubik'. Did you mean 'cubic'"),
+        ({"times": 0}, "times must be a whole number of at least 1, got 0"),
+    ],
+)
+def test_options_that_make_no_sense(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(EfficientError, match=text):
+        PruningCallback(**options)
+
+
+def test_models_without_images_are_refused() -> None:
+    from stable_baselines3 import PPO
+
+    with pytest.raises(EfficientError, match="Compression takes models that act on one image"):
+        PPO("MlpPolicy", "CartPole-v1", n_steps=16, batch_size=16).learn(16, callback=PruningCallback())
