@@ -22,18 +22,27 @@ def acting_macs(networks: Networks, image_shape: tuple[int, ...]) -> int:
     return counter.get_total_flops() // 2
 
 
-@th.enable_grad()
 def acting_bytes(networks: Networks, image_shape: tuple[int, ...]) -> int:
     """
     :param networks: Of any model
     :param image_shape: (C, H, W)
-    :return: Bytes of the weights and biases that take part, in float32
+    :return: Bytes of :func:`acting_parameters` in float32
+    """
+    return _FLOAT * sum(p.numel() for p in acting_parameters(networks, image_shape))
+
+
+@th.enable_grad()
+def acting_parameters(networks: Networks, image_shape: tuple[int, ...]) -> list[th.Tensor]:
+    """
+    :param networks: Of any model
+    :param image_shape: (C, H, W)
+    :return: The weights and biases that actions depend on
     """
     outputs = networks.outputs(_image(networks, image_shape), critics=False)
     parameters = list(networks.policy.parameters())
     total = th.stack([tensor.sum() for tensor in outputs.action]).sum()
     gradients = th.autograd.grad(total, parameters, allow_unused=True)
-    return _FLOAT * sum(p.numel() for p, grad in zip(parameters, gradients, strict=True) if grad is not None)
+    return [p for p, gradient in zip(parameters, gradients, strict=True) if gradient is not None]
 
 
 def _image(networks: Networks, image_shape: tuple[int, ...]) -> th.Tensor:
