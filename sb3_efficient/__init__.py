@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sb3_efficient.compression import compress as compress
     from sb3_efficient.compression import load_policy as load_policy
+    from sb3_efficient.compression import prune as prune
     from sb3_efficient.engines import export as export
     from sb3_efficient.engines import make_engine as make_engine
     from sb3_efficient.errors import EfficientError as EfficientError
@@ -43,6 +44,7 @@ _EXPORTS = {
     "export": "engines",
     "compress": "compression",
     "load_policy": "compression",
+    "prune": "compression",
     # files
     "save_slim": "slim",
     # errors

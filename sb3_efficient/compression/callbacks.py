@@ -41,7 +41,7 @@ class PruningCallback(BaseCallback):
         model.learn(1_000_000, callback=PruningCallback(0.9))
         model.learn(1_000_000, callback=PruningCallback(0.9, schedule="iterative", times=5))
 
-    In rl-zoo3: ``callback: [{sb3_efficient.compression.callbacks.PruningCallback: {sparsity: 0.9}}]``. Saved models
+    In rl-zoo3: ``callback: [{sb3_efficient.compression.PruningCallback: {sparsity: 0.9}}]``. Saved models
     are ordinary ones with zeros; the heads are not pruned. Weights that are zero at the start stay zero. TensorBoard
     shows ``pruning/sparsity``.
 

@@ -80,8 +80,8 @@ def distil(student: BaseAlgorithm, teacher: BaseAlgorithm, observations: np.ndar
     :param observations: uint8, (N, C, H, W)
     :param training: How long, and with what
     """
-    if observations is None or not len(observations):
-        raise OptionError("Distillation needs observations: compress(..., calibration=observations).")
+    if observations is None:
+        raise OptionError("Training a student needs observations.")
     learner, master = networks(student), networks(teacher)
     check_same_spaces(student, teacher)
     masks = present_masks(learner)

@@ -55,7 +55,7 @@ class QATCallback(BaseCallback):
     """
     Quantization-aware training with the environment's reward: from ``start`` on, the layers that act compute with
     8-bit weights and inputs. For any algorithm; in rl-zoo3:
-    ``callback: [{sb3_efficient.compression.quantization_aware.QATCallback: {start: 0.8}}]``. Models are saved as
+    ``callback: [{sb3_efficient.compression.QATCallback: {start: 0.8}}]``. Models are saved as
     ordinary ones; at the end of training, the weights lie on the grid of ``static-int8``.
 
     :param start: Part of this training after which it begins, in [0, 1)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch as th
-from agents import ALGORITHMS, actions, agent, images, tensors
 from helpers import parameters_match
+from learners import ALGORITHMS, actions, agent, images, tensors
 
 from sb3_efficient.compression.binary import Binary, binarized
 from sb3_efficient.compression.layers import layers

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
-from agents import ALGORITHMS, agent, images
 from helpers import parameters_match
+from learners import ALGORITHMS, agent, images
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
 
 from sb3_efficient.compression.callbacks import SCHEDULES, PruningCallback

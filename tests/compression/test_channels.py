@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
-from agents import ALGORITHMS, actions, agent, images, tensors
 from helpers import count, parameters_match
+from learners import ALGORITHMS, actions, agent, images, tensors
 from sb3_contrib import RecurrentPPO
 from stable_baselines3 import PPO
 from stable_baselines3.common.envs import FakeImageEnv

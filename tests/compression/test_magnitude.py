@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch as th
-from agents import ALGORITHMS, agent, images
 from helpers import parameters_match
+from learners import ALGORITHMS, agent, images
 from torch.nn.utils import prune
 
 from sb3_efficient.compression.distillation import Distillation

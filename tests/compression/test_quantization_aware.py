@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch as th
-from agents import ALGORITHMS, agent, images, tensors
 from helpers import parameters_match
+from learners import ALGORITHMS, agent, images, tensors
 from stable_baselines3.common.callbacks import CheckpointCallback
 from torch import nn
 

@@ -1,0 +1,53 @@
+"""One step from model to model."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_efficient.compression.observations import check_observations
+from sb3_efficient.compression.recipe import ModelMethod, Step, make_method
+from sb3_efficient.errors import ConflictError, OptionError
+
+Model = TypeVar("Model", bound=BaseAlgorithm)
+
+
+def prune(
+    model: Model,
+    method: Step = "channel-pruning",
+    *,
+    observations: np.ndarray | None = None,
+    teacher: BaseAlgorithm | None = None,
+    **options: Any,
+) -> Model:
+    """
+    Make another, ordinary model of a trained one, which can be saved, loaded, played and trained as usual::
+
+        smaller = sb3_efficient.prune(model, "channel-pruning", ratio=0.5)
+        smaller = sb3_efficient.prune(smaller, "distillation", teacher=model, observations=observations)
+        smaller.save("ppo_pong_small")
+
+    :param model: SB3 or sb3-contrib model that sees images; it stays as it is
+    :param method: Name or config object of a method that gives a model: ``"channel-pruning"``,
+        ``"magnitude-pruning"``, ``"ln-structured"``, ``"binary"``, ``"qat"`` or ``"distillation"``
+    :param observations: (N, C, H, W), as ``model.observation_space`` has them, for methods that need some
+    :param teacher: Model to act like, for methods that train; None: the model itself
+    :param options: Of the method
+    """
+    if not isinstance(model, BaseAlgorithm):
+        raise OptionError(f"prune takes a Stable-Baselines3 model, such as PPO.load(path), got {model!r}.")
+    if options and not (isinstance(method, str) and "(" not in method):
+        raise ConflictError(f"{method} has its options already: leave out {', '.join(options)}.")
+    step = make_method({"method": method, **options} if options else method)
+    if not isinstance(step, ModelMethod):
+        raise OptionError(
+            f"{step.name!r} gives a policy that only acts, not a model: use compress(model, {step.name!r})."
+        )
+    step.check(model)
+    if observations is not None:
+        observations = check_observations(observations, model.observation_space)
+    elif step.needs_observations:
+        raise OptionError(f"{step.name!r} needs observations: prune(model, {step.name!r}, observations=observations).")
+    return step.apply(model, teacher=teacher or model, observations=observations)  # type: ignore[return-value]

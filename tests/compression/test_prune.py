@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from learners import agent, images
+from stable_baselines3 import PPO
+
+import sb3_efficient
+from sb3_efficient.compression import ChannelPruning, MagnitudePruning, list_methods
+from sb3_efficient.compression.recipe import METHODS, ModelMethod
+from sb3_efficient.errors import ConflictError, ObservationError, OptionError, UnknownNameError
+
+MODEL_METHODS = [name for name in list_methods() if issubclass(METHODS[name], ModelMethod)]
+
+
+def test_methods() -> None:
+    assert MODEL_METHODS == [
+        "binary",
+        "channel-pruning",
+        "distillation",
+        "ln-structured",
+        "magnitude-pruning",
+        "qat",
+    ]
+
+
+@pytest.mark.parametrize("name", MODEL_METHODS)
+def test_every_method_gives_a_model_and_leaves_the_original(name: str) -> None:
+    model = agent()
+    before = model.policy.state_dict()
+    before = {key: tensor.clone() for key, tensor in before.items()}
+    options: dict[str, Any] = {"steps": 2} if name in ("binary", "distillation", "qat") else {}
+    options |= {"ratio": 0.1, "part": "conv"} if name == "magnitude-pruning" else {}
+    result = sb3_efficient.prune(model, name, observations=images(), **options)
+    assert type(result) is PPO
+    assert result is not model
+    assert all((tensor == before[key]).all() for key, tensor in model.policy.state_dict().items())
+    result.learn(16)
+
+
+@pytest.mark.parametrize("name", [None, "impala"])
+def test_recipe_of_all(name: str | None, tmp_path: Any) -> None:
+    recipe = ["channel-pruning(ratio=0.25)", "magnitude-pruning(part='conv')", "distillation(steps=2)", "qat(steps=2)"]
+    model = agent("ppo", name)
+    policy = sb3_efficient.compress(model, [*recipe, "binary(steps=2)", "static-int8"], calibration=images())
+    loaded = sb3_efficient.load_policy(policy.save(tmp_path / "small.policy"))
+    actions = policy.predict(images(8), deterministic=True)[0]
+    np.testing.assert_array_equal(loaded.predict(images(8), deterministic=True)[0], actions)
+
+
+def test_forms_of_a_method() -> None:
+    model = agent()
+    for method, options in (
+        ("channel-pruning", {"ratio": 0.25}),
+        ("channel-pruning(ratio=0.25)", {}),
+        (ChannelPruning(0.25), {}),
+        ({"method": "channel-pruning", "ratio": 0.25}, {}),
+    ):
+        result = sb3_efficient.prune(model, method, **options)
+        assert result.policy_kwargs["features_extractor_kwargs"]["channels"] == [24, 48, 48]
+
+
+def test_another_teacher() -> None:
+    teacher = agent()
+    student = sb3_efficient.prune(teacher)
+    result = sb3_efficient.prune(student, "distillation", teacher=teacher, observations=images(), steps=1)
+    assert result.policy.features_extractor.features_dim == 256
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "text"),
+    [
+        (("channel-prunning",), {}, UnknownNameError, "Unknown compression method .*Did you mean 'channel-pruning'"),
+        (("channel-pruning",), {"ration": 0.5}, OptionError, "has no option 'ration'. Did you mean 'ratio'"),
+        (("static-int8",), {}, OptionError, r"only acts, not a model: use compress\(model, 'static-int8'\)"),
+        (("distillation",), {}, OptionError, r"'distillation' needs observations: prune\(model, 'distillation'"),
+        (("channel-pruning",), {"importance": "taylor"}, OptionError, "'channel-pruning' needs observations"),
+        ((MagnitudePruning(0.5),), {"ratio": 0.9}, ConflictError, "has its options already: leave out ratio"),
+        (("distillation",), {"observations": images()[:, :1]}, ObservationError, r"must be an array \(N, 2, 36, 36\)"),
+    ],
+)
+def test_bad_input(arguments: tuple, options: dict[str, Any], error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        sb3_efficient.prune(agent(), *arguments, **options)
+
+
+def test_something_else_than_a_model() -> None:
+    with pytest.raises(OptionError, match=r"prune takes a Stable-Baselines3 model, such as PPO.load\(path\), got 3"):
+        sb3_efficient.prune(3)  # type: ignore[type-var]
