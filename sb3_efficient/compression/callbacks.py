@@ -19,7 +19,7 @@ from sb3_efficient.compression.masks import (
     sparsity,
 )
 from sb3_efficient.compression.networks import networks
-from sb3_efficient.errors import OptionError, UnknownNameError, suggestion
+from sb3_efficient.errors import ConflictError, OptionError, UnknownNameError, suggestion
 from sb3_efficient.options import whole_number
 
 #: (sparsity at the start, final sparsity, progress in [0, 1]) -> sparsity
@@ -92,8 +92,9 @@ class PruningCallback(BaseCallback):
     def _on_rollout_end(self) -> None:
         progress = (self.num_timesteps - self._began) / (self.model._total_timesteps - self._began)
         due = min(self.times, int(self.times * (progress - self.start) / (self.end - self.start)))
-        found = networks(self.model)
         if due > self._done:
+            found = networks(self.model)
+            self._check_frozen()
             self._done = due
             wanted = SCHEDULES[self.schedule](self._first, self.sparsity, due / self.times)
             self._set_masks(layer_masks(found, self.part, wanted))
@@ -103,6 +104,14 @@ class PruningCallback(BaseCallback):
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
+
+    def _check_frozen(self) -> None:
+        depth = (getattr(self.model, "seer", None) or {}).get("depth")
+        if depth is not None and (self.part != "dense" or depth == "features"):
+            raise ConflictError(
+                f"SEER has frozen this model (depth={depth!r}), and latents are stored that frozen layers made: prune "
+                "part='dense', or let pruning end before the freeze."
+            )
 
     def _after_step(self, optimizer: Optimizer, *_: Any) -> None:
         # SAC updates its critics between forward and backward of its actor, which must not change meanwhile

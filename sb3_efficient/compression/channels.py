@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.torch_layers import NatureCNN
 from torch import nn
 
 from sb3_efficient.compression.copying import copied, forget_moments
+from sb3_efficient.compression.gradients import compute_gradients
 from sb3_efficient.compression.groups import IMPORTANCES, NEED_GRADIENTS, Group, groups, remove_channels
 from sb3_efficient.compression.layers import check_ratio, layer_name
 from sb3_efficient.compression.networks import Networks, networks
@@ -27,8 +27,6 @@ from sb3_efficient.options import whole_number
 DEFAULT_RATIO = 0.5
 #: Options of extractors that ``channels`` replaces
 _REPLACED = ("width", "depths", "filters", "layers")
-#: Images from which gradients are computed
-_BATCH = 256
 _HALVINGS = 12
 
 
@@ -155,23 +153,6 @@ class ChannelPruning(ModelMethod):
             middle = (low + high) / 2
             low, high = (middle, high) if costs(middle) > (limit or 0) else (low, middle)
         return high
-
-
-def compute_gradients(found: Networks, observations: np.ndarray) -> None:
-    """
-    Gradients of the squared outputs, each centred and scaled over the observations: what an output is made of.
-
-    :param found: Networks whose parameters get them
-    :param observations: uint8, (N, C, H, W)
-    """
-    chosen = np.random.default_rng(0).choice(len(observations), min(_BATCH, len(observations)), replace=False)
-    outputs = found.outputs(th.as_tensor(observations[np.sort(chosen)], device=found.policy.device))
-    found.policy.zero_grad()
-    losses = []
-    for tensor in (*outputs.action, *outputs.values):
-        centred = tensor - tensor.mean(dim=0).detach()
-        losses.append((centred / (centred.detach().std() + 1e-8)).pow(2).mean())
-    th.autograd.backward([th.stack(losses).sum()])
 
 
 def _policy_kwargs(pruned: Any, found: Networks) -> dict[str, Any]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch as th
-import torch.nn.functional as F
-from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from tqdm import tqdm
 
 from sb3_efficient.compression.copying import copied, forget_moments
+from sb3_efficient.compression.divergence import make_loss
 from sb3_efficient.compression.masks import apply_masks, present_masks
 from sb3_efficient.compression.networks import Networks, Outputs, networks
 from sb3_efficient.compression.recipe import ModelMethod, register_method
@@ -89,7 +87,7 @@ def distil(student: BaseAlgorithm, teacher: BaseAlgorithm, observations: np.ndar
     with th.random.fork_rng(devices=[]):
         th.manual_seed(training.seed)
         targets = _targets(master, observations, training.batch_size)
-    loss = _loss(master, targets, training)
+    loss = make_loss(master, targets, training.temperature, training.value_weight)
     parameters = [p for network in learner.modules() for p in network.parameters()]
     optimizer = th.optim.Adam({id(p): p for p in parameters}.values(), training.learning_rate)
     schedule = th.optim.lr_scheduler.LinearLR(optimizer, 1, 0, total_iters=training.steps)
@@ -147,52 +145,3 @@ def _rows(outputs: Outputs, rows: np.ndarray) -> Outputs:
         of(outputs.values),
         None if outputs.actions is None else outputs.actions[chosen],
     )
-
-
-Loss = Callable[[Outputs, Outputs], th.Tensor]
-
-
-def _loss(master: Networks, targets: Outputs, training: Training) -> Loss:
-    """Errors of actor and critics; those of values in units of their spread over the observations."""
-    space = master.policy.action_space
-    sizes = space.nvec.tolist() if isinstance(space, spaces.MultiDiscrete) else [targets.action[0].shape[1]]
-    spreads = [values.std() + 1e-6 for values in targets.values]
-    divergences: dict[str, Loss] = {
-        "categorical": lambda own, target: _categorical(own.action[0], target.action[0], sizes),
-        "gaussian": _gaussian,
-        "squashed": _squares,
-        "deterministic": _squares,
-        "q": lambda own, target: _softmax(own.action[0], target.action[0], training.temperature * spread_of_q),
-    }
-    # What tells actions apart is small beside what tells states apart
-    spread_of_q = targets.action[0].std(dim=1).mean() + 1e-6
-
-    def loss(own: Outputs, target: Outputs) -> th.Tensor:
-        total = divergences[target.kind](own, target)
-        for value, wanted, spread in zip(own.values, target.values, spreads, strict=True):
-            total = total + training.value_weight * F.smooth_l1_loss(value / spread, wanted / spread)
-        return total
-
-    return loss
-
-
-def _categorical(logits: th.Tensor, target: th.Tensor, sizes: list[int]) -> th.Tensor:
-    pairs = zip(th.split(logits, sizes, dim=1), th.split(target, sizes, dim=1), strict=True)
-    return th.stack([_softmax(own, wanted, th.ones(())) for own, wanted in pairs]).sum()
-
-
-def _softmax(own: th.Tensor, target: th.Tensor, temperature: th.Tensor) -> th.Tensor:
-    own, target = F.log_softmax(own / temperature, dim=1), F.log_softmax(target / temperature, dim=1)
-    return F.kl_div(own, target, reduction="batchmean", log_target=True)
-
-
-def _gaussian(own: Outputs, target: Outputs) -> th.Tensor:
-    """KL of two diagonal Gaussians, (mean, log_std)."""
-    (mean, log_std), (wanted, wanted_log_std) = own.action, target.action
-    ratio = (2 * (wanted_log_std - log_std)).exp()
-    distance = (wanted - mean).pow(2) / (2 * log_std).exp()
-    return 0.5 * (ratio + distance - 1 - 2 * (wanted_log_std - log_std)).sum(dim=1).mean()
-
-
-def _squares(own: Outputs, target: Outputs) -> th.Tensor:
-    return th.stack([F.mse_loss(one, other) for one, other in zip(own.action, target.action, strict=True)]).sum()

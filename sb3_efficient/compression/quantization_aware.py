@@ -98,6 +98,8 @@ class RoundedInputs:
         self.bounds: th.Tensor | None = None
 
     def __call__(self, x: th.Tensor) -> th.Tensor:
+        # Under autocast inputs are bfloat16, which is coarser than the steps
+        x = x.float()
         if self.layer.training or self.bounds is None:
             # Zero is always one of the steps: padding and ReLU make it
             found = th.stack([x.detach().min().clamp(max=0), x.detach().max().clamp(min=0)])

@@ -10,10 +10,12 @@ from helpers import parameters_match
 from learners import ALGORITHMS, agent, images
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
 
+from sb3_efficient import SEERCallback, accelerate
 from sb3_efficient.compression.callbacks import SCHEDULES, PruningCallback
 from sb3_efficient.compression.layers import layers
 from sb3_efficient.compression.masks import sparsity
 from sb3_efficient.compression.networks import networks
+from sb3_efficient.compression.quantization_aware import QATCallback, acting_layers
 from sb3_efficient.errors import EfficientError
 
 
@@ -94,6 +96,24 @@ def test_checkpoints_are_sparse_and_sparsity_is_logged(tmp_path: Path) -> None:
     assert checkpoint.predict(images(2))[0].shape == (2,)
     (events,) = tmp_path.glob("PPO_1/events*")
     assert b"pruning/sparsity" in events.read_bytes()
+
+
+@pytest.mark.parametrize("algo", ["ppo", "dqn", "sac"])
+def test_together_with_accelerate_and_rounding(algo: str) -> None:
+    model = agent(algo)
+    accelerate(model)
+    model.learn(96, callback=[PruningCallback(0.8, end=0.5, times=3), QATCallback(0.5)])
+    assert zeros(body(model)) == pytest.approx(0.8, abs=1e-3)
+    assert all("forward" not in vars(layer) for layer in acting_layers(model))
+
+
+def test_frozen_layers_are_not_pruned() -> None:
+    frozen = SEERCallback(0.3)
+    with pytest.raises(EfficientError, match=r"SEER has frozen this model \(depth='conv'\), .*prune part='dense'"):
+        agent().learn(96, callback=[frozen, PruningCallback(0.8, times=3)])
+    model = agent().learn(96, callback=[SEERCallback(0.3), PruningCallback(0.8, "dense", times=3)])
+    assert sparsity(networks(model), "conv") == 0
+    assert sparsity(networks(model), "dense") > 0.5
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from helpers import parameters_match
 from learners import ALGORITHMS, actions, agent, images, tensors
 from stable_baselines3 import PPO
 from stable_baselines3.common.envs import FakeImageEnv
-from torch.distributions import Categorical, Normal, kl_divergence
 
 from sb3_efficient.compression.channels import ChannelPruning
 from sb3_efficient.compression.distillation import Distillation
@@ -70,18 +69,6 @@ def test_several_discrete_actions() -> None:
     teacher = PPO("CnnPolicy", env, n_steps=16, batch_size=16, device="cpu")
     student = ChannelPruning(0.5).apply(teacher, teacher=teacher, observations=None)
     assert distance(distilled(student, teacher, images()), teacher) < distance(student, teacher)
-
-
-def test_divergences_are_those_of_torch() -> None:
-    from sb3_efficient.compression.distillation import _categorical, _gaussian
-    from sb3_efficient.compression.networks import Outputs
-
-    one, other = th.randn(7, 5), th.randn(7, 5)
-    first = kl_divergence(Categorical(logits=other[:, :3]), Categorical(logits=one[:, :3])).mean()
-    second = kl_divergence(Categorical(logits=other[:, 3:]), Categorical(logits=one[:, 3:])).mean()
-    th.testing.assert_close(_categorical(one, other, [3, 2]), first + second)
-    expected = kl_divergence(Normal(other, other.exp()), Normal(one, one.exp())).sum(dim=1).mean()
-    th.testing.assert_close(_gaussian(Outputs("gaussian", (one, one)), Outputs("gaussian", (other, other))), expected)
 
 
 def test_same_seed_same_student() -> None:

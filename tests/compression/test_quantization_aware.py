@@ -85,6 +85,13 @@ def test_inputs_are_rounded_between_moving_averages() -> None:
     th.testing.assert_close(rounded.bounds, th.tensor([0.0, 1.01]))
 
 
+def test_inputs_under_autocast() -> None:
+    layer = nn.Linear(2, 2)
+    rounded = RoundedInputs(layer)
+    for _ in range(2):
+        assert rounded(th.ones(1, 2, dtype=th.bfloat16)).dtype == th.float32
+
+
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_callback_rounds_from_its_start_on(algo: str, tmp_path: Path) -> None:
     model = agent(algo)
