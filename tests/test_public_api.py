@@ -31,6 +31,7 @@ def test_public_names() -> None:
         "make_engine",
         "make_extractor",
         "policy_kwargs",
+        "prune",
         "register_extractor",
         "save_slim",
     ]
@@ -99,7 +100,7 @@ ARROWS = {
     "storage": {"errors"},
     "artifacts": {"errors", "storage"},
     "engines": {"atomic", "errors", "extractors", "fast", "options", "registry", "seer", "space_config"},
-    "compression": {"artifacts", "atomic", "engines", "errors", "options", "registry", "space_config"},
+    "compression": {"artifacts", "atomic", "engines", "errors", "extractors", "options", "registry", "space_config"},
     "slim": {"atomic"},
     "doctor": {"_autoload", "extractors"},
     "_autoload": {"zoo"},
@@ -139,6 +140,7 @@ def test_one_file_for_each_runtime() -> None:
     runtimes = {
         "onnxruntime": {"engines/onnxruntime.py", "compression/quantization.py"},
         "openvino": {"engines/openvino.py"},
+        "torch_pruning": {"compression/groups.py"},
     }
     for file in PACKAGE.rglob("*.py"):
         found = {name.split(".")[0] for name in _imports(file)} & runtimes.keys()

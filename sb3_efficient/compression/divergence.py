@@ -44,6 +44,12 @@ def make_loss(master: Networks, targets: Outputs, temperature: float, value_weig
 
 
 def categorical(logits: th.Tensor, target: th.Tensor, sizes: list[int]) -> th.Tensor:
+    """
+    :param logits: Of the student, (B, A), all discrete actions side by side
+    :param target: Of the teacher
+    :param sizes: How many of the ``A`` each action has
+    :return: KL, summed over actions and averaged over the batch
+    """
     pairs = zip(th.split(logits, sizes, dim=1), th.split(target, sizes, dim=1), strict=True)
     return th.stack([_softmax(own, wanted, th.ones(())) for own, wanted in pairs]).sum()
 
@@ -54,7 +60,11 @@ def _softmax(own: th.Tensor, target: th.Tensor, temperature: th.Tensor) -> th.Te
 
 
 def gaussian(own: Outputs, target: Outputs) -> th.Tensor:
-    """KL of two diagonal Gaussians, (mean, log_std)."""
+    """
+    :param own: Mean and log_std of the student's diagonal Gaussian
+    :param target: Of the teacher's
+    :return: KL, summed over dimensions and averaged over the batch
+    """
     (mean, log_std), (wanted, wanted_log_std) = own.action, target.action
     ratio = (2 * (wanted_log_std - log_std)).exp()
     distance = (wanted - mean).pow(2) / (2 * log_std).exp()

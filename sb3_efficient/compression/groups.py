@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import torch as th
@@ -62,8 +61,10 @@ def remove_channels(
     :param widths: Number of channels to keep, by :attr:`Group.layers`
     :param importance: One of :data:`IMPORTANCES`; parameters have gradients if it needs them
     """
+    import torch_pruning
+
     name, options = IMPORTANCES[importance]
-    scorer = getattr(import_module("torch_pruning.pruner.importance"), name)(**options)
+    scorer = getattr(torch_pruning.importance, name)(**options)
     graph = _graph(networks, image_shape)
     for group in _groups(graph, networks):
         found = _described(graph, group, networks.policy)
@@ -76,6 +77,8 @@ def remove_channels(
 
 @th.enable_grad()
 def _graph(networks: Networks, image_shape: tuple[int, ...]) -> Any:
+    from torch_pruning import DependencyGraph
+
     images = th.zeros(2, *image_shape, dtype=th.uint8, device=networks.policy.device)
 
     def forward(_: nn.Module, batch: th.Tensor) -> list[th.Tensor]:
@@ -84,7 +87,7 @@ def _graph(networks: Networks, image_shape: tuple[int, ...]) -> Any:
 
     is_training = networks.policy.training
     # Not verbose: it would warn of log_std, which belongs to no layer
-    graph = import_module("torch_pruning").DependencyGraph()
+    graph = DependencyGraph()
     graph.build_dependency(networks.policy, images, forward_fn=forward, verbose=False)
     networks.policy.train(is_training)
     return graph
