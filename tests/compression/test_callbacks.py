@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
+import yaml
 from helpers import parameters_match
 from learners import ALGORITHMS, agent, images
+from rl_zoo3.utils import get_callback_list
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
 
 from sb3_efficient import SEERCallback, accelerate
@@ -136,3 +138,15 @@ def test_models_without_images_are_refused() -> None:
 
     with pytest.raises(EfficientError, match="Compression takes models that act on one image"):
         PPO("MlpPolicy", "CartPole-v1", n_steps=16, batch_size=16).learn(16, callback=PruningCallback())
+
+
+def test_callbacks_of_a_zoo_file() -> None:
+    entry = yaml.safe_load("""
+      callback:
+        - sb3_efficient.compression.PruningCallback: {sparsity: 0.8, schedule: iterative, times: 5}
+        - sb3_efficient.compression.QATCallback: {start: 0.9}
+    """)
+    pruning, rounding = get_callback_list(entry)
+    assert isinstance(pruning, PruningCallback)
+    assert isinstance(rounding, QATCallback)
+    assert (pruning.sparsity, pruning.times, rounding.start) == (0.8, 5, 0.9)
