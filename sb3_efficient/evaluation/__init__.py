@@ -1,0 +1,1 @@
+"""Policies compared: returns with confidence, agreement, latency, bytes."""
