@@ -1,0 +1,145 @@
+"""Whole games on paired seeds: an episode depends on its seed and the policy, not on what runs beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor, is_vecenv_wrapped
+
+from sb3_efficient.errors import OptionError
+from sb3_efficient.evaluation.progress import progress_bar
+
+
+class Policy(Protocol):
+    """What acts: SB3 models, engines and compressed policies all have this."""
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[np.ndarray, Any]:
+        """As in SB3."""
+
+    def set_random_seed(self, seed: int | None = None) -> None:
+        """Of the actions that are sampled."""
+
+
+class RandomPlay:
+    """
+    The policy that returns are measured from.
+
+    :param action_space: That it draws from
+    """
+
+    def __init__(self, action_space: spaces.Space) -> None:
+        self.action_space = action_space
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[np.ndarray, Any]:
+        """
+        :return: An action for each of ``episode_start``
+        """
+        return np.array([self.action_space.sample() for _ in episode_start]), state
+
+    def set_random_seed(self, seed: int | None = None) -> None:
+        """
+        :param seed: Of the draws
+        """
+        self.action_space.seed(seed)
+
+
+def play(
+    policy: Policy,
+    make_env: Callable[[], VecEnv],
+    seeds: Iterable[int],
+    *,
+    n_envs: int = 8,
+    deterministic: bool = False,
+    title: str | None = None,
+) -> np.ndarray:
+    """
+    Play one whole game for each seed::
+
+        returns = play(model, lambda: AleVecEnv("PongNoFrameskip-v4", 1, action_repeat_probability=0.25), range(100))
+
+    Seeds are handed out in order, to whichever environment is free next. Each is played to its end, so that short
+    episodes count no more than long ones, which is not so where one waits for the first 100 that end.
+
+    :param policy: SB3 model, engine or compressed policy
+    :param make_env: Makes one environment, with ``Monitor``; its whole games count, not its lives
+    :param seeds: Of the episodes
+    :param n_envs: How many environments play at a time, which share the policy's batch
+    :param deterministic: Whether the policy takes its most probable actions
+    :param title: Of a progress bar; None for no bar
+    :return: Returns in the order of the seeds, (N,), as ``Monitor`` counts them: not clipped, not normalized
+    """
+    seeds = list(seeds)
+    if not seeds:
+        raise OptionError("There is nothing to play: give at least one seed.")
+    returns = np.full(len(seeds), np.nan)
+    games = [_Game(make_env()) for _ in range(min(n_envs, len(seeds)))]
+    policy.set_random_seed(seeds[0])
+    waiting = iter(enumerate(seeds))
+    try:
+        for game in games:
+            game.start(*next(waiting))
+        state = None
+        with progress_bar(title, len(seeds)) as advance:
+            while any(game.episode is not None for game in games):
+                starts = np.array([game.starts for game in games])
+                actions, state = policy.predict(_joined([g.observation for g in games]), state, starts, deterministic)
+                for game, found in zip(games, _step(games, actions), strict=True):
+                    if found is not None:
+                        returns[game.episode] = found
+                        game.start(*next(waiting, (None, 0)))
+                        advance()
+    finally:
+        for game in games:
+            game.env.close()
+    return returns
+
+
+class _Game:
+    """
+    An environment, and which episode it plays; None when no seeds are left.
+
+    :param env: A single one, as every wrapper of SB3 can be reset alone only where it wraps a single one
+    """
+
+    def __init__(self, env: VecEnv) -> None:
+        if env.num_envs != 1:
+            raise OptionError(f"make_env must make one environment at a time, got {env.num_envs}.")
+        if not (is_vecenv_wrapped(env, VecMonitor) or env.env_is_wrapped(Monitor)[0]):
+            raise OptionError("Returns are those of SB3's Monitor: wrap the environment in it, as make_vec_env does.")
+        self.env = env
+        self.episode: int | None = None
+
+    def start(self, episode: int | None, seed: int) -> None:
+        self.episode = episode
+        if episode is not None:
+            self.env.seed(seed)
+            self.observation = self.env.reset()
+            self.starts = True
+
+    def finish_step(self) -> float | None:
+        """The return, at the end of the whole game."""
+        self.observation, _, dones, infos = self.env.step_wait()
+        self.starts = bool(dones[0])
+        return infos[0].get("episode", {}).get("r")
+
+
+def _step(games: list[_Game], actions: np.ndarray) -> list[float | None]:
+    """Side by side, where environments compute in threads of their own."""
+    for game, action in zip(games, actions, strict=True):
+        if game.episode is not None:
+            game.env.step_async(action[None])
+    return [None if game.episode is None else game.finish_step() for game in games]
+
+
+def _joined(observations: list[Any]) -> Any:
+    if isinstance(observations[0], dict):
+        return {key: np.concatenate([o[key] for o in observations]) for key in observations[0]}
+    return np.concatenate(observations)

@@ -1,0 +1,135 @@
+"""Paired seeds, no bias towards short episodes, and the same returns whatever runs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
+from sb3_efficient.envs import AleVecEnv, CatchEnv
+from sb3_efficient.errors import OptionError
+from sb3_efficient.evaluation.episodes import RandomPlay, play
+
+
+class Counts:
+    """Looks at nothing but how far its episode has come, through ``state``."""
+
+    def __init__(self, n_actions: int) -> None:
+        self.n_actions = n_actions
+        self.seeds: list[int | None] = []
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[np.ndarray, Any]:
+        steps = np.zeros(len(episode_start), int) if state is None else np.where(episode_start, 0, state)
+        return steps * 7 // 5 % self.n_actions, steps + 1
+
+    def set_random_seed(self, seed: int | None = None) -> None:
+        self.seeds.append(seed)
+
+
+class Lengths(gym.Env[np.ndarray, np.int64]):
+    """Episodes that last, and return, as long as their seed says; seeds that were played are noted."""
+
+    played: list[int]
+    observation_space = spaces.Box(0, 255, (1, 2, 2), np.uint8)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        if seed is not None:
+            self.played.append(seed)
+        self.left = 1 if seed is None else seed
+        return np.zeros((1, 2, 2), np.uint8), {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self.left -= 1
+        return np.zeros((1, 2, 2), np.uint8), 1.0, self.left <= 0, False, {}
+
+
+def catch() -> VecEnv:
+    return make_vec_env(CatchEnv, 1)
+
+
+def breakout() -> VecEnv:
+    return AleVecEnv("BreakoutNoFrameskip-v4", 1, action_repeat_probability=0.25)
+
+
+@pytest.mark.parametrize("n_envs", [1, 3, 20])
+def test_every_seed_is_played_once_to_its_end(n_envs: int) -> None:
+    """Long episodes first, which those who wait for the first to end would leave out."""
+    Lengths.played = []
+    seeds = [40, 1, 30, 2, 5, 3, 17]
+    policy = Counts(2)
+    assert play(policy, lambda: make_vec_env(Lengths, 1), seeds, n_envs=n_envs).tolist() == seeds
+    assert Lengths.played == seeds if n_envs == 1 else sorted(Lengths.played) == sorted(seeds)
+    assert policy.seeds == [40]
+
+
+@pytest.mark.parametrize(("make_env", "n_actions"), [(catch, 3), (breakout, 4)])
+def test_an_episode_is_the_same_beside_any_others(make_env: Callable[[], VecEnv], n_actions: int) -> None:
+    alone = play(Counts(n_actions), make_env, range(6), n_envs=1)
+    together = play(Counts(n_actions), make_env, range(6), n_envs=4)
+    backwards = play(Counts(n_actions), make_env, range(5, -1, -1), n_envs=4)
+    np.testing.assert_array_equal(alone, together)
+    np.testing.assert_array_equal(alone, backwards[::-1])
+    assert len(set(alone)) > 1
+
+
+def test_models_play_as_in_evaluate_policy() -> None:
+    model = PPO("CnnPolicy", catch(), n_steps=8, batch_size=8, seed=0)
+    found = play(model, catch, [3], deterministic=True)
+    env = catch()
+    env.seed(3)
+    returns, _ = evaluate_policy(model, env, 1, deterministic=True, return_episode_rewards=True)
+    assert found.tolist() == returns
+    np.testing.assert_array_equal(play(model, catch, range(4)), play(model, catch, range(4)))
+
+
+def test_random_play() -> None:
+    found = play(RandomPlay(spaces.Discrete(3)), catch, range(40), n_envs=8)
+    assert -3.5 < found.mean() < -0.5
+    np.testing.assert_array_equal(found, play(RandomPlay(spaces.Discrete(3)), catch, range(40)))
+    box = RandomPlay(spaces.Box(-1, 1, (2,)))
+    assert box.predict(None, None, np.zeros(5))[0].shape == (5, 2)
+
+
+def test_dictionaries_are_joined() -> None:
+    class Keyed(gym.ObservationWrapper):
+        def __init__(self) -> None:
+            super().__init__(CatchEnv())
+            self.observation_space = spaces.Dict({"image": CatchEnv().observation_space})
+
+        def observation(self, observation: np.ndarray) -> dict[str, np.ndarray]:
+            return {"image": observation}
+
+    found = play(Counts(3), lambda: make_vec_env(Keyed, 1), range(3))
+    np.testing.assert_array_equal(found, play(Counts(3), catch, range(3)))
+
+
+def test_progress_is_shown_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    play(Counts(3), catch, range(2), title="as a test")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "as a test" in err
+    assert "2/2" in err
+
+
+@pytest.mark.parametrize(
+    ("make_env", "seeds", "text"),
+    [
+        (catch, [], "There is nothing to play"),
+        (lambda: make_vec_env(CatchEnv, 2), [1], "make_env must make one environment at a time, got 2"),
+        (lambda: DummyVecEnv([CatchEnv]), [1], "wrap the environment in it, as make_vec_env does"),
+    ],
+)
+def test_what_cannot_be_played(make_env: Callable[[], VecEnv], seeds: list[int], text: str) -> None:
+    with pytest.raises(OptionError, match=text):
+        play(Counts(3), make_env, seeds)
