@@ -1,0 +1,112 @@
+"""How long policies think: timed in turns, so that whatever else the machine does slows all of them alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch as th
+
+from sb3_efficient.engines import Engine
+from sb3_efficient.errors import ObservationError
+from sb3_efficient.evaluation.episodes import Policy
+from sb3_efficient.options import whole_number
+
+#: Calls in a row, as in a game, where the weights stay in the processor's cache from step to step
+_BLOCK = 10
+
+
+@dataclass(frozen=True)
+class Latency:
+    """
+    :param median: ms
+    :param p99: 99 of 100 calls are faster, ms
+    """
+
+    median: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """
+    :param network: From a batch of observations to the network's outputs, by batch size
+    :param predict: All of ``predict``, by batch size
+    """
+
+    network: dict[int, Latency]
+    predict: dict[int, Latency]
+
+
+def time_policies(
+    policies: Mapping[str, tuple[Policy, Engine]],
+    observations: np.ndarray,
+    *,
+    batch_sizes: Sequence[int] = (1, 100),
+    repeats: int = 200,
+    threads: int = 1,
+) -> dict[str, Timing]:
+    """
+    :param policies: By name, what acts and what runs its network
+    :param observations: (N, C, H, W), uint8, of which the first are used
+    :param batch_sizes: Observations in a call
+    :param repeats: Timed calls of each kind
+    :param threads: Of torch; engines have their own number
+    """
+    for size in batch_sizes:
+        if whole_number("batch_size", size) > len(observations):
+            raise ObservationError(f"A batch of {size} takes {size} observations, and {len(observations)} are there.")
+    found: dict[str, Timing] = {name: Timing({}, {}) for name in policies}
+    with torch_threads(threads):
+        for size in batch_sizes:
+            batch = observations[:size]
+            network = {name: _network(engine, batch) for name, (_, engine) in policies.items()}
+            predict = {name: _predict(policy, batch) for name, (policy, _) in policies.items()}
+            networks, predicts = time_in_turns(network, repeats), time_in_turns(predict, repeats)
+            for name, timing in found.items():
+                timing.network[size], timing.predict[size] = networks[name], predicts[name]
+    return found
+
+
+def time_in_turns(calls: Mapping[str, Callable[[], object]], repeats: int = 200) -> dict[str, Latency]:
+    """
+    :param calls: What to time, by name
+    :param repeats: Timed calls of each, rounded up to whole blocks; a block of each warms up
+    """
+    whole_number("repeats", repeats)
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(1 + -(-repeats // _BLOCK)):
+        for name, call in calls.items():
+            seconds[name] += [_seconds(call) for _ in range(_BLOCK)]
+    found = {name: 1000 * np.array(found[_BLOCK:]) for name, found in seconds.items()}
+    return {name: Latency(float(np.median(ms)), float(np.quantile(ms, 0.99))) for name, ms in found.items()}
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """
+    :param threads: Of torch, which has one number for the whole process, until the end of the block
+    """
+    before = th.get_num_threads()
+    th.set_num_threads(whole_number("threads", threads))
+    try:
+        yield
+    finally:
+        th.set_num_threads(before)
+
+
+def _network(engine: Engine, batch: np.ndarray) -> Callable[[], object]:
+    return lambda: engine.outputs(batch)
+
+
+def _predict(policy: Policy, batch: np.ndarray) -> Callable[[], object]:
+    return lambda: policy.predict(batch)
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
