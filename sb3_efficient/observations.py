@@ -58,7 +58,8 @@ def collect(
     seen: Any = env.reset()
     # Not in step, so that what is kept comes from all parts of the first episodes
     wait = np.arange(env.num_envs) * whole_number("spacing", spacing) // env.num_envs
-    state, starts, kept = None, np.ones(env.num_envs, bool), []
+    kept: list[np.ndarray] = []
+    state, starts = None, np.ones(env.num_envs, bool)
     with progress_bar(title, n) as advance:
         while len(kept) < n:
             for i in np.flatnonzero(wait == 0)[: n - len(kept)]:

@@ -1,0 +1,58 @@
+"""An original and two engines of it, on a small game."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_efficient import make_engine
+from sb3_efficient.envs import CatchEnv
+from sb3_efficient.evaluation.compare import Candidate, Row, compare
+from sb3_efficient.evaluation.episodes import play
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (10, 1, 84, 84), dtype=np.uint8)
+FEW = {"batch_sizes": (1, 4), "repeats": 5}
+
+
+def catch() -> VecEnv:
+    return make_vec_env(CatchEnv, 1)
+
+
+@pytest.fixture(scope="module")
+def candidates() -> list[Candidate]:
+    model = PPO("CnnPolicy", catch(), seed=0)
+    engine = make_engine(model)
+    other = make_engine(PPO("CnnPolicy", catch(), seed=1))
+    return [
+        Candidate("original", model, make_engine(model, "eager"), 100, 25),
+        Candidate("the same", engine, engine, 50, 25),
+        Candidate("another", other, other, 25, 10),
+    ]
+
+
+def test_rows(candidates: list[Candidate]) -> None:
+    rows, random = compare(candidates, IMAGES, catch, range(6), deterministic=True, **FEW)
+    assert [row.method for row in rows] == ["original", "the same", "another"]
+    assert [row.n_bytes for row in rows] == [100, 50, 25]
+    original, same, another = rows
+    assert original.agreement is None
+    assert (original.verdict, original.scores.comparison) == ("", None)
+    assert same.scores.returns == original.scores.returns
+    assert same.scores.comparison.difference.high == same.scores.comparison.difference.low == 0
+    assert same.agreement.actions == 1 > another.agreement.actions
+    played = play(candidates[2].policy, catch, range(6), deterministic=True)
+    assert another.scores.returns == tuple(played)
+    assert another.scores.comparison.difference.estimate == pytest.approx(played.mean() - original.scores.mean)
+    assert -5 <= random <= 5
+
+
+def test_without_games(candidates: list[Candidate]) -> None:
+    rows, random = compare(candidates, IMAGES, catch, [], **FEW)
+    assert math.isnan(random)
+    assert all(isinstance(row, Row) and row.scores is None and row.verdict == "" for row in rows)
+    assert list(rows[0].timing.predict) == [1, 4]
