@@ -104,10 +104,14 @@ ARROWS = {
     "slim": {"atomic"},
     "doctor": {"_autoload", "extractors"},
     "_autoload": {"zoo"},
-    "zoo": {"errors", "options", "extractors", "policies", "envs", "fast", "seer", "hyperparams"},
+    "zoo": {"compression", "errors", "options", "extractors", "policies", "envs", "fast", "seer", "hyperparams"},
     "profiler": {"atomic"},
     "bench": {"errors", "profiler"},
-    "cli": {"errors", "sizes", "zoo", "doctor", "bench"},
+    "search": {"compression", "errors", "evaluation"},
+    "cli": {
+        *("bench", "compression", "doctor", "errors", "evaluation", "observations", "options", "search", "sizes"),
+        "zoo",
+    },
     "__main__": {"cli"},
 }
 

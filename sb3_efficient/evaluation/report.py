@@ -53,7 +53,7 @@ class Report:
                 "Return: mean and interquartile mean (IQM) of whole games with 95 % bootstrap intervals; difference: "
                 f"paired by episode seed. Random play returns {self.random_return:.2f}. Verdict: same only if all of "
                 f"the interval of the difference lies above {-margins[0]:.2f}, which is 5 % of what the original gains "
-                "over random play, worse only if all of it lies below; otherwise not shown."
+                "over random play, worse only if all of it lies below; otherwise, or with few episodes, not shown."
             )
         return [*notes, *(f"{name}: {value}" for name, value in self.facts.items())]
 

@@ -19,6 +19,8 @@ from sb3_efficient.errors import OptionError
 
 #: Computes a number from returns (..., R, N), for all leading dimensions at once
 Statistic = Callable[[np.ndarray], np.ndarray]
+#: With fewer, intervals from the bootstrap are too narrow
+LEAST_EPISODES = 20
 _CHUNK = 2**22  # numbers drawn at a time, which bounds the memory
 
 
@@ -113,7 +115,7 @@ def non_inferiority(
     Whether a policy is as good as its original, but for a share of what that gains over random play.
 
     "same" is only said where the whole interval of the mean difference lies above the margin, "worse" where it lies
-    below. An original that is no better than random play has nothing to lose, so nothing is shown.
+    below. Nothing is shown by fewer than 20 episodes, nor of an original that is no better than random play.
 
     :param returns: Of the policy, (R, N) or (N,)
     :param originals: The original's, of the same shape and in the same order of episode seeds
@@ -130,10 +132,8 @@ def non_inferiority(
     difference = bootstrap(mean, one - other, seed=seed)
     margin = tolerance * float(other.mean() - _matrix(random_returns).mean())
     verdict = "not shown"
-    if margin > 0 and difference.low > -margin:
-        verdict = "same"
-    elif margin > 0 and difference.high < -margin:
-        verdict = "worse"
+    if margin > 0 and one.size >= LEAST_EPISODES:
+        verdict = "same" if difference.low > -margin else "worse" if difference.high < -margin else verdict
     return Comparison(difference, margin, verdict)
 
 

@@ -114,8 +114,14 @@ def test_pairs_decide_where_means_would_not() -> None:
 
 
 def test_nothing_is_shown_of_an_original_that_cannot_play() -> None:
-    assert non_inferiority([1, 1], [1, 1], [1, 1]).verdict == "not shown"
-    assert non_inferiority([5, 5], [0, 0], [1, 1]).verdict == "not shown"
+    games = np.ones(100)
+    assert non_inferiority(games, games, games).verdict == "not shown"
+    assert non_inferiority(5 * games, 0 * games, games).verdict == "not shown"
+
+
+def test_nothing_is_shown_by_few_episodes() -> None:
+    assert non_inferiority(np.full(19, 90), np.full(19, 90), [0]).verdict == "not shown"
+    assert non_inferiority(np.full((2, 10), 90), np.full((2, 10), 90), [0]).verdict == "same"
 
 
 @pytest.mark.parametrize("wrong", [[], [[]], [1.0, float("nan")], np.zeros((2, 2, 2))])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import sb3_efficient
 from sb3_efficient import bench
+from sb3_efficient.cli import collect, compress, evaluate
 from sb3_efficient.errors import EfficientError
 
 ZOO_VERBS = ("train", "enjoy", "record_video")
@@ -17,10 +19,13 @@ Visual reinforcement learning in Stable-Baselines3 that is cheap to train and ch
 
 commands that rl-zoo3 has, with this package registered (all its options; --help lists them):
   train          train an agent
-  enjoy          watch or score an agent
+  enjoy          watch or score an agent, or with --policy FILE a compressed one
   record_video   film an agent
 
-commands of our own:
+commands of our own (each with --help and examples):
+  compress       make an agent's policy smaller and faster, and report what it cost
+  evaluate       compare an agent with others and with compressed policies
+  collect        record observations of an agent at play
   list           extractors by name with their sizes, and the shipped hyper-parameters
   bench loop     where the time of a training run goes, plain and fast
   doctor         what is installed, what this machine can do, whether rl-zoo3 is adapted
@@ -30,6 +35,7 @@ examples:
   sb3-efficient train --algo ppo --env PongNoFrameskip-v4 -params features_extractor=impala -P
   sb3-efficient enjoy --algo ppo --env PongNoFrameskip-v4 -f logs --no-render -n 5000
   sb3-efficient train --algo ppo --env Catch-v0 -conf sb3_efficient.hyperparams.ppo.impala
+  sb3-efficient compress --algo ppo --env PongNoFrameskip-v4 -f logs --recipe static-int8
   sb3-efficient list --image 3x64x64
 
 The first is the same as: python -m rl_zoo3.train --algo ppo ...
@@ -71,6 +77,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("doctor", help="check the installation")
     bench.add_arguments(commands.add_parser("bench", help="where the time of a training run goes"))
+    for name, command in _WITH_AGENTS.items():
+        own = commands.add_parser(
+            name,
+            help=command.HELP,
+            description=command.HELP.capitalize() + ".",
+            epilog=command.EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            usage=f"sb3-efficient {name} --algo ALGO --env ENV [options]",
+        )
+        command.add_arguments(own)
     for verb in ZOO_VERBS:
         # Only so that a misspelt command is answered with all of them; main() hands these to rl-zoo3
         commands.add_parser(verb)
@@ -100,4 +116,10 @@ def _bench(arguments: argparse.Namespace) -> int:
     return 0
 
 
-_OWN = {"list": _list, "doctor": _doctor, "bench": _bench}
+_WITH_AGENTS: dict[str, Any] = {"compress": compress, "evaluate": evaluate, "collect": collect}
+_OWN = {
+    "list": _list,
+    "doctor": _doctor,
+    "bench": _bench,
+    **{name: command.run for name, command in _WITH_AGENTS.items()},
+}

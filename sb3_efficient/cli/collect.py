@@ -1,0 +1,41 @@
+"""``sb3-efficient collect``: observations of an agent at play, as a file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sb3_efficient.cli.common import add_agent_arguments, add_play_arguments, record, saved_agent
+
+HELP = "record observations of an agent at play"
+EXAMPLES = """\
+examples:
+  sb3-efficient collect --algo ppo --env PongNoFrameskip-v4 -f logs -n 10000
+  sb3-efficient compress --algo ppo --env PongNoFrameskip-v4 -f logs --observations observations.safetensors
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """
+    :param parser: Of this command
+    """
+    add_agent_arguments(parser)
+    add_play_arguments(parser)
+    parser.add_argument("-n", "--n-observations", type=int, default=1000, help="default: %(default)s")
+    parser.add_argument("--spacing", type=int, default=10, help="steps from one to the next (default: %(default)s)")
+    parser.add_argument("-o", "--output", type=Path, default=Path("observations.safetensors"), help="%(default)s")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    :param arguments: As :func:`add_arguments` has them
+    :return: Exit status
+    """
+    from sb3_efficient.observations import save_observations
+
+    agent = saved_agent(arguments)
+    spacing = arguments.spacing
+    found = record(arguments, agent, agent.load(), arguments.n_observations, spacing=spacing)
+    path = save_observations(arguments.output, found)
+    print(f"{len(found)} observations of shape {found.shape[1:]} in {path}")
+    return 0

@@ -1,0 +1,135 @@
+"""``sb3-efficient compress``: smaller and faster policies of an agent, and the report about them."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from sb3_efficient.cli.common import (
+    add_agent_arguments,
+    add_play_arguments,
+    add_report_arguments,
+    compared,
+    is_deterministic,
+    observations_for,
+    saved_agent,
+    show,
+)
+from sb3_efficient.options import whole_number
+
+if TYPE_CHECKING:
+    from sb3_efficient.compression.recipe import Method
+
+HELP = "make an agent's policy smaller and faster, and report what it cost"
+EXAMPLES = """\
+examples:
+  sb3-efficient compress --algo ppo --env PongNoFrameskip-v4 -f logs --recipe static-int8
+  sb3-efficient compress --algo ppo --env PongNoFrameskip-v4 -f logs --n-observations 10000 \\
+      --recipe "channel-pruning(ratio=0.5) distillation static-int8" --recipe dynamic-float16
+  sb3-efficient compress --algo ppo --env PongNoFrameskip-v4 -f logs --search --n-trials 50 --storage search.log
+
+Each policy is written beside the agent, as NAME.policy: play it with 'sb3-efficient enjoy ... --policy NAME.policy'.
+A search goes on where its storage ended. To spread it over processes of one machine, start the last command in each
+of them; over several machines, with --storage postgresql://USER:PASSWORD@HOST/DATABASE.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """
+    :param parser: Of this command
+    """
+    parser.add_argument(
+        "--recipe", action="append", help='steps in order, as "channel-pruning(ratio=0.5) static-int8"; may be repeated'
+    )
+    add_agent_arguments(parser)
+    add_play_arguments(parser)
+    add_report_arguments(parser)
+    group = parser.add_argument_group("search for recipes, in place of --recipe")
+    group.add_argument("--search", action="store_true", help="for high return, low latency and few bytes")
+    group.add_argument("--n-trials", type=int, default=20, help="of this process (default: %(default)s)")
+    group.add_argument("--storage", help="URL of a database, or a journal file (.log) (default: memory)")
+    group.add_argument("--study-name", help="default: algorithm and environment")
+    group.add_argument("--distillation", default="distillation", help="step after pruning (default: %(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    :param arguments: As :func:`add_arguments` has them
+    :return: Exit status
+    """
+    from sb3_efficient.compression import compress, make_recipe
+    from sb3_efficient.evaluation.candidates import graph_candidate, model_candidate
+
+    if arguments.search:
+        return search_recipes(arguments)
+    # What was typed can be judged before anything is read
+    recipes = [make_recipe(text) for text in arguments.recipe or ["static-int8"]]
+    agent = saved_agent(arguments)
+    model = agent.load()
+    original = model_candidate("original", model, threads=arguments.threads)
+    observations = observations_for(arguments, agent, model)
+    candidates = [original]
+    for recipe in recipes:
+        policy = compress(model, recipe, calibration=observations)
+        path = policy.save(agent.path.with_name(f"{agent.name}-{slug(recipe)}.policy"))
+        print(f"{_text(recipe)}: {path}", file=sys.stderr)
+        engine = {"engine": arguments.engine, "threads": arguments.threads}
+        candidates.append(graph_candidate(_text(recipe), policy, policy.n_bytes, **engine))
+    show(compared(arguments, agent, candidates, observations), agent.path.with_name(f"{agent.name}-compression"))
+    return 0
+
+
+def search_recipes(arguments: argparse.Namespace) -> int:
+    """
+    :param arguments: As :func:`add_arguments` has them
+    :return: Exit status
+    """
+    from sb3_efficient.compression import make_recipe
+    from sb3_efficient.evaluation.compare import Candidate
+    from sb3_efficient.evaluation.episodes import play
+    from sb3_efficient.search import Searcher, search, table
+
+    make_recipe(arguments.distillation)
+    agent = saved_agent(arguments)
+    model = agent.load()
+    seeds = range(arguments.seed, arguments.seed + whole_number("--episodes", arguments.episodes))
+
+    def mean_return(candidate: Candidate) -> float:
+        returns = play(
+            candidate.policy,
+            lambda: agent.make_env(arguments.sticky),
+            seeds,
+            n_envs=arguments.n_envs,
+            deterministic=is_deterministic(arguments),
+            title=candidate.method,
+        )
+        return float(returns.mean())
+
+    searcher = Searcher(
+        model,
+        observations_for(arguments, agent, model),
+        mean_return,
+        engine=arguments.engine,
+        threads=arguments.threads,
+        batch_size=arguments.batch_size[0],
+        repeats=arguments.repeats,
+        distillation=arguments.distillation,
+    )
+    name = arguments.study_name or f"{agent.algo}-{agent.name}"
+    trials = whole_number("--n-trials", arguments.n_trials)
+    print(table(search(searcher, trials, storage=arguments.storage, name=name)))
+    return 0
+
+
+def slug(recipe: tuple[Method, ...]) -> str:
+    """
+    :param recipe: Any
+    :return: The same as part of a file's name
+    """
+    return re.sub(r"[^a-z0-9.=]+", "-", _text(recipe).lower()).strip("-")
+
+
+def _text(recipe: tuple[Method, ...]) -> str:
+    return " ".join(map(str, recipe)) or "float32"

@@ -1,0 +1,70 @@
+"""``sb3-efficient evaluate``: an agent, and others and compressed policies beside it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sb3_efficient.cli.common import (
+    add_agent_arguments,
+    add_play_arguments,
+    add_report_arguments,
+    compared,
+    observations_for,
+    saved_agent,
+    show,
+)
+from sb3_efficient.errors import OptionError
+
+if TYPE_CHECKING:
+    from sb3_efficient.evaluation.compare import Candidate
+
+HELP = "compare an agent with others and with compressed policies"
+EXAMPLES = """\
+examples:
+  sb3-efficient evaluate --algo ppo --env PongNoFrameskip-v4 -f logs
+  sb3-efficient evaluate --algo ppo --env PongNoFrameskip-v4 -f logs pong.policy pruned.zip --episodes 200
+  sb3-efficient evaluate --algo ppo --env PongNoFrameskip-v4 -f logs pong.policy \\
+      --episodes 0 --engine openvino --threads 2 --batch-size 1 8 64 --repeats 1000     latencies only
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """
+    :param parser: Of this command
+    """
+    parser.add_argument("files", nargs="*", type=Path, help="compressed policies, and zips of the same algorithm")
+    add_agent_arguments(parser)
+    add_play_arguments(parser)
+    add_report_arguments(parser)
+    parser.add_argument("-o", "--output", type=Path, default=Path("evaluation"), help="report, without ending")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    :param arguments: As :func:`add_arguments` has them
+    :return: Exit status
+    """
+    from sb3_efficient.evaluation.candidates import model_candidate
+
+    agent = saved_agent(arguments)
+    others = [_candidate(file, arguments) for file in arguments.files]
+    model = agent.load()
+    candidates = [model_candidate("original", model, threads=arguments.threads), *others]
+    report = compared(arguments, agent, candidates, observations_for(arguments, agent, model))
+    show(report, arguments.output)
+    return 0
+
+
+def _candidate(file: Path, arguments: argparse.Namespace) -> Candidate:
+    from sb3_efficient.compression import load_policy
+    from sb3_efficient.evaluation.candidates import graph_candidate, model_candidate
+    from sb3_efficient.zoo.saved import load_model
+
+    if not file.is_file():
+        raise OptionError(f"There is no file {file}. 'sb3-efficient compress' writes compressed policies.")
+    if file.suffix == ".zip":
+        return model_candidate(file.name, load_model(arguments.algo, file), threads=arguments.threads)
+    policy, engine = load_policy(file), {"engine": arguments.engine, "threads": arguments.threads}
+    return graph_candidate(file.name, policy, file.stat().st_size, **engine)

@@ -1,0 +1,40 @@
+"""What can stand in a row of the report: SB3 models, and compressed policies on an engine."""
+
+from __future__ import annotations
+
+from math import prod
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_efficient.engines import ActingGraph, ActingNetwork, make_engine
+from sb3_efficient.evaluation.compare import Candidate
+
+#: Operators whose inputs but the first say how numbers are rounded, and are no parameters
+_ROUNDING = ("QuantizeLinear", "DequantizeLinear")
+
+
+def model_candidate(method: str, model: BaseAlgorithm, *, threads: int = 1) -> Candidate:
+    """
+    :param method: Name of the row
+    :param model: Plain SB3; counted are the parameters that act, at four bytes each: no critic, no optimizer
+    :param threads: Of torch
+    """
+    parameters = sum(p.numel() for p in ActingNetwork(model).parameters())
+    return Candidate(method, model, make_engine(model, "eager", threads=threads), 4 * parameters, parameters)
+
+
+def graph_candidate(
+    method: str, policy: ActingGraph, n_bytes: int, *, engine: str = "onnxruntime", threads: int = 1
+) -> Candidate:
+    """
+    :param method: Name of the row
+    :param policy: Compressed
+    :param n_bytes: Of its file
+    :param engine: Name of the engine that runs it
+    :param threads: Of the engine
+    """
+    graph = policy.proto.graph
+    rounding = {name for node in graph.node if node.op_type in _ROUNDING for name in node.input[1:]}
+    parameters = sum(prod(tensor.dims) for tensor in graph.initializer if tensor.name not in rounding)
+    runs = make_engine(policy, engine, threads=threads)
+    return Candidate(method, runs, runs, n_bytes, parameters)

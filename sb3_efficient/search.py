@@ -1,0 +1,129 @@
+"""
+Search for recipes that trade return, latency and bytes well: the one file that knows Optuna.
+
+Any storage of Optuna serves, so that processes, or machines, work on one study together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import optuna
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_efficient.compression import compress
+from sb3_efficient.compression.recipe import Method, make_recipe
+from sb3_efficient.errors import EfficientError, OptionError
+from sb3_efficient.evaluation.candidates import graph_candidate, model_candidate
+from sb3_efficient.evaluation.compare import Candidate
+from sb3_efficient.evaluation.latency import time_policies
+
+#: Mean return, latency as a part of the original's (so that machines may differ), bytes
+DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE, StudyDirection.MINIMIZE)
+LAST_STEPS = ("none", "static-int8", "dynamic-int8", "dynamic-float16")
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """
+    What trials are made with.
+
+    :param model: To compress
+    :param observations: (N, C, H, W), uint8, for calibration and timing
+    :param mean_return: Lets a candidate play
+    :param engine: For compressed policies
+    :param threads: Of every network
+    :param batch_size: For the latency
+    :param repeats: Timed calls
+    :param distillation: The step that follows pruning
+    """
+
+    model: BaseAlgorithm
+    observations: np.ndarray
+    mean_return: Callable[[Candidate], float]
+    engine: str = "onnxruntime"
+    threads: int = 1
+    batch_size: int = 1
+    repeats: int = 200
+    distillation: str = "distillation"
+
+    def __call__(self, trial: optuna.Trial) -> tuple[float, float, float]:
+        """
+        :param trial: Suggests a recipe
+        :return: As :data:`DIRECTIONS` has them
+        """
+        recipe = suggest(trial, self.distillation)
+        trial.set_user_attr("recipe", " ".join(map(str, recipe)))
+        policy = compress(self.model, recipe, calibration=self.observations)
+        original = model_candidate("original", self.model, threads=self.threads)
+        candidate = graph_candidate("trial", policy, policy.n_bytes, engine=self.engine, threads=self.threads)
+        timings = time_policies(
+            {c.method: (c.policy, c.engine) for c in (original, candidate)},
+            self.observations,
+            batch_sizes=[self.batch_size],
+            repeats=self.repeats,
+            threads=self.threads,
+        )
+        medians = {name: timing.network[self.batch_size].median for name, timing in timings.items()}
+        return self.mean_return(candidate), medians["trial"] / medians["original"], policy.n_bytes
+
+
+def suggest(trial: optuna.Trial, distillation: str = "distillation") -> tuple[Method, ...]:
+    """
+    :param trial: Draws from the space: pruning of channels or of weights and distillation after it, and a last step
+    :param distillation: The step that follows pruning
+    :return: A recipe
+    """
+    steps: list[str] = []
+    pruning = trial.suggest_categorical("pruning", ["none", "channel-pruning", "magnitude-pruning"])
+    if pruning != "none":
+        ratio = trial.suggest_float(f"{pruning}-ratio", 0.1, 0.9, step=0.05)
+        steps = [f"{pruning}(ratio={ratio:.2f})", distillation]
+    last = trial.suggest_categorical("last", LAST_STEPS)
+    return make_recipe([*steps, *([] if last == "none" else [last])])
+
+
+def search(searcher: Searcher, n_trials: int, *, storage: str | None = None, name: str = "compression") -> optuna.Study:
+    """
+    :param searcher: What trials are made with
+    :param n_trials: Of this process
+    :param storage: URL of a database, ``"postgresql://..."`` or ``"sqlite:///..."``, or a journal file that ends in
+        ``.log``; None for memory
+    :param name: Of the study; one that is there is continued
+    :return: The study; ``best_trials`` are those that no other beats in everything
+    """
+    try:
+        study = optuna.create_study(
+            storage=_storage(storage), study_name=name, directions=DIRECTIONS, load_if_exists=True
+        )
+    except ValueError as error:
+        raise OptionError(f"Optuna cannot use storage {storage!r} for the study {name!r}: {error}") from error
+    if study.directions != list(DIRECTIONS):
+        raise OptionError(f"The study {name!r} in {storage} is not one of this search. Choose another --study-name.")
+    # Where a layer would vanish, for instance, only that recipe has failed
+    study.optimize(searcher, n_trials, catch=(EfficientError,))
+    return study
+
+
+def table(study: optuna.Study) -> str:
+    """
+    :param study: After some trials
+    :return: Recipes that no other beats in everything, best return first
+    """
+    lines = ["| recipe | return | latency | bytes |", "| --- | --- | --- | --- |"]
+    for trial in sorted(study.best_trials, key=lambda trial: -trial.values[0]):
+        score, latency, n_bytes = trial.values
+        recipe = trial.user_attrs["recipe"] or "float32"
+        lines.append(f"| {recipe} | {score:.2f} | {latency:.2f}x | {n_bytes:,.0f} |")
+    return "\n".join(lines)
+
+
+def _storage(storage: str | None) -> BaseStorage | str | None:
+    if storage is None or not storage.endswith(".log"):
+        return storage
+    return JournalStorage(JournalFileBackend(storage))

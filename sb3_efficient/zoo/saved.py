@@ -1,0 +1,117 @@
+"""Agents where rl-zoo3 puts them: ``<folder>/<algo>/<env>_<id>/<env>.zip``, with their settings beside them."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import yaml
+from huggingface_sb3 import EnvironmentName
+from rl_zoo3.exp_manager import ExperimentManager
+from rl_zoo3.utils import create_test_env, get_model_path, get_saved_hyperparams
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+
+import sb3_efficient.envs  # noqa: F401  (registers our environments with gymnasium)
+from sb3_efficient.envs import AleVecEnv
+from sb3_efficient.errors import EfficientError, UnknownNameError, suggestion
+from sb3_efficient.policies import find_algorithm
+from sb3_efficient.zoo.loop import take_vec_env
+
+#: Schedules may be pickled code of an older Python, and are for training only
+_UNUSED = {"learning_rate": 0.0, "lr_schedule": lambda _: 0.0, "clip_range": lambda _: 0.0}
+
+
+@dataclass(frozen=True)
+class SavedAgent:
+    """
+    :param algo: rl-zoo3's name
+    :param env_id: As gymnasium has it
+    :param path: Zip of the agent
+    """
+
+    algo: str
+    env_id: str
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """How its files begin: ``PongNoFrameskip-v4``, ``ALE-Pong-v5``."""
+        return str(EnvironmentName(self.env_id))
+
+    def load(self) -> BaseAlgorithm:
+        """
+        :return: The model, on the CPU
+        """
+        return load_model(self.algo, self.path)
+
+    def make_env(self, sticky: float = 0.25) -> VecEnv:
+        """
+        :param sticky: Chance in each frame that an Atari game repeats the last action instead
+        :return: One environment, with the wrappers that the agent was trained in
+        """
+        folder = self.path.parent / self.name
+        settings, statistics = get_saved_hyperparams(str(folder), test_mode=True)
+        env_kwargs = {**(settings.pop("env_kwargs", None) or {}), **_typed_env_kwargs(folder)}
+        if ExperimentManager.is_atari(self.env_id):
+            options = take_vec_env({**settings, "n_envs": 1, "vec_env": "ale"}, env_kwargs) or {}
+            return AleVecEnv(self.env_id, 1, **{**options, "action_repeat_probability": sticky})
+        return create_test_env(
+            self.env_id,
+            stats_path=statistics,
+            should_render=False,
+            hyperparams=copy.deepcopy(settings),
+            env_kwargs=env_kwargs,
+        )
+
+
+def find_agent(algo: str, env_id: str, folder: str | Path, *, exp_id: int = 0, load_best: bool = False) -> SavedAgent:
+    """
+    :param algo: rl-zoo3's name
+    :param env_id: As gymnasium has it
+    :param folder: The zoo's folder of logs
+    :param exp_id: Number of the run; 0 for the latest
+    :param load_best: Whether to take the best model of the run in place of the last
+    """
+    find_algorithm(algo)
+    if env_id not in gym.registry:
+        raise UnknownNameError(f"No environment {env_id!r} is registered.{suggestion(env_id, gym.registry)}")
+    try:
+        # It says which run it takes
+        with contextlib.redirect_stdout(sys.stderr):
+            _, path, _ = get_model_path(exp_id, str(folder), algo, EnvironmentName(env_id), load_best)
+    except (AssertionError, ValueError) as error:
+        found = sorted(str(file.parent.relative_to(folder)) for file in Path(folder).glob("*/*_*/*.zip"))
+        raise EfficientError(
+            f"{str(error).rstrip('.')}. Agents in {folder}: {', '.join(dict.fromkeys(found)) or 'none'}. Choose one "
+            "with --algo, --env, --exp-id and -f, or train one with 'sb3-efficient train'."
+        ) from error
+    return SavedAgent(algo, env_id, Path(path))
+
+
+def load_model(algo: str, path: str | Path) -> BaseAlgorithm:
+    """
+    :param algo: rl-zoo3's name
+    :param path: Zip of an SB3 model
+    :return: The model, on the CPU, without room for replay
+    """
+    algo_class = find_algorithm(algo)
+    replay: dict[str, Any] = {}
+    if issubclass(algo_class, OffPolicyAlgorithm):
+        # Beside handle_timeout_termination, SB3 refuses the first
+        replay = {"buffer_size": 1, "optimize_memory_usage": False}
+    return algo_class.load(path, device="cpu", custom_objects=_UNUSED, **replay)
+
+
+def _typed_env_kwargs(folder: Path) -> dict[str, Any]:
+    """Those of the command line that trained the agent, which the zoo keeps apart."""
+    file = folder / "args.yml"
+    if not file.is_file():
+        return {}
+    return yaml.load(file.read_text(), Loader=yaml.UnsafeLoader).get("env_kwargs") or {}
