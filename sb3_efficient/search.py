@@ -59,7 +59,11 @@ class Searcher:
         """
         recipe = suggest(trial, self.distillation)
         trial.set_user_attr("recipe", " ".join(map(str, recipe)))
-        policy = compress(self.model, recipe, calibration=self.observations)
+        try:
+            policy = compress(self.model, recipe, calibration=self.observations)
+        except EfficientError as error:
+            # Where a layer would vanish, for instance, only that recipe has failed
+            raise optuna.TrialPruned(str(error)) from error
         original = model_candidate("original", self.model, threads=self.threads)
         candidate = graph_candidate("trial", policy, policy.n_bytes, engine=self.engine, threads=self.threads)
         timings = time_policies(
@@ -101,12 +105,11 @@ def search(searcher: Searcher, n_trials: int, *, storage: str | None = None, nam
         study = optuna.create_study(
             storage=_storage(storage), study_name=name, directions=DIRECTIONS, load_if_exists=True
         )
-    except ValueError as error:
+    except Exception as error:  # of Optuna, SQLAlchemy, or whichever driver
         raise OptionError(f"Optuna cannot use storage {storage!r} for the study {name!r}: {error}") from error
     if study.directions != list(DIRECTIONS):
         raise OptionError(f"The study {name!r} in {storage} is not one of this search. Choose another --study-name.")
-    # Where a layer would vanish, for instance, only that recipe has failed
-    study.optimize(searcher, n_trials, catch=(EfficientError,))
+    study.optimize(searcher, n_trials)
     return study
 
 

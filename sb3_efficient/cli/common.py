@@ -59,6 +59,22 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--n-observations", type=int, default=1000, help="to record (default: %(default)s)")
 
 
+def check_report_arguments(arguments: argparse.Namespace) -> None:
+    """
+    Say what is wrong before hours are spent.
+
+    :param arguments: Of :func:`add_play_arguments` and :func:`add_report_arguments`
+    """
+    from sb3_efficient.engines import ENGINES
+
+    ENGINES[arguments.engine]
+    whole_number("--episodes", arguments.episodes, least=0)
+    for option in ("n_envs", "threads", "repeats", "n_observations"):
+        whole_number(f"--{option.replace('_', '-')}", getattr(arguments, option))
+    for size in arguments.batch_size:
+        whole_number("--batch-size", size)
+
+
 def saved_agent(arguments: argparse.Namespace) -> SavedAgent:
     """
     :param arguments: Of :func:`add_agent_arguments`
@@ -132,8 +148,7 @@ def compared(
     from sb3_efficient.evaluation.compare import compare
     from sb3_efficient.evaluation.report import Report
 
-    episodes = whole_number("--episodes", arguments.episodes, least=0)
-    seeds = range(arguments.seed, arguments.seed + episodes)
+    seeds = range(arguments.seed, arguments.seed + arguments.episodes)
     rows, random_return = compare(
         candidates,
         observations,

@@ -11,6 +11,7 @@ from sb3_efficient.cli.common import (
     add_agent_arguments,
     add_play_arguments,
     add_report_arguments,
+    check_report_arguments,
     compared,
     is_deterministic,
     observations_for,
@@ -62,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     from sb3_efficient.compression import compress, make_recipe
     from sb3_efficient.evaluation.candidates import graph_candidate, model_candidate
 
+    check_report_arguments(arguments)
     if arguments.search:
         return search_recipes(arguments)
     # What was typed can be judged before anything is read
@@ -91,10 +93,12 @@ def search_recipes(arguments: argparse.Namespace) -> int:
     from sb3_efficient.evaluation.episodes import play
     from sb3_efficient.search import Searcher, search, table
 
+    trials = whole_number("--n-trials", arguments.n_trials)
+    whole_number("--episodes", arguments.episodes)
     make_recipe(arguments.distillation)
     agent = saved_agent(arguments)
     model = agent.load()
-    seeds = range(arguments.seed, arguments.seed + whole_number("--episodes", arguments.episodes))
+    seeds = range(arguments.seed, arguments.seed + arguments.episodes)
 
     def mean_return(candidate: Candidate) -> float:
         returns = play(
@@ -118,7 +122,6 @@ def search_recipes(arguments: argparse.Namespace) -> int:
         distillation=arguments.distillation,
     )
     name = arguments.study_name or f"{agent.algo}-{agent.name}"
-    trials = whole_number("--n-trials", arguments.n_trials)
     print(table(search(searcher, trials, storage=arguments.storage, name=name)))
     return 0
 

@@ -10,6 +10,7 @@ from sb3_efficient.cli.common import (
     add_agent_arguments,
     add_play_arguments,
     add_report_arguments,
+    check_report_arguments,
     compared,
     observations_for,
     saved_agent,
@@ -48,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from sb3_efficient.evaluation.candidates import model_candidate
 
+    check_report_arguments(arguments)
     agent = saved_agent(arguments)
     others = [_candidate(file, arguments) for file in arguments.files]
     model = agent.load()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
+from onnx import GraphProto, TensorProto
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.engines import ActingGraph, ActingNetwork, make_engine
@@ -33,8 +34,12 @@ def graph_candidate(
     :param engine: Name of the engine that runs it
     :param threads: Of the engine
     """
-    graph = policy.proto.graph
-    rounding = {name for node in graph.node if node.op_type in _ROUNDING for name in node.input[1:]}
-    parameters = sum(prod(tensor.dims) for tensor in graph.initializer if tensor.name not in rounding)
     runs = make_engine(policy, engine, threads=threads)
-    return Candidate(method, runs, runs, n_bytes, parameters)
+    return Candidate(method, runs, runs, n_bytes, _parameters(policy.proto.graph))
+
+
+def _parameters(graph: GraphProto) -> int:
+    """Without the numbers by which others are rounded, divided and reshaped."""
+    rounding = {name for node in graph.node if node.op_type in _ROUNDING for name in node.input[1:]}
+    tensors = (t for t in graph.initializer if t.dims and t.data_type != TensorProto.INT64)
+    return sum(prod(tensor.dims) for tensor in tensors if tensor.name not in rounding)

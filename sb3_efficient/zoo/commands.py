@@ -18,8 +18,8 @@ def run(verb: str, arguments: Sequence[str]) -> None:
     :param verb: Module of rl_zoo3 that is a program: ``"train"``, ``"enjoy"``, ``"record_video"``
     :param arguments: Its command line; ``enjoy`` and ``record_video`` have ``--policy FILE`` too
     """
-    register()
     arguments, policy = _taken(arguments) if verb != "train" else (list(arguments), None)
+    register()
     argv = sys.argv
     sys.argv = [f"sb3-efficient {verb}", *arguments]
     try:

@@ -1,0 +1,146 @@
+"""From an agent in the zoo's layout to policies beside it, and back into the zoo's enjoy."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+from helpers import Run
+from stable_baselines3 import PPO
+
+from sb3_efficient import cli, load_policy
+from sb3_efficient.evaluation.episodes import play
+from sb3_efficient.zoo.saved import find_agent
+
+QUICK = ("--n-observations", "64", "--batch-size", "1", "8", "--repeats", "1", "--n-envs", "2")
+PRUNED = "channel-pruning(ratio=0.5) distillation(steps=2, batch_size=8) static-int8"
+
+
+def test_policies_and_report_lie_beside_the_agent(
+    agent: Path, catch: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipes = ("--recipe", "static-int8", "--recipe", PRUNED)
+    assert cli.main(["compress", *catch, *recipes, *QUICK, "--episodes", "3", "--seed", "7"]) == 0
+    out, err = capsys.readouterr()
+    rows = [line for line in out.splitlines() if line.startswith("|")]
+    assert [row.split(" | ")[0] for row in rows[2:]] == ["| original", "| static-int8", f"| {PRUNED}"]
+    assert "network [8]" in rows[0]
+    assert "recording observations" in err
+
+    files = {file.name for file in agent.iterdir()}
+    slug = "channel-pruning-ratio=0.5-distillation-steps=2-batch-size=8-static-int8"
+    reports = {f"Catch-v0-compression.{ending}" for ending in ("md", "csv", "json", "html")}
+    assert files == {"Catch-v0.zip", "Catch-v0-static-int8.policy", f"Catch-v0-{slug}.policy", *reports}
+    content = json.loads((agent / "Catch-v0-compression.json").read_text())
+    for row, file in zip(content["rows"][1:], ("static-int8", slug), strict=True):
+        policy = load_policy(agent / f"Catch-v0-{file}.policy")
+        assert row["n_bytes"] == (agent / f"Catch-v0-{file}.policy").stat().st_size
+        make_env = find_agent("ppo", "Catch-v0", agent.parents[1]).make_env
+        assert row["scores"]["returns"] == list(play(policy, make_env, range(7, 10), n_envs=2))
+    assert content["rows"][0]["parameters"] == content["rows"][1]["parameters"] > 3 * content["rows"][2]["parameters"]
+    assert content["facts"]["episodes"] == "3, seeds from 7"
+
+
+def test_evaluate_takes_policies_and_zips(
+    agent: Path, catch: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    observations = str(tmp_path / "observations.safetensors")
+    assert cli.main(["collect", *catch, "-n", "50", "--spacing", "3", "-o", observations]) == 0
+    assert "50 observations of shape (1, 84, 84) in" in capsys.readouterr().out
+    options = ("--observations", observations, *QUICK, "--episodes", "0")
+    assert cli.main(["compress", *catch, *options, "--recipe", ""]) == 0
+    files = [str(agent / "Catch-v0-float32.policy"), str(agent / "Catch-v0.zip")]
+    capsys.readouterr()
+    assert cli.main(["evaluate", *files, *catch, *options, "-o", str(tmp_path / "found")]) == 0
+    out = capsys.readouterr().out
+    rows = [line.split(" | ") for line in out.splitlines() if line.startswith("|")]
+    assert [row[0] for row in rows[2:]] == ["| original", "| Catch-v0-float32.policy", "| Catch-v0.zip"]
+    assert "return" not in rows[0]
+    assert all("100.0 %" in row for row in rows[3:])
+    assert (tmp_path / "found.html").exists()
+
+
+def test_policies_play_in_the_zoo(agent: Path, catch: tuple[str, ...], python: Run) -> None:
+    assert cli.main(["compress", *catch, *QUICK, "--episodes", "0"]) == 0
+    file = str(agent / "Catch-v0-static-int8.policy")
+    done = python("-m", "sb3_efficient", "enjoy", *catch, "--policy", file, "--no-render", "-n", "60")
+    assert "Episode Reward: " in done.stdout
+    done = python("-m", "sb3_efficient", "enjoy", *catch, "--policy", str(agent / "Catch-v0.zip"), fails=True)
+    assert done.stderr.splitlines()[-1].startswith("sb3-efficient: ")
+    assert "load it with PPO.load" in done.stderr
+
+
+def test_policy_without_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["enjoy", "--algo", "ppo", "--policy"]) == 1
+    assert "--policy needs a file, as 'sb3-efficient compress' writes them" in capsys.readouterr().err
+
+
+def test_two_processes_search_together(agent: Path, catch: tuple[str, ...], tmp_path: Path) -> None:
+    storage = str(tmp_path / "search.log")
+    options = ("--search", "--n-trials", "2", "--storage", storage, "--episodes", "1", *QUICK)
+    few = ("--distillation", "distillation(steps=1, batch_size=4)")
+    command = [sys.executable, "-m", "sb3_efficient", "compress", *catch, *options, *few]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    workers = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    tables = [worker.communicate(timeout=300)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0]
+    backend = optuna.storages.journal.JournalFileBackend(storage)
+    study = optuna.load_study(study_name="ppo-Catch-v0", storage=optuna.storages.JournalStorage(backend))
+    assert len(study.trials) == 4
+    # The agent has not learnt, and recipes that leave nothing of its small last layer do not fit
+    assert {trial.state.name for trial in study.trials} <= {"COMPLETE", "PRUNED"}
+    assert all(-5 <= trial.values[0] <= 5 and trial.values[1] > 0 for trial in study.trials if trial.values)
+    assert max(len(table.splitlines()) for table in tables) == 2 + len(study.best_trials)
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "text"),
+    [
+        ("compress", ("--recipe", "static-int9"), "Did you mean 'static-int8'?"),
+        ("compress", ("--exp-id", "7"), "Agents in {folder}: ppo/Catch-v0_1. Choose one"),
+        ("compress", ("--observations", "nothing"), "There is no file nothing. 'sb3-efficient collect'"),
+        ("compress", ("--episodes", "-1"), "--episodes must be a whole number of at least 0, got -1"),
+        ("compress", ("--search", "--n-trials", "0"), "--n-trials must be a whole number of at least 1, got 0"),
+        ("compress", ("--search", "--storage", "nosql://x"), "Optuna cannot use storage 'nosql://x'"),
+        ("evaluate", ("nothing.policy",), "There is no file nothing.policy. 'sb3-efficient compress' writes"),
+        ("evaluate", ("--engine", "onxruntime"), "Did you mean 'onnxruntime'?"),
+    ],
+)
+def test_mistakes(
+    command: str, options: tuple[str, ...], text: str, catch: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([command, *catch, *QUICK, *options]) == 1
+    error = capsys.readouterr().err
+    assert text.format(folder=catch[-1]) in error
+    assert "Traceback" not in error
+
+
+def test_observations_of_another_game(
+    catch: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import numpy as np
+
+    from sb3_efficient.observations import save_observations
+
+    file = save_observations(tmp_path / "other", np.zeros((40, 4, 84, 84), np.uint8))
+    assert cli.main(["compress", *catch, "--observations", str(file)]) == 1
+    assert "has images of shape (4, 84, 84), and the policy takes (1, 84, 84)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["compress", "evaluate", "collect"])
+def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    assert f"  sb3-efficient {command} --algo ppo --env PongNoFrameskip-v4 -f logs" in capsys.readouterr().out
+
+
+def test_agents_stay_as_they_are(agent: Path, catch: tuple[str, ...]) -> None:
+    before = (agent / "Catch-v0.zip").read_bytes()
+    assert cli.main(["compress", *catch, *QUICK, "--episodes", "1"]) == 0
+    assert (agent / "Catch-v0.zip").read_bytes() == before
+    PPO.load(agent / "Catch-v0.zip")

@@ -1,0 +1,71 @@
+"""Recipes that are drawn, and trials on a small agent, without games."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+from stable_baselines3 import PPO
+from stable_baselines3.common.envs import FakeImageEnv
+
+from sb3_efficient.compression import ChannelPruning, Distillation, MagnitudePruning, StaticInt8
+from sb3_efficient.errors import OptionError
+from sb3_efficient.search import DIRECTIONS, Searcher, search, suggest, table
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 1, 40, 40), dtype=np.uint8)
+
+
+def searcher(mean_return: float = 1.0) -> Searcher:
+    model = PPO("CnnPolicy", FakeImageEnv(screen_height=40, screen_width=40), seed=0)
+    short = "distillation(steps=1, batch_size=4)"
+    return Searcher(model, IMAGES, lambda candidate: mean_return, repeats=1, distillation=short)
+
+
+def test_recipes() -> None:
+    drawn = {"pruning": "channel-pruning", "channel-pruning-ratio": 0.5, "last": "static-int8"}
+    assert suggest(optuna.trial.FixedTrial(drawn)) == (ChannelPruning(ratio=0.5), Distillation(), StaticInt8())
+    drawn = {"pruning": "magnitude-pruning", "magnitude-pruning-ratio": 0.9, "last": "none"}
+    assert suggest(optuna.trial.FixedTrial(drawn), "distillation(steps=5)") == (
+        MagnitudePruning(ratio=0.9),
+        Distillation(steps=5),
+    )
+    assert suggest(optuna.trial.FixedTrial({"pruning": "none", "last": "none"})) == ()
+
+
+def test_trials_know_return_latency_and_bytes(tmp_path: Path) -> None:
+    made = searcher()
+    storage = f"sqlite:///{tmp_path}/search.db"
+    study = optuna.create_study(study_name="it", storage=storage, directions=DIRECTIONS)
+    study.enqueue_trial({"pruning": "none", "last": "none"})
+    study.enqueue_trial({"pruning": "channel-pruning", "channel-pruning-ratio": 0.5, "last": "static-int8"})
+    search(made, 1, storage=storage, name="it")
+    study = search(made, 1, storage=storage, name="it")
+    float32, small = study.trials
+    assert float32.values[0] == small.values[0] == 1
+    assert float32.values[2] > 10 * small.values[2]
+    assert all(trial.values[1] > 0 for trial in study.trials)
+    assert small in study.best_trials
+    lines = table(study).splitlines()
+    assert len(lines) == 2 + len(study.best_trials)
+    recipe = "channel-pruning(ratio=0.5) distillation(steps=1, batch_size=4) static-int8"
+    assert f"| {recipe} | 1.00 | {small.values[1]:.2f}x | {small.values[2]:,.0f} |" in lines
+
+
+def test_a_recipe_that_does_not_fit_is_only_one() -> None:
+    study = optuna.create_study(directions=DIRECTIONS)
+    study.enqueue_trial({"pruning": "none", "last": "static-int8"})
+    model = searcher().model
+    study.optimize(Searcher(model, IMAGES[:3], lambda candidate: 0.0), 1)
+    assert [trial.state.name for trial in study.trials] == ["PRUNED"]
+    assert len(table(study).splitlines()) == 2
+
+
+def test_storages_that_do_not_serve(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="Optuna cannot use storage 'nosql://x' for the study 'it'"):
+        search(searcher(), 1, storage="nosql://x", name="it")
+    storage = f"sqlite:///{tmp_path}/search.db"
+    optuna.create_study(study_name="it", storage=storage)
+    with pytest.raises(OptionError, match="is not one of this search"):
+        search(searcher(), 1, storage=storage, name="it")

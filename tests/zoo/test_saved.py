@@ -1,0 +1,78 @@
+"""Agents found by the zoo's rules, and the environments that they know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.atari_wrappers import EpisodicLifeEnv, StickyActionEnv
+from stable_baselines3.common.env_util import make_vec_env
+
+from sb3_efficient.envs import AleVecEnv, CatchEnv
+from sb3_efficient.errors import EfficientError, UnknownNameError
+from sb3_efficient.zoo.saved import find_agent, load_model
+
+AGENTS = Path(__file__).parents[2] / "examples" / "agents"
+
+
+def saved(folder: Path, algo: type = PPO, name: str = "Catch-v0_1", **config: object) -> Path:
+    run = folder / algo.__name__.lower() / name
+    model = algo("CnnPolicy", make_vec_env(CatchEnv, 1), **({"buffer_size": 99} if algo is DQN else {}))
+    (run / "Catch-v0").mkdir(parents=True)
+    model.save(run / "Catch-v0.zip")
+    (run / "Catch-v0" / "config.yml").write_text(yaml.dump(config))
+    return run
+
+
+def test_atari_agent_plays_with_sticky_actions() -> None:
+    agent = find_agent("ppo", "PongNoFrameskip-v4", AGENTS)
+    model = agent.load()
+    env = agent.make_env(sticky=0.5)
+    assert isinstance(env, AleVecEnv)
+    assert env.num_envs == 1
+    assert env.env_is_wrapped(StickyActionEnv) == env.env_is_wrapped(EpisodicLifeEnv) == [True]
+    assert env.observation_space == model.observation_space
+    actions, _ = model.predict(env.reset())
+    env.step(actions)
+    env.close()
+    env = agent.make_env(sticky=0)
+    assert env.env_is_wrapped(StickyActionEnv) == [False]
+    env.close()
+
+
+def test_other_agents_play_in_their_wrappers(tmp_path: Path) -> None:
+    wrapper = {"sb3_efficient.envs.DownsampleWrapper": {"factor": 2}}
+    run = saved(tmp_path, frame_stack=2, env_wrapper=[wrapper])
+    agent = find_agent("ppo", "Catch-v0", tmp_path)
+    assert agent.make_env().observation_space.shape == (42, 42, 2)
+    assert agent.make_env().observation_space.shape == (42, 42, 2)
+    (run / "Catch-v0" / "args.yml").write_text(yaml.dump({"env_kwargs": {"render_mode": "rgb_array"}}))
+    assert agent.make_env().render_mode == "rgb_array"
+
+
+def test_latest_best_and_chosen_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = (saved(tmp_path, name=f"Catch-v0_{i}") for i in (1, 2))
+    assert find_agent("ppo", "Catch-v0", tmp_path).path == second / "Catch-v0.zip"
+    assert capsys.readouterr().out == ""
+    assert find_agent("ppo", "Catch-v0", tmp_path, exp_id=1).path == first / "Catch-v0.zip"
+    with pytest.raises(EfficientError, match=r"best_model.zip. Agents in .*: ppo/Catch-v0_1, ppo/Catch-v0_2. Choose"):
+        find_agent("ppo", "Catch-v0", tmp_path, load_best=True)
+
+
+def test_agents_with_replay_need_no_room_for_it(tmp_path: Path) -> None:
+    run = saved(tmp_path, DQN)
+    model = load_model("dqn", run / "Catch-v0.zip")
+    assert model.replay_buffer is None or model.replay_buffer.buffer_size == 1
+    assert model.predict(np.zeros((1, 84, 84), np.uint8))[0].shape == ()
+
+
+def test_what_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="Unknown algorithm 'pppo'. Did you mean 'ppo'?"):
+        find_agent("pppo", "Catch-v0", tmp_path)
+    with pytest.raises(UnknownNameError, match="No environment 'Catch-v00' is registered. Did you mean 'Catch-v0'?"):
+        find_agent("ppo", "Catch-v00", tmp_path)
+    with pytest.raises(EfficientError, match="Agents in .*: none. Choose one with --algo"):
+        find_agent("ppo", "Catch-v0", tmp_path)
