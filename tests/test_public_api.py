@@ -109,8 +109,8 @@ ARROWS = {
     "bench": {"errors", "profiler"},
     "search": {"compression", "errors", "evaluation"},
     "cli": {
-        *("bench", "compression", "doctor", "errors", "evaluation", "observations", "options", "search"),
-        *("sizes", "zoo"),
+        *("bench", "compression", "doctor", "engines", "errors", "evaluation", "observations", "options"),
+        *("search", "sizes", "zoo"),
     },
     "__main__": {"cli"},
 }

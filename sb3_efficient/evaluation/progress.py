@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from textwrap import shorten
 
 
 @contextmanager
@@ -17,5 +18,6 @@ def progress_bar(title: str | None, total: int) -> Iterator[Callable[[], None]]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=title is None) as progress:
-        task = progress.add_task(title or "", total=total)
+        # A long recipe would leave no room for the bar
+        task = progress.add_task(shorten(title or "", 40, placeholder=" ..."), total=total)
         yield lambda: progress.advance(task)
