@@ -101,6 +101,8 @@ ARROWS = {
     "artifacts": {"errors", "storage"},
     "engines": {"atomic", "errors", "extractors", "fast", "options", "registry", "seer", "space_config"},
     "compression": {"artifacts", "atomic", "engines", "errors", "extractors", "options", "registry", "space_config"},
+    "evaluation": {"atomic", "engines", "errors", "options"},
+    "observations": {"atomic", "errors", "evaluation", "options", "space_config"},
     "slim": {"atomic"},
     "doctor": {"_autoload", "extractors"},
     "_autoload": {"zoo"},
