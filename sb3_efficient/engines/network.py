@@ -27,6 +27,7 @@ from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
 from sb3_efficient.engines.head import Head
+from sb3_efficient.engines.pooling import replace_adaptive_pools
 from sb3_efficient.errors import OptionError
 from sb3_efficient.extractors import DictExtractor, EncoderExtractor
 from sb3_efficient.fast.forward import FastForward
@@ -177,7 +178,8 @@ def _mean_quantile(network: Any) -> nn.Linear:
     every = network.quantile_net[-1]
     n_actions = every.out_features // network.n_quantiles
     # QuantileNetwork.forward: quantiles vary slowest
-    mean = nn.Linear(every.in_features, n_actions)
+    # Without drawing random numbers, which training may go on with
+    mean = nn.utils.skip_init(nn.Linear, every.in_features, n_actions)
     with th.no_grad():
         mean.weight.copy_(every.weight.view(network.n_quantiles, n_actions, -1).mean(dim=0))
         mean.bias.copy_(every.bias.view(network.n_quantiles, n_actions).mean(dim=0))
@@ -195,8 +197,8 @@ def _by_input(extractor: BaseFeaturesExtractor, inputs: dict[str, spaces.Space])
 def _network(extractor: Any) -> list[nn.Module]:
     """The layers, without what the methods of the extractor do around them."""
     if is_staged(extractor):
-        return copy.deepcopy(layers(extractor))
+        return list(replace_adaptive_pools(nn.Sequential(*copy.deepcopy(layers(extractor)))))
     network = copy.deepcopy(extractor)
     if isinstance(vars(network).get("forward"), FastForward):
         del network.forward
-    return [network]
+    return [replace_adaptive_pools(network)]

@@ -1,0 +1,69 @@
+"""Adaptive pooling in terms of plain operators, which every runtime has and int8 networks are made of."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch as th
+import torch.nn.functional as F
+from torch import nn
+
+Network = TypeVar("Network", bound=nn.Module)
+Windows = list[tuple[int, int]]
+
+
+def replace_adaptive_pools(network: Network) -> Network:
+    """
+    :param network: Changed in place
+    :return: The network, which computes the same
+    """
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.AdaptiveAvgPool2d) and child.output_size in (1, (1, 1)):
+                setattr(parent, name, _GlobalAverage())
+            elif isinstance(child, nn.AdaptiveMaxPool2d):
+                setattr(parent, name, _AdaptiveMax(child.output_size))
+    return network
+
+
+class _GlobalAverage(nn.Module):
+    """(B, C, H, W) -> (B, C, 1, 1)."""
+
+    def forward(self, maps: th.Tensor) -> th.Tensor:
+        return maps.mean(dim=(2, 3), keepdim=True)
+
+
+class _AdaptiveMax(nn.Module):
+    """(B, C, H, W) -> (B, C, *output_size)."""
+
+    def __init__(self, output_size: int | tuple[int | None, ...] | None) -> None:
+        super().__init__()
+        self.output_size = output_size if isinstance(output_size, tuple) else (output_size, output_size)
+
+    def forward(self, maps: th.Tensor) -> th.Tensor:
+        for dim, size in zip((2, 3), self.output_size, strict=True):
+            maps = _pool(maps, dim, maps.shape[dim] if size is None else size)
+        return maps
+
+
+def _pool(maps: th.Tensor, dim: int, n_output: int) -> th.Tensor:
+    """Along one of the sides."""
+    n_input = maps.shape[dim]
+    # As torch has them: from floor(i n / m) to ceil((i + 1) n / m)
+    windows = [(i * n_input // n_output, -(-(i + 1) * n_input // n_output)) for i in range(n_output)]
+    regular = _regular(n_input, windows)
+    if regular is None:
+        return th.cat([maps.narrow(dim, a, b - a).amax(dim, keepdim=True) for a, b in windows], dim)
+    kernel, stride, padding = ((n, rest) if dim == 2 else (rest, n) for n, rest in zip(regular, (1, 1, 0), strict=True))
+    return F.max_pool2d(maps, kernel, stride, padding)
+
+
+def _regular(n_input: int, windows: Windows) -> tuple[int, int, int] | None:
+    """Kernel, stride and padding of the ordinary pooling with these windows, if there is one."""
+    for stride in range(1, n_input + 1):
+        for kernel in range(1, n_input + 1):
+            for padding in range(kernel // 2 + 1):
+                starts = range(-padding, n_input + padding - kernel + 1, stride)
+                if windows == [(max(start, 0), min(start + kernel, n_input)) for start in starts]:
+                    return kernel, stride, padding
+    return None
