@@ -179,7 +179,7 @@ def _mean_quantile(network: Any) -> nn.Linear:
     n_actions = every.out_features // network.n_quantiles
     # QuantileNetwork.forward: quantiles vary slowest
     # Without drawing random numbers, which training may go on with
-    mean = nn.utils.skip_init(nn.Linear, every.in_features, n_actions)
+    mean = nn.Linear(every.in_features, n_actions, device="meta").to_empty(device="cpu")
     with th.no_grad():
         mean.weight.copy_(every.weight.view(network.n_quantiles, n_actions, -1).mean(dim=0))
         mean.bias.copy_(every.bias.view(network.n_quantiles, n_actions).mean(dim=0))

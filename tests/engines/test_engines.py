@@ -211,3 +211,10 @@ def test_openvino_acts_as_the_model_does() -> None:
         found, _ = make_engine(model, "openvino").predict(images(7), deterministic=True)
         expected, _ = model.predict(images(7), deterministic=True)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_making_an_engine_draws_no_random_numbers() -> None:
+    model = agent("qrdqn")
+    before = th.get_rng_state()
+    make_engine(model)
+    assert th.equal(th.get_rng_state(), before)
