@@ -52,8 +52,8 @@ class SEERCallback(BaseCallback):
     :param capacity: Off-policy: transitions that the replay buffer of latents holds, over all environments:
         ``"same-memory"`` (as many as fit where the images were, but no more than training can fill),
         ``"same-length"``, or a number
-    :param encoder: Zip of an agent whose encoder to start from, of any algorithm. A model that has been updated before,
-        as one that is continued, keeps its own
+    :param encoder: Zip of an agent, of any algorithm, whose convolutions to start from, and with ``"features"`` what is
+        behind them. A model that has been updated before, as one that is continued, keeps its own
     :param earliest: ``"auto"``: timesteps or fraction before which nothing is frozen
     :param latest: ``"auto"``: timesteps or fraction at which ``depth`` is frozen in any case; None: never
     :param threshold: ``"auto"``: similarity (CKA) from which on a stage counts as settled
@@ -107,7 +107,7 @@ class SEERCallback(BaseCallback):
             self._freeze(frozen["depth"], frozen["timesteps"])
         self.trigger = self._trigger()
         if self.source is not None and self.encoder is None and not model._n_updates:
-            transfer_encoder(self.source, model, self.depths[-1])
+            transfer_encoder(self.source, model, "features" if self.depths[-1] == "features" else "conv")
             if self.schedule and self.schedule[0].when == 0:
                 self._freeze_if_due()
 

@@ -161,14 +161,17 @@ def test_zip_and_resume(tmp_path: Path) -> None:
     )
 
 
-def test_frozen_from_another_agent_from_the_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("depth", "frozen"), [({}, [0, 2]), ({"depth": "conv"}, [0, 2, 4])])
+def test_frozen_from_another_agent_from_the_start(depth: dict[str, str], frozen: list[int], tmp_path: Path) -> None:
     source = trained()
     source.save(tmp_path / "agent")
     agent: Any = model("a2c")
-    agent.learn(40, callback=SEERCallback(0, encoder=tmp_path / "agent.zip"))
+    agent.learn(40, callback=SEERCallback(0, encoder=tmp_path / "agent.zip", **depth))
     assert agent.seer["timesteps"] == 0
     ours, theirs = agent.policy.features_extractor.cnn, source.policy.features_extractor.cnn
-    assert all(th.equal(p, q) for p, q in zip(ours.parameters(), theirs.parameters(), strict=True))
+    assert [i for i in (0, 2, 4) if th.equal(ours[i].weight, theirs[i].weight)] == frozen
+    moved = (ours[4].weight - theirs[4].weight).norm() / theirs[4].weight.norm()
+    assert moved < 0.5, "trained on from the weights of the other"
 
 
 def test_another_agents_encoder_to_train_on(tmp_path: Path) -> None:
@@ -229,7 +232,7 @@ def test_steps_without_an_update_are_no_training() -> None:
 def test_what_it_logs_and_prints(capsys: pytest.CaptureFixture[str]) -> None:
     agent = trained()
     seen: dict[str, Any] = {}
-    callback = SEERCallback(1, verbose=1)
+    callback = SEERCallback(1, "conv", verbose=1)
     callback._on_step = lambda: seen.update(agent.logger.name_to_value) or True  # type: ignore[method-assign, func-returns-value]
     agent.learn(60, callback=callback)
     assert (

@@ -39,7 +39,7 @@ def test_every_algorithm_trains_on_and_its_encoder_stands_still(algo: str) -> No
     agent: Any = make(algo)
     agent.learn(40)
     before, heads = frozen_weights(agent), head_weights(agent)
-    agent.learn(80, callback=SEERCallback(1), reset_num_timesteps=True)
+    agent.learn(80, callback=SEERCallback(1, "conv"), reset_num_timesteps=True)
     assert is_latent_rollout(agent.rollout_buffer)
     assert isinstance(vars(agent.policy.features_extractor)["forward"], FrozenForward)
     assert all(th.equal(p, q) for p, q in zip(frozen_weights(agent), before, strict=True))
@@ -78,7 +78,7 @@ def collected(algo: str, depth: Any) -> Any:
 def test_separate_encoders_of_actor_and_critic() -> None:
     agent: Any = make("ppo", share_features_extractor=False)
     agent.learn(40)
-    agent.learn(60, callback=SEERCallback(1))
+    agent.learn(60, callback=SEERCallback(1, "conv"))
     parts = LatentEncoder(agent, "conv").parts
     assert [part.columns for part in parts] == [slice(0, 64), slice(64, 128)]
     assert agent.rollout_buffer.obs_shape == (128,)
@@ -115,7 +115,7 @@ def test_rollouts_on_the_device_become_latents() -> None:
     for agent, on_device in zip(agents, (False, True), strict=True):
         accelerate(agent, precision="fp32", device_rollouts=on_device, keep_memory=False)
         set_random_seed(5)
-        agent.learn(60, callback=SEERCallback(20))
+        agent.learn(60, callback=SEERCallback(20, "conv"))
         assert is_latent_rollout(agent.rollout_buffer)
     assert th.equal(*map(head_weights, agents))
 
@@ -126,7 +126,7 @@ def test_frozen_layers_are_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None
     accelerate(agent, precision="fp32", compile=True, keep_memory=False)
     extractor = agent.policy.features_extractor
     assert extractor._compiled_call_impl is not None
-    agent.learn(60, callback=SEERCallback(20))
+    agent.learn(60, callback=SEERCallback(20, "conv"))
     report = accelerate(agent, precision="fp32", compile=True, keep_memory=False)
     assert extractor._compiled_call_impl is None
     assert "NatureCNN is frozen, or has another forward of its own: not compiled" in str(report)
@@ -136,7 +136,7 @@ def test_stock_agents_need_no_other_network() -> None:
     agent: Any = model("ppo")
     agent.learn(20)
     before = frozen_weights(agent)
-    agent.learn(60, callback=SEERCallback(1))
+    agent.learn(60, callback=SEERCallback(1, "conv"))
     assert all(th.equal(p, q) for p, q in zip(frozen_weights(agent), before, strict=True))
 
 

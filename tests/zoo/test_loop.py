@@ -185,7 +185,7 @@ FEW = ("learning_starts=40", "buffer_size=300", "vec_env=ale")
 
 def test_seer_through_the_zoo_and_on(zoo: Run, tmp_path: Path) -> None:
     """Frozen, saved with its latents, played, and continued with them; not without saying so."""
-    zoo(*DQN, "-n", "200", "-params", *FEW, "features_extractor=nature", "seer=dict(freeze_at=0.5)")
+    zoo(*DQN, "-n", "200", "-params", *FEW, "features_extractor=nature", "seer=dict(freeze_at=0.5, depth='conv')")
     agent = str(tmp_path / "logs" / "dqn" / "PongNoFrameskip-v4_1" / "PongNoFrameskip-v4.zip")
     zoo("enjoy", "--algo", "dqn", "--env", "PongNoFrameskip-v4", "-f", "logs", "--no-render", "-n", "50")
     refused = zoo(*DQN, "-n", "60", "-i", agent, "-params", *FEW, fails=True)
