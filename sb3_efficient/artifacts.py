@@ -64,7 +64,11 @@ def unpack(path: Path) -> tuple[dict[str, Any], ModelProto]:
     :param path: A file that :func:`pack` gave the bytes of
     :return: Manifest and network
     """
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        reason = f"{path} cannot be read ({error.strerror}): give the path that the policy was saved to."
+        raise ArtifactError(reason) from error
     if hashlib.sha256(data[:-_DIGEST]).hexdigest().encode() != data[-_DIGEST:]:
         raise ArtifactError(f"{path} {_what_it_is(data)}")
     try:

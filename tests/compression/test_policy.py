@@ -61,6 +61,12 @@ def test_it_is_an_ordinary_zip(tmp_path: Path) -> None:
     assert set(manifest["versions"]) == {"sb3-efficient", "stable-baselines3", "torch", "onnx"}
 
 
+def test_no_file(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "none.policy"):
+        with pytest.raises(ArtifactError, match="cannot be read .*: give the path that the policy was saved to"):
+            load_policy(path)
+
+
 def refused(path: Path, data: bytes) -> str:
     path.write_bytes(data)
     with pytest.raises(ArtifactError) as error:
