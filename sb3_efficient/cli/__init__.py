@@ -99,7 +99,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
     print(table(arguments.image))
     print(f"\nHyper-parameters: -conf sb3_efficient.hyperparams.ALGO, where ALGO is {', '.join(files())},")
-    print("or -conf sb3_efficient.hyperparams.ALGO.VARIANT, where VARIANT is nature, impala, impoola or fast")
+    print("or -conf sb3_efficient.hyperparams.ALGO.VARIANT, where VARIANT is nature, impala, impoola, fast or seer")
     return 0
 
 

@@ -25,8 +25,10 @@ from sb3_efficient.seer.stages import Depth, deepest_stage, n_stages
 
 #: Images that every look is taken on
 N_PROBES = 256
-#: Looks in one training
+#: Looks in one training, at least
 N_LOOKS = 20
+#: Timesteps between looks, at most: those of the run that the threshold was chosen in
+MAX_INTERVAL = 100_000
 #: Games that must have ended before returns say anything
 MIN_GAMES = 20
 
@@ -61,7 +63,7 @@ class Convergence:
 
     def __init__(self, depth: Depth, earliest: int, latest: int | None, length: int, threshold: float) -> None:
         self.depth, self.earliest, self.latest = depth, earliest, latest
-        self.interval, self.threshold = length // N_LOOKS, threshold
+        self.interval, self.threshold = min(length // N_LOOKS, MAX_INTERVAL), threshold
         self.next_look = self.next_image = self.n_updates = 0
         self.images: list[np.ndarray] = []
         self.before: list[th.Tensor] = []

@@ -11,6 +11,8 @@ from typing import Any
 import yaml
 
 Entries = dict[str, dict[str, Any]]
+#: Beside those that are named after their extractor
+VARIANTS = ("fast", "seer")
 
 
 def files() -> dict[str, Path]:
@@ -32,7 +34,7 @@ def module_names() -> list[str]:
 def add_modules(package: str) -> None:
     """
     Make ``<package>.<algo>`` and ``<package>.<algo>.<variant>`` importable, for every file beside the package.
-    The variant is the name of an extractor, or ``fast``.
+    The variant is the name of an extractor, ``fast`` or ``seer``.
 
     :param package: Name of the package that is being imported
     """
@@ -77,7 +79,8 @@ def _stock(entry: dict[str, Any], algo: str) -> dict[str, Any]:
 
 
 def _variant(key: str, entry: dict[str, Any]) -> str:
-    return "fast" if key.endswith("-fast") else str(entry["features_extractor"])
+    own = key.rpartition("-")[2]
+    return own if own in VARIANTS else str(entry["features_extractor"])
 
 
 def _of(variant: str, entries: Entries) -> Entries:

@@ -91,6 +91,11 @@ def test_a_depth_is_the_limit(agent: PPO) -> None:
     assert [at(agent, criterion, 200 * k, mean=9.0 * (k > 2)) for k in range(1, 5)] == [None, None, None, 2]
 
 
+@pytest.mark.parametrize(("length", "interval"), [(4000, 200), (2_000_000, 100_000), (10_000_000, 100_000)])
+def test_looks_are_as_far_apart_as_the_threshold_is_meant_for(length: int, interval: int) -> None:
+    assert Convergence("conv", 0, None, length, 0.99).interval == interval
+
+
 def test_latest(agent: PPO) -> None:
     criterion = Convergence("conv", earliest=0, latest=900, length=4000, threshold=0.9)
     assert [at(agent, criterion, steps, mean=0) for steps in (800, 900)] == [None, "conv"]

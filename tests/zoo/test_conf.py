@@ -42,8 +42,8 @@ def test_entries_are_plain_data_with_a_known_extractor(algo: str) -> None:
     for key, entry in entries(algo).items():
         for leaf in leaves(entry):
             assert not (isinstance(leaf, str) and "(" in leaf), f"{key}: {leaf!r} would have to be evaluated"
-        if key.endswith("-fast"):
-            assert entry["features_extractor"] is None
+        if key.endswith(("-fast", "-seer")):
+            assert entry["features_extractor"] == ("impala" if key.endswith("-seer") else None)
             continue
         assert entry["features_extractor"] in list_extractors()
         suffix = {f"-{name}" for name in list_extractors() if key.endswith(f"-{name}")}
@@ -75,7 +75,7 @@ def test_names_of_modules(algo: str) -> None:
     every = import_module(f"sb3_efficient.hyperparams.{algo}").hyperparams
     assert every.keys() == entries(algo).keys()
     impala = import_module(f"sb3_efficient.hyperparams.{algo}.impala").hyperparams
-    assert not [key for key in impala if key.endswith("-impala")]
+    assert not [key for key in impala if key.endswith(("-impala", "-seer"))]
     for entry in impala.values():
         assert entry["policy_kwargs"]["features_extractor_class"] is ImpalaExtractor
         assert "features_extractor" not in entry
@@ -88,6 +88,13 @@ def test_fast_entries_in_stock_words(algo: str) -> None:
     assert entry["callback"] == ["sb3_efficient.fast.AccelerateCallback"]
     assert not {"vec_env", "accelerate", "features_extractor"} & entry.keys()
     assert "features_extractor_class" not in entry.get("policy_kwargs", {})
+
+
+def test_frozen_entries_in_stock_words() -> None:
+    (entry,) = import_module("sb3_efficient.hyperparams.ppo.seer").hyperparams.values()
+    assert entry["callback"] == ["sb3_efficient.fast.AccelerateCallback", "sb3_efficient.seer.SEERCallback"]
+    assert entry["policy_kwargs"]["features_extractor_class"] is ImpalaExtractor
+    assert not {"vec_env", "accelerate", "seer", "features_extractor"} & entry.keys()
 
 
 def test_the_zoo_may_alter_what_it_is_given() -> None:
