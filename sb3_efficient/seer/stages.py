@@ -76,8 +76,7 @@ def check_depth(extractor: BaseFeaturesExtractor, depth: Any) -> None:
         return
     hint = suggestion(depth, NAMED) if isinstance(depth, str) else ""
     raise OptionError(
-        f"depth={depth!r} is not one of {name}: {', '.join(map(str, known))}, 'lower', 'conv' or "
-        f"'features'.{hint}"
+        f"depth={depth!r} is not one of {name}: {', '.join(map(str, known))}, 'lower', 'conv' or 'features'.{hint}"
     )
 
 
