@@ -29,9 +29,9 @@ VARIANTS = {"": "accelerated", "1": "first stage", "2": "lower stages", "conv": 
 #: Label -> (learning curve, network, whether it is shown at plain SB3's speed, colour)
 CURVES = {
     "stock Nature": ("curve_ppo_PongNoFrameskip-v4_1", "nature", True, "C7"),
-    "stock Impala": ("curve_ppo_PongNoFrameskip-v4_3", "impala", True, "k"),
-    "Nature, everything on": ("curve_ppo_PongNoFrameskip-v4_2", "nature", False, "C0"),
-    "Impala, everything on": ("curve_ppo_PongNoFrameskip-v4_3", "impala", False, "C1"),
+    "stock Impala": ("curve_ppo_PongNoFrameskip-v4_2", "impala", True, "k"),
+    "Nature, accelerated": ("curve_ppo_PongNoFrameskip-v4_1", "nature", False, "C0"),
+    "Impala, everything on": ("curve_ppo_PongNoFrameskip-v4_2", "impala", False, "C1"),
 }
 
 

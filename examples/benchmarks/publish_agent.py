@@ -1,5 +1,5 @@
 """
-From a finished run of the zoo to an agent that ships: slim zip, settings, learning curve over steps and time.
+From a finished run of the zoo to an agent that ships: slim zip, settings, learning curve.
 
     python -m rl_zoo3.train --algo ppo --env PongNoFrameskip-v4 -n 2000000 --seed 1 --eval-freq -1 --save-freq 100000 \\
         -f logs/agents -params vec_env=ale accelerate=True
@@ -8,12 +8,15 @@ From a finished run of the zoo to an agent that ships: slim zip, settings, learn
         -i logs/agents/ppo/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip
     python examples/benchmarks/publish_agent.py logs/agents/ppo/PongNoFrameskip-v4_1 \\
         logs/agents/ppo/PongNoFrameskip-v4_2
-    python examples/benchmarks/publish_agent.py logs/seer/ppo/PongNoFrameskip-v4_1 --exp-id 2 \\
-        --frozen 250000:2 900000:conv
+    python -m rl_zoo3.train --algo ppo --env PongNoFrameskip-v4 -n 2000000 --seed 1 --eval-freq -1 --save-freq 50000 \\
+        -f logs/impala -params features_extractor=impala vec_env=ale accelerate=True \\
+        "seer=dict(depth=[(250000, 2), (900000, 'conv')])"
+    python examples/benchmarks/publish_agent.py logs/impala/ppo/PongNoFrameskip-v4_1 --exp-id 2 --frozen 250000:2
 
 The agent is that of the last run, which went on from the one before it. Writes examples/agents/<algo>/<env>_<exp-id> in
 the zoo's layout, which enjoy -f examples/agents plays, and results/curve_<algo>_<env>_<exp-id>.json and .png.
-Wall-clock is that of the runs, whatever else the machine did.
+Wall-clock is that of the runs, whatever else the machine did. (The second run was ended at its checkpoint at 800,000
+steps.)
 """
 
 from __future__ import annotations
@@ -57,7 +60,7 @@ def main() -> None:
     frozen = [(int(step), depth) for step, _, depth in (pair.partition(":") for pair in arguments.frozen)]
     content = {"algo": algo, "env": env_id, "steps": sum(steps), "frozen": frozen}
     file.write_text(json.dumps({**content, "columns": ["step", "seconds", "return"], "curve": curve}) + "\n")
-    draw(curve, frozen, file.with_suffix(".png"), f"{algo.upper()} on {env_id}")
+    draw(curve, frozen, file.with_suffix(".png"), f"{algo.upper()} on {env_id}, agent {arguments.exp_id}")
 
 
 def copy_settings(source: Path, target: Path) -> None:
@@ -88,17 +91,15 @@ def learning_curve(runs: list[Path], steps: list[int]) -> list[tuple[int, int, f
 
 
 def draw(curve: list[tuple[int, int, float]], frozen: list[tuple[int, str]], file: Path, title: str) -> None:
-    steps, seconds, returns = zip(*curve, strict=True)
-    figure, panels = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", sharey=True)
-    for axes, x, label in zip(panels, (steps, [s / 60 for s in seconds]), ("steps", "minutes"), strict=True):
-        axes.plot(x, returns)
-        axes.set_xlabel(label)
-        axes.grid(alpha=0.3)
-        for step, depth in frozen:
-            axes.axvline(np.interp(step, steps, x), color="C3", linestyle=":")
-            axes.text(np.interp(step, steps, x), max(returns), f" {depth}", color="C3", va="top")
-    panels[0].set_ylabel("return, mean of 100 games")
-    figure.suptitle(title)
+    """Over steps: the time of a run on a machine with other work says little."""
+    steps, _, returns = zip(*curve, strict=True)
+    figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    axes.plot([step / 1e6 for step in steps], returns)
+    for step, depth in frozen:
+        axes.axvline(step / 1e6, color="C3", linestyle=":")
+        axes.text(step / 1e6, max(returns), f" frozen: {depth}", color="C3", va="top")
+    axes.set(xlabel="steps, million", ylabel="return, mean of 100 games", title=title)
+    axes.grid(alpha=0.3)
     figure.savefig(file, dpi=110)
     plt.close(figure)
 
