@@ -49,7 +49,7 @@ def main() -> None:
             seer.draw_run(right, row)
     right.set(xlabel="steps, million", ylabel="resident memory, GB", title="DQN: a million transitions kept")
     right.set_ylim(0, None)
-    right.legend(frameon=False, fontsize="small")
+    right.legend(framealpha=1, edgecolor="white", fontsize="small")
     for axes in (left, right):
         axes.grid(alpha=0.3)
     figure.savefig(PICTURE, dpi=120)

@@ -400,7 +400,7 @@ def draw(rows: list[dict]) -> None:
         axes.set_ylim(0, None)
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("resident memory, GB")
-    panels[0].legend(frameon=False)
+    panels[0].legend(framealpha=1, edgecolor="white", fontsize="small")
     figure.suptitle("DQN on Pong, every transition kept")
     figure.savefig(PICTURE, dpi=110)
     plt.close(figure)
