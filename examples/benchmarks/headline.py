@@ -11,6 +11,7 @@ frozen, or not yet, at plain SB3's speed. Right: resident memory over a DQN run 
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ CURVES = {
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     rows = json.loads((RESULTS / "seer.json").read_text())["rows"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
     for label, (name, network, is_stock, color) in CURVES.items():

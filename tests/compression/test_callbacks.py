@@ -111,7 +111,7 @@ def test_together_with_accelerate_and_rounding(algo: str) -> None:
 
 def test_frozen_layers_are_not_pruned() -> None:
     frozen = SEERCallback(0.3)
-    with pytest.raises(EfficientError, match=r"SEER has frozen this model \(depth='conv'\), .*prune part='dense'"):
+    with pytest.raises(EfficientError, match=r"SEER has frozen this model \(depth='lower'\), .*prune part='dense'"):
         agent().learn(96, callback=[frozen, PruningCallback(0.8, times=3)])
     model = agent().learn(96, callback=[SEERCallback(0.3), PruningCallback(0.8, "dense", times=3)])
     assert sparsity(networks(model), "conv") == 0
