@@ -41,9 +41,8 @@ def main() -> None:
     rows = json.loads((RESULTS / "seer.json").read_text())["rows"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
     for label, (name, network, is_stock, color) in CURVES.items():
-        file = RESULTS / f"{name}.json"
-        if file.exists():
-            draw_curve(left, label, json.loads(file.read_text()), speeds(rows, network), is_stock, color)
+        content = json.loads((RESULTS / f"{name}.json").read_text())
+        draw_curve(left, label, content, speeds(rows, network), is_stock, color)
     left.set(xlabel="hours, one thread", ylabel="return on Pong", title="PPO: training time")
     left.legend(frameon=False, fontsize="small")
     for row in rows:
@@ -67,8 +66,7 @@ def speeds(rows: list[dict[str, Any]], network: str) -> dict[str, float]:
 def draw_curve(
     axes: Any, label: str, content: dict[str, Any], speed: dict[str, float], is_stock: bool, color: str
 ) -> None:
-    frozen = [(0, ""), *content["frozen"]]
-    curve = [(0, 0, -20.5), *content["curve"]]
+    curve, frozen = content["curve"], [(0, ""), *content["frozen"]]
     if is_stock:
         # Frozen, a run says nothing about one that is not
         end = frozen[1][0] if frozen[1:] else curve[-1][0]

@@ -4,7 +4,7 @@ Score an agent in whole games: in SB3's Atari pipeline, as the zoo has it, and i
     python examples/benchmarks/score.py examples/agents/ppo/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip
 
 Actions are sampled, as the zoo does on Atari; returns are raw scores of whole games, not clipped. Writes
-results/score_<algo>_<env>_<n>.json. For agents trained by stock PPO, A2C, DQN or QR-DQN on the zoo's Atari settings.
+results/score_<algo>_<env>_<n>.json. For agents of PPO, A2C, DQN or QR-DQN on the zoo's Atari settings.
 """
 
 from __future__ import annotations

@@ -282,7 +282,7 @@ def convert_once(threads: int, network: str, source: str, transitions: str) -> N
 def run_memory(threads: int, arguments: argparse.Namespace) -> list[dict]:
     rows = []
     for name, (_, _, size) in RUNS.items():
-        # As far as memory goes: the larger half of SB3's million is on disk or nowhere
+        # SB3's buffer as far as memory goes: a million takes 56 GB
         steps = min(arguments.steps, int(room() / size) // 50_000 * 50_000 or arguments.steps)
         print(f"  DQN, {name}, {steps} steps", file=sys.stderr)
         found = once(threads, "run_memory", name, steps)

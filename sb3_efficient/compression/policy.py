@@ -47,11 +47,12 @@ class CompressedPolicy(ActingGraph):
         state: tuple[np.ndarray, ...] | None = None,
         episode_start: np.ndarray | None = None,
         deterministic: bool = False,
+        action_masks: np.ndarray | None = None,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
         """
         SB3's ``predict``, on ONNX Runtime and one thread; see :meth:`Engine.predict`.
         """
-        return self._engine.predict(observation, state, episode_start, deterministic)
+        return self._engine.predict(observation, state, episode_start, deterministic, action_masks)
 
     def set_random_seed(self, seed: int | None = None) -> None:
         """

@@ -7,7 +7,8 @@ by linear CKA (Kornblith et al., arXiv 1905.00414).
 
 In a run of PPO with NatureCNN on Pong (2 million steps, looks 100,000 steps apart) the three convolutions stay above
 0.99 from 300,000, 800,000 and 1,600,000 steps on: from below, as the papers say. Before anything is learnt they stand
-still, too: all three above 0.99 up to 440,000 steps (looks 62,500 steps apart), where freezing them stalls learning.
+still, too: in another run all three above 0.99 up to 440,000 steps (looks 62,500 steps apart), about the age at which
+freezing all of them stalled the first.
 """
 
 from __future__ import annotations

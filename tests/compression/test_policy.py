@@ -61,6 +61,12 @@ def test_it_is_an_ordinary_zip(tmp_path: Path) -> None:
     assert set(manifest["versions"]) == {"sb3-efficient", "stable-baselines3", "torch", "onnx"}
 
 
+def test_masked_actions_are_never_taken() -> None:
+    masks = np.zeros((100, 6), bool)
+    masks[:, [1, 4]] = True
+    assert set(policy("maskable").predict(images(100), action_masks=masks)[0]) == {1, 4}
+
+
 def test_no_file(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.policy"):
         with pytest.raises(ArtifactError, match="cannot be read .*: give the path that the policy was saved to"):
