@@ -96,10 +96,11 @@ ARROWS = {
     "frames": {"errors"},
     "fast": {"errors", "extractors", "options"},
     "seer": {"errors", "extractors", "fast", "frames"},
+    "reuse": {"errors", "extractors", "options", "seer"},
     "space_config": {"errors"},
     "storage": {"errors"},
     "artifacts": {"errors", "storage"},
-    "engines": {"atomic", "errors", "extractors", "fast", "options", "registry", "seer", "space_config"},
+    "engines": {"atomic", "errors", "extractors", "fast", "options", "registry", "reuse", "seer", "space_config"},
     "compression": {"artifacts", "atomic", "engines", "errors", "extractors", "options", "registry", "space_config"},
     "evaluation": {"atomic", "engines", "errors", "options"},
     "observations": {"atomic", "errors", "evaluation", "options", "space_config"},
@@ -147,6 +148,7 @@ def test_one_file_for_each_runtime() -> None:
         "onnxruntime": {"engines/onnxruntime.py", "compression/quantization.py"},
         "openvino": {"engines/openvino.py"},
         "torch_pruning": {"compression/groups.py"},
+        "numba": {"reuse/jit.py"},
     }
     for file in PACKAGE.rglob("*.py"):
         found = {name.split(".")[0] for name in _imports(file)} & runtimes.keys()

@@ -1,0 +1,57 @@
+"""
+numba, for all of this package: the compiler's names, and what this CPU's vectors hold.
+
+Compiled code is kept on disk by numba (``NUMBA_CACHE_DIR``, or ``__pycache__`` beside the source).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import llvmlite.binding as llvm
+import numba
+from numba import types
+from numba.core import cgutils as _cgutils
+from numba.extending import intrinsic
+
+__all__ = ["LANES", "STAMP", "cgutils", "intrinsic", "jit", "types"]
+
+#: Untyped in numba
+cgutils: Any = _cgutils
+
+
+def _lanes() -> int:
+    """Floats in a register: 16 with AVX-512, 8 with AVX2, otherwise 4, which LLVM makes anything of."""
+    if forced := os.environ.get("SB3_EFFICIENT_VECTOR"):
+        return int(forced)
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f") and features.get("avx512vl") and features.get("avx512bw"):
+        return 16
+    return 8 if features.get("avx2") and features.get("fma") else 4
+
+
+#: Floats in one register of this CPU; ``SB3_EFFICIENT_VECTOR`` sets 4, 8 or 16 by hand
+LANES = _lanes()
+
+
+def _stamp() -> int:
+    """numba looks at one file when it asks whether compiled code is still that of the source; this is all of them."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return crc32(b"".join([*(source.read_bytes() for source in sources), b"%d" % LANES]))
+
+
+#: Of all the source that compiled code is made of: an entry point holds it as a closure variable
+STAMP = _stamp()
+
+
+def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """
+    :param function: Compiled when it is first called, without Python objects
+    :param options: Of ``numba.njit``
+    """
+    options = {"nogil": True, "error_model": "numpy", **options}
+    return numba.njit(**options) if function is None else numba.njit(**options)(function)
