@@ -27,7 +27,7 @@ from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
 from sb3_efficient.engines.head import Head
-from sb3_efficient.engines.pooling import replace_adaptive_pools
+from sb3_efficient.extractors.pooling import replace_adaptive_pools
 from sb3_efficient.errors import OptionError
 from sb3_efficient.extractors import DictExtractor, EncoderExtractor
 from sb3_efficient.fast.forward import FastForward

@@ -14,11 +14,11 @@ from zlib import crc32
 
 import llvmlite.binding as llvm
 import numba
-from numba import types
+from numba import carray, types
 from numba.core import cgutils as _cgutils
 from numba.extending import intrinsic
 
-__all__ = ["LANES", "STAMP", "cgutils", "intrinsic", "jit", "types"]
+__all__ = ["LANES", "STAMP", "carray", "cgutils", "intrinsic", "jit", "types"]
 
 #: Untyped in numba
 cgutils: Any = _cgutils

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sb3_efficient.reuse.jit import LANES, jit
-from sb3_efficient.reuse.vectors import make_tile
+from sb3_efficient.reuse.tiles import make_maximum, make_tile
 
 #: Lanes of the CPU -> output channels of a block -> vectors and lanes of it, and positions at a time
 SHAPES = {
@@ -87,6 +87,39 @@ def convolve(  # type: ignore[no-untyped-def]
             done += _MEDIUM
         else:
             _small(n, inputs, outputs, source, rows, length, step, w, b, add, to_raw, to_relu, flags)
+            done += _SMALL
+
+
+_max_large, _max_medium, _max_small = (make_maximum(*SHAPES[size][:2]) for size in (_LARGE, _MEDIUM, _SMALL))
+
+
+@jit
+def maximum(source, rows, columns, step, channels, raw, relu, flags):  # type: ignore[no-untyped-def]
+    """
+    The largest numbers of one window, channel by channel.
+
+    :param source: Address of the window's first number in a map (H, W, C)
+    :param rows: Of the window
+    :param columns: Of the window
+    :param step: Numbers from a row of the map to the next
+    :param channels: A multiple of 8
+    :param raw: Address that the result is written to, or 0
+    :param relu: Address that its positive part is written to, or 0
+    :param flags: Address of a byte: bit 0 is set if ``raw`` changed, bit 1 if ``relu`` did
+    """
+    done = 0
+    while done < channels:
+        at, rest = 4 * done, channels - done
+        to_raw = raw + at if raw else raw
+        to_relu = relu + at if relu else relu
+        if rest >= _LARGE:
+            _max_large(source + at, rows, columns, step, channels, to_raw, to_relu, flags)
+            done += _LARGE
+        elif rest >= _MEDIUM:
+            _max_medium(source + at, rows, columns, step, channels, to_raw, to_relu, flags)
+            done += _MEDIUM
+        else:
+            _max_small(source + at, rows, columns, step, channels, to_raw, to_relu, flags)
             done += _SMALL
 
 

@@ -80,90 +80,67 @@ class Emitter:
         return self.builder.inttoptr(address, kind.as_pointer())
 
 
-def make_tile(positions: int, vectors: int, lanes: int) -> Any:
+@intrinsic
+def lowest(_context, bits):  # type: ignore[no-untyped-def]
+    """The number of the lowest bit that is set, of a uint64 that is not 0."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.IntType(1)(1))
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
+def floats_at(_context, address):  # type: ignore[no-untyped-def]
+    """Pointer to float32, for ``carray``."""
+    return _cast(types.float32)
+
+
+@intrinsic
+def doubles_at(_context, address):  # type: ignore[no-untyped-def]
+    """Pointer to float64, for ``carray``."""
+    return _cast(types.float64)
+
+
+@intrinsic
+def words_at(_context, address):  # type: ignore[no-untyped-def]
+    """Pointer to uint64, for ``carray``."""
+    return _cast(types.uint64)
+
+
+@intrinsic
+def bytes_at(_context, address):  # type: ignore[no-untyped-def]
+    """Pointer to uint8, for ``carray``."""
+    return _cast(types.uint8)
+
+
+@intrinsic
+def numbers_at(_context, address):  # type: ignore[no-untyped-def]
+    """Pointer to int32, for ``carray``."""
+    return _cast(types.int32)
+
+
+def _cast(element: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(element)(types.int64), generate
+
+
+def make_difference(width: int) -> Any:
     """
-    A convolution at a few positions for a few output channels, all sums in registers. The result is a function of::
-
-        inputs, outputs   addresses of int32 offsets, one a position
-        source            address of the map that is read, (H, W, C)
-        rows, length      the kernel: rows, and numbers in each (kernel width x C), which lie side by side
-        step              numbers from one row of the map to the next
-        weights           (rows * length, vectors * lanes)
-        bias              (vectors * lanes,)
-        residual          map that is added, or 0
-        raw, relu         maps that the sums, and their positive parts, are written to, or 0
-        flags             one byte a position: bit 0 is set if raw changed, bit 1 if relu did
-
-    :param positions: How many
-    :param vectors: Output channels are ``vectors * lanes``
-    :param lanes: Floats in a vector
+    :param width: 16, 32 or 64 bytes
+    :return: Function from the addresses of two rows of bytes to a uint64: bit i is set where byte i differs
     """
 
     @intrinsic
-    def tile(  # type: ignore[no-untyped-def]
-        _context, inputs, outputs, source, rows, length, step, weights, bias, residual, raw, relu, flags
-    ):
-        signature = types.void(*[types.int64] * 12)
-
+    def difference(_context, one, other):  # type: ignore[no-untyped-def]
         def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            _convolve(Emitter(builder, lanes), positions, vectors, *arguments)
-            return cgutils.get_null_value(ir.IntType(8).as_pointer())
+            kind = ir.VectorType(ir.IntType(8), width).as_pointer()
+            a, b = (builder.load(builder.inttoptr(address, kind), align=1) for address in arguments)
+            packed = builder.bitcast(builder.icmp_unsigned("!=", a, b), ir.IntType(width))
+            return packed if width == 64 else builder.zext(packed, INT)
 
-        return signature, generate
+        return types.uint64(types.int64, types.int64), generate
 
-    return tile
-
-
-def _convolve(
-    e: Emitter, positions: int, vectors: int, inputs: Any, outputs: Any, source: Any, rows: Any, length: Any,
-    step: Any, weights: Any, bias: Any, residual: Any, raw: Any, relu: Any, flags: Any,
-) -> None:  # fmt: skip
-    """See :func:`make_tile`."""
-    builder = e.builder
-    starts = [e.at(source, _offset(e, inputs, p)) for p in range(positions)]
-    sums = [[cgutils.alloca_once(builder, e.floats) for _ in range(vectors)] for _ in starts]
-    for position in sums:
-        for v, one in enumerate(position):
-            builder.store(e.load(e.at(bias, v * e.lanes)), one)
-    weight = cgutils.alloca_once_value(builder, weights)
-    with cgutils.for_range(builder, rows) as row:
-        from_start = builder.mul(row.index, step)
-        places = [e.at(start, from_start) for start in starts]
-        with cgutils.for_range(builder, length) as column:
-            here = builder.load(weight)
-            values = [e.load(e.at(here, v * e.lanes)) for v in range(vectors)]
-            for place, position in zip(places, sums, strict=True):
-                number = e.everywhere(e.load_number(e.at(place, column.index), FLOAT))
-                for value, one in zip(values, position, strict=True):
-                    builder.store(e.multiply_add(number, value, builder.load(one)), one)
-            builder.store(e.at(here, vectors * e.lanes), weight)
-    for p, position in enumerate(sums):
-        _finish(
-            e, [builder.load(one) for one in position], _offset(e, outputs, p), residual, raw, relu, e.at(flags, p, 1)
-        )
-
-
-def _finish(e: Emitter, sums: list[Any], offset: Any, residual: Any, raw: Any, relu: Any, flag: Any) -> None:
-    """Add the residual, write, and say what changed."""
-    builder = e.builder
-    totals = [cgutils.alloca_once_value(builder, one) for one in sums]
-    with builder.if_then(builder.icmp_unsigned("!=", residual, INT(0))):
-        for v, total in enumerate(totals):
-            other = e.load(e.at(e.at(residual, offset), v * e.lanes))
-            builder.store(builder.fadd(builder.load(total), other), total)
-    for bit, target in enumerate((raw, relu)):
-        with builder.if_then(builder.icmp_unsigned("!=", target, INT(0))):
-            changed = ir.Constant(e.bits, [0] * e.lanes)
-            for v, total in enumerate(totals):
-                value = builder.load(total)
-                value = e.positive(value) if target is relu else value
-                place = e.at(e.at(target, offset), v * e.lanes)
-                changed = builder.or_(changed, e.difference(e.load(place), value))
-                e.store(place, value)
-            found = builder.shl(e.any(changed), ir.IntType(8)(bit))
-            e.store_number(flag, builder.or_(e.load_number(flag, ir.IntType(8)), found))
-
-
-def _offset(e: Emitter, addresses: Any, number: int) -> Any:
-    """An entry of a list of int32."""
-    return e.builder.sext(e.load_number(e.at(addresses, number), ir.IntType(32)), INT)
+    return difference

@@ -8,7 +8,7 @@ from stable_baselines3 import PPO
 from torch import nn
 
 from sb3_efficient import make_engine, policy_kwargs
-from sb3_efficient.engines.pooling import replace_adaptive_pools
+from sb3_efficient.extractors.pooling import replace_adaptive_pools
 
 
 @pytest.mark.parametrize(("n_input", "n_output"), [(11, 6), (12, 6), (6, 6), (7, 4), (9, 1), (9, 6), (5, 6)])

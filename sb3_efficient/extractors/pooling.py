@@ -20,20 +20,20 @@ def replace_adaptive_pools(network: Network) -> Network:
     for parent in list(network.modules()):
         for name, child in parent.named_children():
             if isinstance(child, nn.AdaptiveAvgPool2d) and child.output_size in (1, (1, 1)):
-                setattr(parent, name, _GlobalAverage())
+                setattr(parent, name, GlobalAverage())
             elif isinstance(child, nn.AdaptiveMaxPool2d):
-                setattr(parent, name, _AdaptiveMax(child.output_size))
+                setattr(parent, name, AdaptiveMax(child.output_size))
     return network
 
 
-class _GlobalAverage(nn.Module):
+class GlobalAverage(nn.Module):
     """(B, C, H, W) -> (B, C, 1, 1)."""
 
     def forward(self, maps: th.Tensor) -> th.Tensor:
         return maps.mean(dim=(2, 3), keepdim=True)
 
 
-class _AdaptiveMax(nn.Module):
+class AdaptiveMax(nn.Module):
     """(B, C, H, W) -> (B, C, *output_size)."""
 
     def __init__(self, output_size: int | tuple[int | None, ...] | None) -> None:

@@ -1,0 +1,190 @@
+"""
+A network as a list of steps that reuse knows: convolutions, poolings, and the first linear layer behind them.
+
+Shapes: ``C H W`` map, ``D`` flattened map, ``F`` outputs of the linear layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from sb3_efficient.errors import OptionError
+from sb3_efficient.extractors.impala import _Residual
+from sb3_efficient.extractors.pooling import AdaptiveMax, GlobalAverage
+
+#: Widest kernel: a word of a mask
+MAX_KERNEL = 64
+
+
+@dataclass(eq=False)
+class Map:
+    """
+    :param channels: C
+    :param height: H
+    :param width: W
+    :param raw: Whether anybody reads it as it is
+    :param relu: Whether anybody reads its positive part
+    """
+
+    channels: int
+    height: int
+    width: int
+    raw: bool = False
+    relu: bool = False
+
+
+@dataclass(eq=False)
+class Step:
+    """
+    :param kind: ``"conv"``, ``"max-pool"``, ``"average"`` or ``"adaptive-max"``
+    :param source: That is read
+    :param positive: Whether its positive part is
+    :param result: That is written
+    :param module: Layer of torch, with the weights
+    :param residual: Map that is added
+    """
+
+    kind: str
+    source: Map
+    positive: bool
+    result: Map
+    module: Any
+    residual: tuple[Map, bool] | None = None
+
+    @property
+    def name(self) -> str:
+        """As the plan says it."""
+        module = self.module
+        if self.kind == "conv":
+            text = f"conv {module.kernel_size[0]}x{module.kernel_size[0]} /{module.stride[0]}"
+            return f"{text}, {self.source.channels} -> {self.result.channels}"
+        return self.kind
+
+    @property
+    def work(self) -> int:
+        """Multiplications of all positions; nothing else counts."""
+        if self.kind != "conv":
+            return 0
+        size = self.result.height * self.result.width * self.result.channels
+        return size * self.source.channels * self.module.kernel_size[0] ** 2
+
+
+@dataclass(eq=False)
+class Network:
+    """
+    :param image: Map of the observation
+    :param steps: In order
+    :param last: Map and form that are flattened
+    :param linear: Layers behind, which all take the flattened map; their outputs stand side by side
+    :param activation: Whether a ReLU follows
+    """
+
+    image: Map
+    steps: list[Step] = field(default_factory=list)
+    last: tuple[Map, bool] = field(init=False)
+    linear: list[nn.Linear] = field(default_factory=list)
+    activation: bool = False
+
+    @property
+    def outputs(self) -> int:
+        """``F``."""
+        return sum(layer.out_features for layer in self.linear)
+
+
+def read_layers(layers: Iterable[nn.Module], shape: tuple[int, int, int]) -> tuple[Network, list[nn.Module]]:
+    """
+    :param layers: Of a features extractor and what is behind it, from the image up
+    :param shape: Of an image, (C, H, W)
+    :return: The steps up to the flattening, and the layers that follow it
+    """
+    network = Network(Map(*shape))
+    todo = list(layers)
+    value = (network.image, False)
+    while todo and not isinstance(todo[0], nn.Flatten):
+        value = _read(network, todo.pop(0), value)
+    if not todo:
+        raise OptionError(_unknown("a network that is not flattened at the end"))
+    network.last = _use(value)
+    return network, todo[1:]
+
+
+def _read(network: Network, module: Any, value: tuple[Map, bool]) -> tuple[Map, bool]:
+    if isinstance(module, nn.Sequential):
+        for part in module:
+            value = _read(network, part, value)
+        return value
+    if isinstance(module, _Residual):
+        found = _read(network, module.branch, value)
+        network.steps[-1].residual = _use(value)
+        return found
+    if isinstance(module, nn.ReLU):
+        return value[0], True
+    if isinstance(module, nn.Identity):
+        return value
+    kind, size = _pooled(module, value[0])
+    channels = module.out_channels if kind == "conv" else value[0].channels
+    result = Map(channels, *size)
+    network.steps.append(Step(kind, *_use(value), result, module))
+    return result, False
+
+
+def _pooled(module: Any, source: Map) -> tuple[str, tuple[int, int]]:
+    """Kind and size of a layer's result."""
+    if isinstance(module, (nn.Conv2d, nn.MaxPool2d)):
+        kernel, stride, padding = window(module)
+        height, width = ((side + 2 * padding - kernel) // stride + 1 for side in (source.height, source.width))
+        return "conv" if isinstance(module, nn.Conv2d) else "max-pool", (height, width)
+    if isinstance(module, GlobalAverage) or (isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size == 1):
+        return "average", (1, 1)
+    if isinstance(module, (AdaptiveMax, nn.AdaptiveMaxPool2d)):
+        return "adaptive-max", adaptive_size(module, source)
+    raise OptionError(_unknown(str(module)))
+
+
+def adaptive_size(module: Any, source: Map) -> tuple[int, int]:
+    """
+    :return: Height and width of the result of an adaptive pooling
+    """
+    size = module.output_size
+    height, width = size if isinstance(size, tuple) else (size, size)
+    return height or source.height, width or source.width
+
+
+def window(module: Any) -> tuple[int, int, int]:
+    """
+    :param module: Convolution or pooling
+    :return: Kernel, stride and padding, if they are square, and of a kind that is known
+    """
+    found = []
+    for option in (module.kernel_size, module.stride, module.padding):
+        sides = option if isinstance(option, tuple) else (option, option)
+        found.append(sides[0] if isinstance(sides[0], int) and sides[0] == sides[-1] else None)
+    dilated = module.dilation not in (1, (1, 1))
+    grouped = getattr(module, "groups", 1) != 1 or getattr(module, "padding_mode", "zeros") != "zeros"
+    kernel, stride, padding = found
+    if kernel is None or stride is None or padding is None or dilated or grouped or kernel > MAX_KERNEL:
+        raise OptionError(_unknown(str(module)))
+    if getattr(module, "ceil_mode", False):
+        raise OptionError(_unknown(str(module)))
+    return kernel, stride, padding
+
+
+def _use(value: tuple[Map, bool]) -> tuple[Map, bool]:
+    """Note that somebody reads it."""
+    source, positive = value
+    if positive:
+        source.relu = True
+    else:
+        source.raw = True
+    return value
+
+
+def _unknown(layer: str) -> str:
+    return (
+        f"The engine 'reuse' does not know {layer}. It knows square convolutions without groups and dilation, ReLU, "
+        "max-pooling, global average and adaptive maximum: take the engine 'eager' or 'onnxruntime'."
+    )

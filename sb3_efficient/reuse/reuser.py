@@ -1,0 +1,114 @@
+"""Features of images, computed from what changed: a program, and the states of the rows of a batch."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+
+from sb3_efficient.errors import OptionError
+from sb3_efficient.reuse.masks import words
+from sb3_efficient.reuse.network import Network
+from sb3_efficient.reuse.program import Program
+
+#: Seconds of preparation after which it is said what takes so long
+PATIENCE = 1.5
+
+
+class Reuser:
+    """
+    :param network: Steps, with the weights
+    :param scale: What a byte of an image is divided by
+    :param memory: Bytes that all states may take, or None
+    """
+
+    def __init__(self, network: Network, scale: float = 255.0, memory: int | None = None) -> None:
+        # Compiles, or loads what was compiled
+        with _Announced():
+            from sb3_efficient.reuse.interpret import run
+
+            self._run = run
+            self.network = network
+            self.program = Program(network, scale)
+            self.memory = memory
+            _check_memory(memory, 1, self.program.state_bytes)
+            n = self.program.positions
+            widest = max(network.image.width, 64)
+            self._todo = np.zeros(n + words(widest) * network.image.height, np.uint64)
+            self._line = np.zeros(words(widest) + 1, np.uint64)
+            self._inputs, self._outputs = np.zeros((2, n + 16), np.int32)
+            self._flags = np.zeros(n + 16, np.uint8)
+            self._sums = np.zeros(256, np.float32)
+            self.counts = np.zeros(len(self.program.table), np.int64)
+            self.void()
+            image = network.image
+            self(np.zeros((1, image.channels, image.height, image.width), np.uint8))
+            self.void()
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """
+        :param images: (B, C, H, W), uint8, contiguous
+        :return: (B, F), float32
+        """
+        n = len(images)
+        if n > len(self._states):
+            self._grow(n)
+        features = np.empty((n, self.network.outputs), np.float32)
+        self._run(
+            self.program.table, self._bases[:n], self._fresh[:n], self.program.state_bytes, images.ctypes.data,
+            self.program.pixels, self._todo, self._line, self._inputs, self._outputs, self._flags, self._sums,
+            features, self.counts,
+        )  # fmt: skip
+        self.frames += n
+        return features
+
+    def void(self) -> None:
+        """Forget everything that was computed."""
+        self._states: list[np.ndarray] = []
+        self._bases = np.zeros(0, np.int64)
+        self._fresh = np.zeros(0, np.uint8)
+        self.counts[:] = 0
+        self.frames = 0
+
+    def load(self) -> None:
+        """Take the weights that the layers have now, upon which everything that was computed is void."""
+        self.program.load()
+        self._fresh[:] = 1
+
+    @property
+    def rows(self) -> int:
+        """States that there are: rows of the largest batch so far."""
+        return len(self._states)
+
+    def _grow(self, n: int) -> None:
+        size = self.program.state_bytes
+        _check_memory(self.memory, n, size)
+        new = [np.zeros(size + 64, np.uint8) for _ in range(n - len(self._states))]
+        self._states += new
+        bases = [state.ctypes.data + -state.ctypes.data % 64 for state in self._states]
+        self._bases = np.array(bases, np.int64)
+        self._fresh = np.append(self._fresh, np.ones(len(new), np.uint8))
+
+
+def _check_memory(memory: int | None, rows: int, size: int) -> None:
+    if memory is not None and rows * size > memory:
+        raise OptionError(
+            f"A batch of {rows} needs {rows * size:,} bytes to remember, {size:,} an environment, and memory allows "
+            f"{memory:,}: allow more, pass at most {memory // size} observations at a time, or take the engine "
+            "'eager' or 'onnxruntime'."
+        )
+
+
+class _Announced:
+    """Says on stderr what is going on, if it goes on for long."""
+
+    def __enter__(self) -> None:
+        text = "sb3-efficient: compiling the reuse kernels for this CPU; they are kept on disk."
+        self._timer = threading.Timer(PATIENCE, print, (text,), {"file": sys.stderr, "flush": True})
+        self._timer.daemon = True
+        self._timer.start()
+
+    def __exit__(self, *_: Any) -> None:
+        self._timer.cancel()

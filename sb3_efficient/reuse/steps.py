@@ -1,0 +1,186 @@
+"""
+One step of a network for one environment, compiled: find what is affected, compute it, and note what it changed.
+
+``row`` is a row of the table (:mod:`sb3_efficient.reuse.fields`); ``floats`` and ``masks`` are the state of the
+environment, seen as float32 and as words, and ``base`` is its address. ``todo``, ``line``, ``inputs``, ``outputs`` and
+``flags`` are room for what is forgotten afterwards. ``fresh`` states have seen nothing, and compute everything.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sb3_efficient.reuse import fields as at
+from sb3_efficient.reuse.jit import jit
+from sb3_efficient.reuse.kernels import convolve, maximum
+from sb3_efficient.reuse.masks import fill, join, mark, positions, spread
+from sb3_efficient.reuse.vectors import lowest
+
+_ONE = np.uint64(1)
+
+
+@jit
+def convolution(row, base, masks, todo, line, inputs, outputs, flags, fresh):  # type: ignore[no-untyped-def]
+    """
+    :return: At how many positions it was computed
+    """
+    if not _affected(row, masks, todo, line, fresh):
+        return 0
+    height, width = row[at.HEIGHT], row[at.WIDTH]
+    stride, step, channels = row[at.STRIDE], row[at.SOURCE_STEP], row[at.SOURCE_CHANNELS]
+    in_row, in_column = stride * step, stride * channels
+    n = positions(todo, height, width, in_row, in_column, row[at.STEP], row[at.CHANNELS], inputs, outputs)
+    flags[:n] = 0
+    convolve(
+        n, inputs.ctypes.data, outputs.ctypes.data, base + 4 * row[at.SOURCE], row[at.KERNEL],
+        row[at.KERNEL] * channels, step, row[at.WEIGHTS], row[at.BIAS], row[at.CHANNELS],
+        _address(base, row[at.RESIDUAL]), _address(base, row[at.RAW]), _address(base, row[at.RELU]),
+        flags.ctypes.data,
+    )  # fmt: skip
+    _note(row, masks, todo, flags, fresh)
+    return n
+
+
+@jit
+def max_pool(row, base, masks, todo, line, flags, fresh):  # type: ignore[no-untyped-def]
+    """
+    :return: At how many positions it was computed
+    """
+    if not _affected(row, masks, todo, line, fresh):
+        return 0
+    n_words, n = (row[at.WIDTH] + 63) >> 6, 0
+    for y in range(row[at.HEIGHT]):
+        top = y * row[at.STRIDE] - row[at.PADDING]
+        for word in range(n_words):
+            bits = todo[y * n_words + word]
+            while bits:
+                x = 64 * word + lowest(bits)
+                left = x * row[at.STRIDE] - row[at.PADDING]
+                flags[n] = 0
+                _window(row, base, y, x, top, top + row[at.KERNEL], left, left + row[at.KERNEL], flags.ctypes.data + n)
+                n += 1
+                bits &= bits - _ONE
+    _note(row, masks, todo, flags, fresh)
+    return n
+
+
+@jit
+def adaptive_max(row, base, masks, flags, fresh):  # type: ignore[no-untyped-def]
+    """
+    Computed everywhere if anything changed.
+
+    :return: At how many positions it was computed
+    """
+    if not (fresh or _any(masks, row)):
+        _clear(row, masks)
+        return 0
+    height, width = row[at.HEIGHT], row[at.WIDTH]
+    n_rows, n_columns = row[at.SOURCE_HEIGHT], row[at.SOURCE_WIDTH]
+    for y in range(height):
+        for x in range(width):
+            # As torch has the windows
+            top, bottom = y * n_rows // height, -(-(y + 1) * n_rows // height)
+            left, right = x * n_columns // width, -(-(x + 1) * n_columns // width)
+            _window(row, base, y, x, top, bottom, left, right, flags.ctypes.data)
+    _set(row, masks)
+    return height * width
+
+
+@jit
+def average(row, floats, masks, fresh):  # type: ignore[no-untyped-def]
+    """
+    Of all positions, computed if anything changed.
+
+    :return: At how many positions it was computed
+    """
+    if not (fresh or _any(masks, row)):
+        _clear(row, masks)
+        return 0
+    height, width, channels = row[at.SOURCE_HEIGHT], row[at.SOURCE_WIDTH], row[at.SOURCE_CHANNELS]
+    for c in range(channels):
+        total = 0.0
+        for y in range(height):
+            for x in range(width):
+                total += floats[row[at.SOURCE] + y * row[at.SOURCE_STEP] + x * channels + c]
+        mean = np.float32(total / (height * width))
+        if row[at.RAW] >= 0:
+            floats[row[at.RAW] + c] = mean
+        if row[at.RELU] >= 0:
+            floats[row[at.RELU] + c] = max(mean, np.float32(0))
+    _set(row, masks)
+    return 1
+
+
+@jit
+def _affected(row, masks, todo, line, fresh):  # type: ignore[no-untyped-def]
+    """Set in ``todo`` what has to be computed; whether there is anything."""
+    height, width = row[at.HEIGHT], row[at.WIDTH]
+    if fresh:
+        fill(todo, 0, height, width)
+        return True
+    found = spread(
+        masks, row[at.SOURCE_MASK], row[at.SOURCE_HEIGHT], row[at.SOURCE_WIDTH], row[at.KERNEL], row[at.STRIDE],
+        row[at.PADDING], todo, height, width, line,
+    )  # fmt: skip
+    if row[at.RESIDUAL] >= 0:
+        found = join(masks, row[at.RESIDUAL_MASK], todo, height * ((width + 63) >> 6)) or found
+    if not found:
+        _clear(row, masks)
+    return found
+
+
+@jit
+def _note(row, masks, todo, flags, fresh):  # type: ignore[no-untyped-def]
+    """Set in the masks of the result what changed."""
+    if fresh:
+        # The same numbers may come out by chance while the layers behind have new weights
+        _set(row, masks)
+        return
+    n_words = row[at.HEIGHT] * ((row[at.WIDTH] + 63) >> 6)
+    if row[at.RAW] >= 0:
+        mark(todo, n_words, flags, 1, masks, row[at.RAW_MASK])
+    if row[at.RELU] >= 0:
+        mark(todo, n_words, flags, 2, masks, row[at.RELU_MASK])
+
+
+@jit
+def _set(row, masks):  # type: ignore[no-untyped-def]
+    for column in (at.RAW_MASK, at.RELU_MASK):
+        if row[column] >= 0:
+            fill(masks, row[column], row[at.HEIGHT], row[at.WIDTH])
+
+
+@jit
+def _clear(row, masks):  # type: ignore[no-untyped-def]
+    n_words = row[at.HEIGHT] * ((row[at.WIDTH] + 63) >> 6)
+    for column in (at.RAW_MASK, at.RELU_MASK):
+        if row[column] >= 0:
+            masks[row[column] : row[column] + n_words] = 0
+
+
+@jit
+def _any(masks, row):  # type: ignore[no-untyped-def]
+    """Whether anything of the source changed."""
+    n_words = row[at.SOURCE_HEIGHT] * ((row[at.SOURCE_WIDTH] + 63) >> 6)
+    found = np.uint64(0)
+    for word in range(row[at.SOURCE_MASK], row[at.SOURCE_MASK] + n_words):
+        found |= masks[word]
+    return found != 0
+
+
+@jit
+def _window(row, base, y, x, top, bottom, left, right, flag):  # type: ignore[no-untyped-def]
+    """The maximum of what of a window lies in the map."""
+    top, left = max(top, 0), max(left, 0)
+    bottom, right = min(bottom, row[at.SOURCE_HEIGHT]), min(right, row[at.SOURCE_WIDTH])
+    channels, to = row[at.SOURCE_CHANNELS], y * row[at.STEP] + x * row[at.CHANNELS]
+    maximum(
+        base + 4 * (row[at.SOURCE] + top * row[at.SOURCE_STEP] + left * channels), bottom - top, right - left,
+        row[at.SOURCE_STEP], channels, _address(base, row[at.RAW], to), _address(base, row[at.RELU], to), flag,
+    )  # fmt: skip
+
+
+@jit
+def _address(base, offset, more=0):  # type: ignore[no-untyped-def]
+    """0 for nothing."""
+    return base + 4 * (offset + more) if offset >= 0 else 0

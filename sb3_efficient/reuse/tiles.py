@@ -1,0 +1,179 @@
+"""
+The inner loops: sums and maxima that stay in registers until they are complete.
+
+Addresses are plain integers (``array.ctypes.data``), offsets count float32 numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+
+from sb3_efficient.reuse.jit import cgutils, intrinsic, types
+from sb3_efficient.reuse.vectors import FLOAT, INT, Emitter
+
+
+def make_tile(positions: int, vectors: int, lanes: int) -> Any:
+    """
+    A convolution at a few positions for a few output channels, all sums in registers. The result is a function of::
+
+        inputs, outputs   addresses of int32 offsets, one a position
+        source            address of the map that is read, (H, W, C)
+        rows, length      the kernel: rows, and numbers in each (kernel width x C), which lie side by side
+        step              numbers from one row of the map to the next
+        weights           (rows * length, vectors * lanes)
+        bias              (vectors * lanes,)
+        residual          map that is added, or 0
+        raw, relu         maps that the sums, and their positive parts, are written to, or 0
+        flags             one byte a position: bit 0 is set if raw changed, bit 1 if relu did
+
+    :param positions: How many
+    :param vectors: Output channels are ``vectors * lanes``
+    :param lanes: Floats in a vector
+    """
+
+    @intrinsic
+    def tile(  # type: ignore[no-untyped-def]
+        _context, inputs, outputs, source, rows, length, step, weights, bias, residual, raw, relu, flags
+    ):
+        signature = types.void(*[types.int64] * 12)
+
+        def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            _convolve(Emitter(builder, lanes), positions, vectors, *arguments)
+            return cgutils.get_null_value(ir.IntType(8).as_pointer())
+
+        return signature, generate
+
+    return tile
+
+
+def _convolve(
+    e: Emitter, positions: int, vectors: int, inputs: Any, outputs: Any, source: Any, rows: Any, length: Any,
+    step: Any, weights: Any, bias: Any, residual: Any, raw: Any, relu: Any, flags: Any,
+) -> None:  # fmt: skip
+    """See :func:`make_tile`."""
+    builder = e.builder
+    starts = [e.at(source, _offset(e, inputs, p)) for p in range(positions)]
+    sums = [[cgutils.alloca_once(builder, e.floats) for _ in range(vectors)] for _ in starts]
+    for position in sums:
+        for v, one in enumerate(position):
+            builder.store(e.load(e.at(bias, v * e.lanes)), one)
+    weight = cgutils.alloca_once_value(builder, weights)
+    with cgutils.for_range(builder, rows) as row:
+        from_start = builder.mul(row.index, step)
+        places = [e.at(start, from_start) for start in starts]
+        with cgutils.for_range(builder, length) as column:
+            here = builder.load(weight)
+            values = [e.load(e.at(here, v * e.lanes)) for v in range(vectors)]
+            for place, position in zip(places, sums, strict=True):
+                number = e.everywhere(e.load_number(e.at(place, column.index), FLOAT))
+                for value, one in zip(values, position, strict=True):
+                    builder.store(e.multiply_add(number, value, builder.load(one)), one)
+            builder.store(e.at(here, vectors * e.lanes), weight)
+    for p, position in enumerate(sums):
+        _finish(
+            e, [builder.load(one) for one in position], _offset(e, outputs, p), residual, raw, relu, e.at(flags, p, 1)
+        )
+
+
+def _finish(e: Emitter, sums: list[Any], offset: Any, residual: Any, raw: Any, relu: Any, flag: Any) -> None:
+    """Add the residual, write, and say what changed."""
+    builder = e.builder
+    totals = [cgutils.alloca_once_value(builder, one) for one in sums]
+    with builder.if_then(builder.icmp_unsigned("!=", residual, INT(0))):
+        for v, total in enumerate(totals):
+            other = e.load(e.at(e.at(residual, offset), v * e.lanes))
+            builder.store(builder.fadd(builder.load(total), other), total)
+    for bit, target in enumerate((raw, relu)):
+        with builder.if_then(builder.icmp_unsigned("!=", target, INT(0))):
+            changed = ir.Constant(e.bits, [0] * e.lanes)
+            for v, total in enumerate(totals):
+                value = builder.load(total)
+                value = e.positive(value) if target is relu else value
+                place = e.at(e.at(target, offset), v * e.lanes)
+                changed = builder.or_(changed, e.difference(e.load(place), value))
+                e.store(place, value)
+            found = builder.shl(e.any(changed), ir.IntType(8)(bit))
+            e.store_number(flag, builder.or_(e.load_number(flag, ir.IntType(8)), found))
+
+
+def _offset(e: Emitter, addresses: Any, number: int) -> Any:
+    """An entry of a list of int32."""
+    return e.builder.sext(e.load_number(e.at(addresses, number), ir.IntType(32)), INT)
+
+
+def make_maximum(vectors: int, lanes: int) -> Any:
+    """
+    The largest of a window, for ``vectors * lanes`` channels. The result is a function of::
+
+        source            address of the first number of the window in a map (H, W, C)
+        rows, columns     of the window
+        step, channels    numbers from one row of the map to the next, and from one column
+        raw, relu         addresses that the maxima, and their positive parts, are written to, or 0
+        flags             address of a byte: bit 0 is set if raw changed, bit 1 if relu did
+
+    :param vectors: Channels are ``vectors * lanes``
+    :param lanes: Floats in a vector
+    """
+
+    @intrinsic
+    def maximum(_context, source, rows, columns, step, channels, raw, relu, flags):  # type: ignore[no-untyped-def]
+        signature = types.void(*[types.int64] * 8)
+
+        def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            e = Emitter(builder, lanes)
+            source, rows, columns, step, channels, raw, relu, flags = arguments
+            least = ir.Constant(e.floats, [float("-inf")] * lanes)
+            largest = [cgutils.alloca_once_value(builder, least) for _ in range(vectors)]
+            with cgutils.for_range(builder, rows) as row:
+                start = e.at(source, builder.mul(row.index, step))
+                with cgutils.for_range(builder, columns) as column:
+                    here = e.at(start, builder.mul(column.index, channels))
+                    for v, one in enumerate(largest):
+                        value, before = e.load(e.at(here, v * lanes)), builder.load(one)
+                        larger = builder.fcmp_ordered(">", value, before)
+                        builder.store(builder.select(larger, value, before), one)
+            _finish(e, [builder.load(one) for one in largest], INT(0), INT(0), raw, relu, flags)
+            return cgutils.get_null_value(ir.IntType(8).as_pointer())
+
+        return signature, generate
+
+    return maximum
+
+
+def make_sum(vectors: int, lanes: int) -> Any:
+    """
+    Add up chosen rows of a matrix. The result is a function of::
+
+        n                 how many rows
+        indexes, factors  addresses of (n,) int32 and (n,) float32
+        weights           address of (all rows, vectors * lanes)
+        sums              address that (vectors * lanes,) are written to
+
+    :param vectors: Numbers in a row are ``vectors * lanes``
+    :param lanes: Floats in a vector
+    """
+
+    @intrinsic
+    def add_up(_context, n, indexes, factors, weights, sums):  # type: ignore[no-untyped-def]
+        signature = types.void(*[types.int64] * 5)
+
+        def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            e = Emitter(builder, lanes)
+            n, indexes, factors, weights, sums = arguments
+            totals = [cgutils.alloca_once_value(builder, e.zero) for _ in range(vectors)]
+            with cgutils.for_range(builder, n) as loop:
+                index = builder.sext(e.load_number(e.at(indexes, loop.index), ir.IntType(32)), INT)
+                factor = e.everywhere(e.load_number(e.at(factors, loop.index), FLOAT))
+                row = e.at(weights, builder.mul(index, INT(vectors * lanes)))
+                for v, total in enumerate(totals):
+                    value = e.load(e.at(row, v * lanes))
+                    builder.store(e.multiply_add(factor, value, builder.load(total)), total)
+            for v, total in enumerate(totals):
+                e.store(e.at(sums, v * lanes), builder.load(total))
+            return cgutils.get_null_value(ir.IntType(8).as_pointer())
+
+        return signature, generate
+
+    return add_up
