@@ -1,0 +1,186 @@
+"""
+Training with reuse: forward and backward once per distinct patch, exactly.
+
+The result of a convolution is the same for equal patches, and what they contribute to the gradients depends on the
+*sum* of their output gradients only. So a batch of ``B * P`` patches shrinks to its ``N`` distinct ones, wherever on
+the screens and in whatever order they are; Atari segments repeat each patch ten to two thousand times.
+
+Exact means: as exact as the dense computation in float32, which is a float64 one with other roundings. The two differ
+visibly, by up to 1e-3 of the largest gradient, where the input of a ReLU is zero up to rounding: its sign then decides
+whether the gradient of a patch counts, and with it that of all its repetitions. ``tests/reuse/test_training.py`` shows
+that these patches explain the whole difference.
+
+Gradients can be differentiated again (TRPO): the derivative of the gathering is a summing, and the other way round.
+
+Shapes: ``B`` images, ``C H W`` image, ``R`` side of a patch, ``P`` positions, ``N`` distinct patches, ``F`` filters,
+``A`` outputs of a linear layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch as th
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from sb3_efficient.errors import ObservationError
+from sb3_efficient.reuse import sums
+from sb3_efficient.reuse.patches import distinct
+from sb3_efficient.reuse.stack import check_stack, receptive_field
+
+#: Patches that are computed at a time, and of which no activations are kept if there are more than that
+CHUNK = 8192
+
+
+def distinct_features(images: th.Tensor, layers: Sequence[nn.Module], scale: float = 1 / 255) -> th.Tensor:
+    """
+    What ``nn.Sequential(*layers, nn.Flatten())(images * scale)`` gives, with its gradients.
+
+    :param images: (B, C, H, W), uint8, or floats that hold pixel values from 0 to 255
+    :param layers: Unpadded convolutions, each followed by a ReLU
+    :param scale: What a pixel is multiplied with
+    :return: (B, F * P)
+    """
+    numbers, results = _results(images, layers, scale)
+    return _Gather.apply(results, numbers)
+
+
+def distinct_outputs(
+    images: th.Tensor,
+    layers: Sequence[nn.Module],
+    weight: th.Tensor,
+    bias: th.Tensor | None = None,
+    scale: float = 1 / 255,
+) -> th.Tensor:
+    """
+    What ``nn.Sequential(*layers, nn.Flatten(), linear)(images * scale)`` gives, with its gradients, and without the
+    large maps between the two. Images that follow each other in time cost least, in any order the result is the same.
+
+    :param images: (B, C, H, W), uint8, or floats that hold pixel values from 0 to 255
+    :param layers: Unpadded convolutions, each followed by a ReLU
+    :param weight: Of the linear layer, (A, F * P)
+    :param bias: (A,)
+    :param scale: What a pixel is multiplied with
+    :return: (B, A)
+    """
+    numbers, results = _results(images, layers, scale)
+    outputs = _Linear.apply(results, weight, numbers)
+    return outputs if bias is None else outputs + bias
+
+
+def _results(images: th.Tensor, layers: Sequence[nn.Module], scale: float) -> tuple[np.ndarray, th.Tensor]:
+    """Number of each patch, (B, P); and the result of each distinct one, (N, F)."""
+    convolutions = check_stack(layers)
+    numbers, patches = distinct(_bytes(images), *receptive_field(convolutions))
+    numbered = th.from_numpy(patches).movedim(1, -1)
+    parameters = [parameter for layer in convolutions for parameter in (layer.weight, layer.bias)]
+    strides = [layer.stride[0] for layer in convolutions]
+    if len(patches) <= CHUNK:
+        return numbers, _convolve(numbered, scale, strides, *parameters)
+    parts: list[Any] = [
+        checkpoint(_convolve, part, scale, strides, *parameters, use_reentrant=False) for part in numbered.split(CHUNK)
+    ]
+    return numbers, th.cat(parts)
+
+
+def _convolve(patches: th.Tensor, scale: float, strides: list[int], *parameters: th.Tensor) -> th.Tensor:
+    """
+    As matrix products, which is what convolutions of single patches are.
+
+    :param patches: (N, R, R, C), uint8
+    :param parameters: Weight and bias of each convolution
+    :return: (N, F)
+    """
+    maps = patches.float() / 255 if scale == 1 / 255 else patches.float() * scale
+    for stride, weight, bias in zip(strides, parameters[::2], parameters[1::2], strict=True):
+        n_output, n_input, kernel, _ = weight.shape
+        windows = maps.unfold(1, kernel, stride).unfold(2, kernel, stride).movedim(3, -1)
+        n, height, width = windows.shape[:3]
+        columns = windows.reshape(n * height * width, kernel * kernel * n_input)
+        matrix = weight.permute(2, 3, 1, 0).reshape(-1, n_output)
+        product = columns @ matrix if bias is None else th.addmm(bias, columns, matrix)
+        maps = product.relu().view(n, height, width, n_output)
+    return maps.flatten(1)
+
+
+def _bytes(images: th.Tensor) -> np.ndarray:
+    if images.dtype == th.uint8:
+        return images.numpy()
+    found = images.detach().to(th.uint8)
+    if not th.equal(found.to(images.dtype), images):
+        raise ObservationError(
+            "Patches are compared by their bytes: images must be uint8, or floats that hold whole numbers from 0 to "
+            f"255 (normalize_images=False), got {images.dtype} from {images.min():g} to {images.max():g}."
+        )
+    return found.numpy()
+
+
+class _Gather(th.autograd.Function):
+    """Results of distinct patches (N, F) -> those of all positions, (B, F * P)."""
+
+    @staticmethod
+    def forward(ctx: Any, results: th.Tensor, numbers: np.ndarray) -> th.Tensor:
+        ctx.numbers, ctx.count = numbers, len(results)
+        maps = np.empty((len(numbers), results.shape[1], numbers.shape[1]), np.float32)
+        sums.gather(numbers, results.contiguous().numpy(), maps)
+        return th.from_numpy(maps).flatten(1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: th.Tensor) -> Any:
+        return _Scatter.apply(gradients[0], ctx.numbers, ctx.count), None
+
+
+class _Scatter(th.autograd.Function):
+    """Sums over equal patches: (B, F * P) -> (N, F)."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: th.Tensor, numbers: np.ndarray, count: int) -> th.Tensor:
+        ctx.numbers = numbers
+        shape = (len(numbers), -1, numbers.shape[1])
+        results = np.zeros((count, maps.shape[1] // numbers.shape[1]), np.float32)
+        sums.scatter(numbers, maps.contiguous().view(shape).numpy(), results)
+        return th.from_numpy(results)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: th.Tensor) -> Any:
+        return _Gather.apply(gradients[0], ctx.numbers), None, None
+
+
+class _Linear(th.autograd.Function):
+    """Results of distinct patches (N, F), and weight (A, F * P) -> outputs of the linear layer, (B, A)."""
+
+    @staticmethod
+    def forward(ctx: Any, results: th.Tensor, weight: th.Tensor, numbers: np.ndarray) -> th.Tensor:
+        by_position = _by_position(weight, numbers.shape[1])
+        transposed = np.ascontiguousarray(numbers.T)
+        outputs = np.empty((len(numbers), len(weight)), np.float32)
+        sums.linear_forward(transposed, results.contiguous().numpy(), by_position.numpy(), outputs)
+        ctx.save_for_backward(results, weight)
+        ctx.by_position, ctx.transposed, ctx.numbers = by_position, transposed, numbers
+        return th.from_numpy(outputs)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: th.Tensor) -> Any:
+        results, weight = ctx.saved_tensors
+        if th.is_grad_enabled():
+            # To be differentiated again: in operations that can be
+            of_results = _Scatter.apply(gradients[0] @ weight, ctx.numbers, len(results))
+            return of_results, gradients[0].T @ _Gather.apply(results, ctx.numbers), None
+        of_results, of_weight = th.zeros_like(results), th.zeros_like(ctx.by_position)
+        sums.linear_backward(
+            ctx.transposed,
+            results.contiguous().numpy(),
+            ctx.by_position.numpy(),
+            gradients[0].contiguous().numpy(),
+            of_results.numpy(),
+            of_weight.numpy(),
+        )
+        return of_results, of_weight.permute(1, 2, 0).reshape(weight.shape), None
+
+
+def _by_position(weight: th.Tensor, positions: int) -> th.Tensor:
+    """(A, F * P) -> (P, A, F)."""
+    return weight.detach().view(len(weight), -1, positions).permute(2, 0, 1).contiguous()
