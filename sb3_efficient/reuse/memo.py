@@ -10,18 +10,13 @@ Shapes: ``B`` batch, ``C H W`` image, ``P`` positions, ``F`` filters, ``A`` outp
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from sb3_efficient.errors import ObservationError, OptionError
-from sb3_efficient.reuse.jit import STAMP, jit
-from sb3_efficient.reuse.patches import HASH_BITS, PatchTable, find, hash_at, same, update
-from sb3_efficient.reuse.stack import Stack, compute
+from sb3_efficient.reuse.patches import HASH_BITS, PatchTable
+from sb3_efficient.reuse.recall import COUNTERS, step
+from sb3_efficient.reuse.stack import Stack
 
-#: What is counted, see :meth:`Memo.report`
-COUNTERS = ("patches", "frames", "positions", "changed", "remembered", "looked_up", "computed", "emptied")
-PATCHES, FRAMES, POSITIONS, CHANGED, REMEMBERED, LOOKED_UP, COMPUTED, EMPTIED = range(len(COUNTERS))
 #: Contributions kept for each position, at most
 WAYS = 64
 MIB = 1 << 20
@@ -83,7 +78,7 @@ class Memo:
             self._states.append(self._state())
         result = np.empty((len(images), len(self.bias)), np.float32)
         for row, image in enumerate(np.ascontiguousarray(images)):
-            _step(
+            step(
                 image, *self._states[row], self._flags, self._lists, self._counts, *self._near, table.keys, table.slots,
                 table.mask, self.values, self.weight, self.windows.kernel, self.windows.stride, stack.pixels,
                 stack.table, stack.offsets, stack.numbers, stack.scratch, stack.flags, self.bias, result[row],
@@ -99,9 +94,9 @@ class Memo:
 
     def report(self) -> dict[str, int]:
         """
-        :return: Since the start: ``patches`` in the table, ``frames``, their ``positions``, how many of these
-            ``changed``, were ``remembered`` with their contribution, were ``looked_up`` in the table of patches, how many
-            patches were ``computed``, how often the table was ``emptied``, and its ``bytes`` in use
+        :return: Since the start: ``patches`` in the table, ``frames``, their ``positions``; how many of these
+            ``changed``, were ``remembered`` with their contribution, and were ``looked_up`` in the table of patches;
+            how many patches were ``computed``, how often the table was ``emptied``, and its ``bytes`` in use
         """
         counts = dict(zip(COUNTERS, self._counts.tolist(), strict=True))
         per_patch = self.values.itemsize * self.values.shape[1] + self.windows.words * 8
@@ -136,101 +131,3 @@ class Memo:
         while ways > 1 and ways * way > memory * MIB // 4:
             ways //= 2
         return (memory * MIB - ways * way) // per_patch, ways
-
-
-@jit(fastmath=True)
-def _contribution(weight, value, p, a):  # type: ignore[no-untyped-def]
-    total = np.float32(0)
-    for f in range(value.shape[0]):
-        total += weight[p, a, f] * value[f]
-    return total
-
-
-@jit
-def _enter(p, slot, words, y, x, kernel, value, weight, used, keys, kept, contributions, total):  # type: ignore[no-untyped-def]
-    """What a position adds, from the result of its patch: keep it, and exchange it in the sum."""
-    n = words.shape[2]
-    used[slot] = True
-    for i in range(kernel):
-        for w in range(n):
-            keys[slot, i * n + w] = words[y + i, x, w]
-    for a in range(weight.shape[1]):
-        new = _contribution(weight, value, p, a)
-        kept[slot, a] = new
-        total[a] += np.float64(new) - np.float64(contributions[p, a])
-        contributions[p, a] = new
-
-
-def _make_step(stamp: int) -> Any:
-    """numba keeps the compiled function for as long as what it encloses is the same."""
-
-    @jit(cache=True)
-    def step(  # type: ignore[no-untyped-def]
-        image, before, words, contributions, total, seen, flags, lists, counts, used, near, kept, keys, slots, mask,
-        values, weight, kernel, stride, pixels, table, offsets, numbers, scratch, marks, bias, result,
-    ):  # fmt: skip
-        assert stamp >= 0
-        columns = words.shape[1]
-        ways = np.uint64(used.shape[0] // flags.shape[0])
-        positions, missed, found, codes = lists[0], lists[1], lists[2], lists[3]
-        n = update(image, before, kernel, stride, words, flags, positions)
-        if not seen[0]:
-            seen[0] = True
-            n = flags.shape[0]
-            for p in range(n):
-                positions[p] = p
-        n_missed = 0
-        for i in range(n):
-            p = positions[i]
-            y, x = p // columns * stride, p % columns
-            code = hash_at(words, y, x, kernel)
-            slot = p * np.int64(ways) + np.int64((code & mask) & (ways - np.uint64(1)))
-            if used[slot] and same(words, y, x, kernel, near[slot]):
-                for a in range(weight.shape[1]):
-                    new = kept[slot, a]
-                    total[a] += np.float64(new) - np.float64(contributions[p, a])
-                    contributions[p, a] = new
-            else:
-                missed[n_missed] = p
-                codes[n_missed] = np.int64(code)
-                n_missed += 1
-        begin, patches, computed = 0, counts[PATCHES], counts[PATCHES]
-        i = 0
-        while begin < n_missed:
-            number = np.int64(-1)
-            if i < n_missed:
-                p = missed[i]
-                y, x = p // columns * stride, p % columns
-                number = find(words, y, x, kernel, np.uint64(codes[i]), keys, slots, patches, mask)
-            if number >= 0:
-                patches = max(patches, number + 1)
-                found[i] = number
-                i += 1
-                continue
-            # All are found, or there is no room for more
-            compute(keys, computed, patches, kernel, values, pixels, table, offsets, numbers, scratch, marks)
-            counts[COMPUTED] += patches - computed
-            for j in range(begin, i):
-                p = missed[j]
-                y, x = p // columns * stride, p % columns
-                slot = p * np.int64(ways) + np.int64((np.uint64(codes[j]) & mask) & (ways - np.uint64(1)))
-                _enter(p, slot, words, y, x, kernel, values[found[j]], weight, used, near, kept, contributions, total)
-            computed, begin = patches, i
-            if i < n_missed:
-                for s in range(slots.shape[0]):
-                    slots[s] = -1
-                patches = computed = 0
-                counts[EMPTIED] += 1
-        counts[PATCHES] = patches
-        counts[FRAMES] += 1
-        counts[POSITIONS] += flags.shape[0]
-        counts[CHANGED] += n
-        counts[REMEMBERED] += n - n_missed
-        counts[LOOKED_UP] += n_missed
-        for a in range(weight.shape[1]):
-            result[a] = total[a] + bias[a]
-
-    return step
-
-
-_step = _make_step(STAMP)

@@ -4,17 +4,20 @@ Distinct patches of images: a number for each, equal numbers for equal bytes.
 A patch is a window of ``k x k`` pixels and all channels. The rows of all windows are packed into 64-bit words once, and
 a patch is then ``k`` short runs of words: found by hash, and believed only where all of its words are equal.
 
-Shapes: ``B`` images, ``C`` channels, ``H W`` pixels, ``P`` positions of windows in raster order, ``N`` distinct patches.
+Shapes: ``B`` images, ``C`` channels, ``H W`` pixels, ``P`` positions of windows in raster order, ``N`` distinct
+patches.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from sb3_efficient.errors import ObservationError, OptionError
 from sb3_efficient.reuse.jit import STAMP, jit
+from sb3_efficient.reuse.packing import cut, number_images, reinsert
 
 #: Most bits of a hash that are looked at; tests make it small, so that different patches meet
 HASH_BITS = 63
@@ -101,7 +104,9 @@ def distinct(images: np.ndarray, kernel: int, stride: int, hash_bits: int = HASH
             break
         table.grow()
         places = np.resize(places, table.capacity)
-    return ids, _cut(images, places[:count], kernel, stride, windows.columns, windows.positions)
+    patches = np.empty((count, images.shape[1], kernel, kernel), np.uint8)
+    _cut(images, places[:count], kernel, stride, windows.columns, patches)
+    return ids, patches
 
 
 class PatchTable:
@@ -141,185 +146,26 @@ def _empty_slots(capacity: int) -> np.ndarray:
     return np.full(1 << (2 * capacity - 1).bit_length(), -1, np.int32)
 
 
-@jit
-def pack_row(image, y, first, last, kernel, stride, words):  # type: ignore[no-untyped-def]
-    """Pack row ``y`` of the windows in columns first to last (exclusive)."""
-    for x in range(first, last):
-        word, shift, w = np.uint64(0), np.uint64(0), 0
-        for c in range(image.shape[0]):
-            for j in range(kernel):
-                word |= np.uint64(image[c, y, x * stride + j]) << shift
-                shift += np.uint64(8)
-                if shift == 64:
-                    words[y, x, w] = word
-                    word, shift, w = np.uint64(0), np.uint64(0), w + 1
-        if shift > 0:
-            words[y, x, w] = word
+def _build(stamp: int) -> Any:
+    # numba's cache looks at this file only; what it closes over counts, too
+    @jit(cache=True)
+    def number(  # type: ignore[no-untyped-def]
+        images, start, kernel, stride, words, flags, ids, places, keys, slots, count, mask
+    ):
+        assert stamp >= 0
+        return number_images(images, start, kernel, stride, words, flags, ids, places, keys, slots, count, mask)
+
+    @jit(cache=True)
+    def enter_again(keys, count, slots, mask):  # type: ignore[no-untyped-def]
+        assert stamp >= 0
+        reinsert(keys, count, slots, mask)
+
+    @jit(cache=True)
+    def cut_out(images, places, kernel, stride, columns, patches):  # type: ignore[no-untyped-def]
+        assert stamp >= 0
+        cut(images, places, kernel, stride, columns, patches)
+
+    return number, enter_again, cut_out
 
 
-@jit
-def update(image, before, kernel, stride, words, flags, positions):  # type: ignore[no-untyped-def]
-    """
-    Pack what differs between two images.
-
-    :param image: (C, H, W)
-    :param before: The image that ``words`` belongs to; becomes a copy of ``image``
-    :param words: (H, columns, row_words)
-    :param flags: (P,), all False before and after
-    :param positions: Those whose patches differ are written here, in order, (P,)
-    :return: Their number
-    """
-    columns = words.shape[1]
-    rows = flags.shape[0] // columns
-    top, bottom = rows, 0
-    for y in range(image.shape[1]):
-        upper, lower = max(0, (y - kernel + stride) // stride), min(rows, y // stride + 1)
-        if _row_differs(image, before, y) and upper < lower:
-            top, bottom = min(top, upper), max(bottom, lower)
-            done = 0
-            for pixel in range(image.shape[2]):
-                if _pixel_differs(image, before, y, pixel):
-                    first = max(done, (pixel - kernel + stride) // stride)
-                    done = min(columns, pixel // stride + 1)
-                    pack_row(image, y, first, done, kernel, stride, words)
-                    for row in range(upper, lower):
-                        for x in range(first, done):
-                            flags[row * columns + x] = True
-            for c in range(image.shape[0]):
-                for x in range(image.shape[2]):
-                    before[c, y, x] = image[c, y, x]
-    n = 0
-    for p in range(top * columns, bottom * columns):
-        if flags[p]:
-            flags[p] = False
-            positions[n] = p
-            n += 1
-    return n
-
-
-@jit
-def _row_differs(image, before, y):  # type: ignore[no-untyped-def]
-    found = np.uint8(0)
-    for c in range(image.shape[0]):
-        for x in range(image.shape[2]):
-            found |= image[c, y, x] ^ before[c, y, x]
-    return found != 0
-
-
-@jit
-def _pixel_differs(image, before, y, x):  # type: ignore[no-untyped-def]
-    for c in range(image.shape[0]):
-        if image[c, y, x] != before[c, y, x]:
-            return True
-    return False
-
-
-@jit
-def pack_all(image, kernel, stride, words):  # type: ignore[no-untyped-def]
-    """Pack a whole image."""
-    for y in range(image.shape[1]):
-        pack_row(image, y, 0, words.shape[1], kernel, stride, words)
-
-
-@jit
-def hash_at(words, y, x, kernel):  # type: ignore[no-untyped-def]
-    """The 64 bits that the patch whose first row is ``y`` is found by."""
-    total, factor = np.uint64(0), np.uint64(0x9E3779B97F4A7C15)
-    for i in range(kernel):
-        for w in range(words.shape[2]):
-            total += (words[y + i, x, w] ^ (words[y + i, x, w] >> np.uint64(31))) * factor
-            factor = factor * np.uint64(0xD1342543DE82EF95) + np.uint64(2)
-    total ^= total >> np.uint64(32)
-    total *= np.uint64(0x9FB21C651E98DF25)
-    return total ^ (total >> np.uint64(29))
-
-
-@jit
-def same(words, y, x, kernel, key):  # type: ignore[no-untyped-def]
-    """Whether the bytes of a patch are those of a key."""
-    n = words.shape[2]
-    for i in range(kernel):
-        for w in range(n):
-            if words[y + i, x, w] != key[i * n + w]:
-                return False
-    return True
-
-
-@jit
-def find(words, y, x, kernel, code, keys, slots, count, mask):  # type: ignore[no-untyped-def]
-    """
-    :param code: What :func:`hash_at` gave
-    :return: Number of the patch; ``count`` if it is new, and has been entered; -1 if there is no room
-    """
-    last = np.uint64(slots.shape[0] - 1)
-    slot = code & mask & last
-    while slots[slot] >= 0:
-        if same(words, y, x, kernel, keys[slots[slot]]):
-            return np.int64(slots[slot])
-        slot = (slot + np.uint64(1)) & last
-    if count == keys.shape[0]:
-        return np.int64(-1)
-    n = words.shape[2]
-    for i in range(kernel):
-        for w in range(n):
-            keys[count, i * n + w] = words[y + i, x, w]
-    slots[slot] = count
-    return np.int64(count)
-
-
-@jit(cache=True)
-def _number(images, start, kernel, stride, words, flags, ids, places, keys, slots, count, mask):  # type: ignore[no-untyped-def]
-    """Go on with ``distinct``: the image that did not fit, and how many patches there are."""
-    assert STAMP >= 0
-    columns = words.shape[1]
-    positions = np.empty(flags.shape[0], np.int64)
-    before = images[max(start - 1, 0)].copy()
-    pack_all(before, kernel, stride, words)
-    for b in range(start, images.shape[0]):
-        n = update(images[b], before, kernel, stride, words, flags, positions)
-        if b == 0:
-            n = flags.shape[0]
-        for p in range(flags.shape[0]):
-            if b == 0:
-                positions[p] = p
-            else:
-                ids[b, p] = ids[b - 1, p]
-        for i in range(n):
-            p = positions[i]
-            y, x = p // columns * stride, p % columns
-            number = find(words, y, x, kernel, hash_at(words, y, x, kernel), keys, slots, count, mask)
-            if number < 0:
-                return b, count
-            if number == count:
-                places[count] = b * flags.shape[0] + p
-                count += 1
-            ids[b, p] = number
-    return images.shape[0], count
-
-
-@jit(cache=True)
-def _reinsert(keys, count, slots, mask):  # type: ignore[no-untyped-def]
-    assert STAMP >= 0
-    last = np.uint64(slots.shape[0] - 1)
-    words = np.empty((keys.shape[1], 1, 1), np.uint64)
-    for number in range(count):
-        for w in range(keys.shape[1]):
-            words[w, 0, 0] = keys[number, w]
-        slot = hash_at(words, 0, 0, keys.shape[1]) & mask & last
-        while slots[slot] >= 0:
-            slot = (slot + np.uint64(1)) & last
-        slots[slot] = number
-
-
-@jit(cache=True)
-def _cut(images, places, kernel, stride, columns, positions):  # type: ignore[no-untyped-def]
-    assert STAMP >= 0
-    patches = np.empty((places.shape[0], images.shape[1], kernel, kernel), np.uint8)
-    for i in range(places.shape[0]):
-        b, p = places[i] // positions, places[i] % positions
-        y, x = p // columns * stride, p % columns * stride
-        for c in range(images.shape[1]):
-            for j in range(kernel):
-                for k in range(kernel):
-                    patches[i, c, j, k] = images[b, c, y + j, x + k]
-    return patches
+_number, _reinsert, _cut = _build(STAMP)

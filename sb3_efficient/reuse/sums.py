@@ -59,77 +59,96 @@ def _add(target, factor, source):  # type: ignore[no-untyped-def]
         target[f] += factor * source[f]
 
 
-def _make(stamp: int) -> Any:
-    """numba keeps compiled functions for as long as what they enclose is the same."""
+@jit
+def _forward(numbers, results, weight, outputs):  # type: ignore[no-untyped-def]
+    n_images, n_outputs = outputs.shape
+    stamps, places = np.full(results.shape[0], -1, np.int32), np.empty(results.shape[0], np.int32)
+    members, starts = np.empty(n_images, np.int32), np.empty((n_images + 1, 2), np.int32)
+    parts = np.empty((n_images, n_outputs), np.float32)
+    # What each image adds to the sum of the one before
+    steps = np.zeros((n_images + 1, n_outputs), np.float64)
+    for p in range(numbers.shape[0]):
+        n_members, n_runs = _runs(numbers[p], stamps, places, p, members, starts)
+        for m in range(n_members):
+            for a in range(n_outputs):
+                parts[m, a] = _dot(weight[p, a], results[members[m]])
+        for r in range(n_runs):
+            for a in range(n_outputs):
+                steps[starts[r, 0], a] += parts[starts[r, 1], a]
+                steps[starts[r + 1, 0], a] -= parts[starts[r, 1], a]
+    for a in range(n_outputs):
+        total = 0.0
+        for b in range(n_images):
+            total += steps[b, a]
+            outputs[b, a] = total
 
+
+@jit
+def _backward(numbers, results, weight, gradients, of_results, of_weight):  # type: ignore[no-untyped-def]
+    n_images, n_outputs = gradients.shape
+    stamps, places = np.full(results.shape[0], -1, np.int32), np.empty(results.shape[0], np.int32)
+    members, starts = np.empty(n_images, np.int32), np.empty((n_images + 1, 2), np.int32)
+    sums = np.empty((n_images, n_outputs), np.float64)
+    before = np.zeros((n_images + 1, n_outputs), np.float64)
+    for b in range(n_images):
+        for a in range(n_outputs):
+            before[b + 1, a] = before[b, a] + gradients[b, a]
+    for p in range(numbers.shape[0]):
+        n_members, n_runs = _runs(numbers[p], stamps, places, p, members, starts)
+        for m in range(n_members):
+            for a in range(n_outputs):
+                sums[m, a] = 0
+        for r in range(n_runs):
+            for a in range(n_outputs):
+                sums[starts[r, 1], a] += before[starts[r + 1, 0], a] - before[starts[r, 0], a]
+        for m in range(n_members):
+            for a in range(n_outputs):
+                factor = np.float32(sums[m, a])
+                _add(of_weight[p, a], factor, results[members[m]])
+                _add(of_results[members[m]], factor, weight[p, a])
+
+
+@jit
+def _gather(numbers, results, maps):  # type: ignore[no-untyped-def]
+    for b in range(maps.shape[0]):
+        for start in range(0, maps.shape[2], _BLOCK):
+            stop = min(start + _BLOCK, maps.shape[2])
+            for f in range(maps.shape[1]):
+                for p in range(start, stop):
+                    maps[b, f, p] = results[numbers[b, p], f]
+
+
+@jit
+def _scatter(numbers, maps, results):  # type: ignore[no-untyped-def]
+    for b in range(maps.shape[0]):
+        for start in range(0, maps.shape[2], _BLOCK):
+            stop = min(start + _BLOCK, maps.shape[2])
+            for f in range(maps.shape[1]):
+                for p in range(start, stop):
+                    results[numbers[b, p], f] += maps[b, f, p]
+
+
+def _build(stamp: int) -> Any:
+    # numba's cache looks at this file only; what it closes over counts, too
     @jit(cache=True)
     def forward(numbers, results, weight, outputs):  # type: ignore[no-untyped-def]
         assert stamp >= 0
-        n_images, n_outputs = outputs.shape
-        stamps, places = np.full(results.shape[0], -1, np.int32), np.empty(results.shape[0], np.int32)
-        members, starts = np.empty(n_images, np.int32), np.empty((n_images + 1, 2), np.int32)
-        parts = np.empty((n_images, n_outputs), np.float32)
-        # What each image adds to the sum of the one before
-        steps = np.zeros((n_images + 1, n_outputs), np.float64)
-        for p in range(numbers.shape[0]):
-            n_members, n_runs = _runs(numbers[p], stamps, places, p, members, starts)
-            for m in range(n_members):
-                for a in range(n_outputs):
-                    parts[m, a] = _dot(weight[p, a], results[members[m]])
-            for r in range(n_runs):
-                for a in range(n_outputs):
-                    steps[starts[r, 0], a] += parts[starts[r, 1], a]
-                    steps[starts[r + 1, 0], a] -= parts[starts[r, 1], a]
-        for a in range(n_outputs):
-            total = 0.0
-            for b in range(n_images):
-                total += steps[b, a]
-                outputs[b, a] = total
+        _forward(numbers, results, weight, outputs)
 
     @jit(cache=True)
     def backward(numbers, results, weight, gradients, of_results, of_weight):  # type: ignore[no-untyped-def]
         assert stamp >= 0
-        n_images, n_outputs = gradients.shape
-        stamps, places = np.full(results.shape[0], -1, np.int32), np.empty(results.shape[0], np.int32)
-        members, starts = np.empty(n_images, np.int32), np.empty((n_images + 1, 2), np.int32)
-        sums = np.empty((n_images, n_outputs), np.float64)
-        before = np.zeros((n_images + 1, n_outputs), np.float64)
-        for b in range(n_images):
-            for a in range(n_outputs):
-                before[b + 1, a] = before[b, a] + gradients[b, a]
-        for p in range(numbers.shape[0]):
-            n_members, n_runs = _runs(numbers[p], stamps, places, p, members, starts)
-            for m in range(n_members):
-                for a in range(n_outputs):
-                    sums[m, a] = 0
-            for r in range(n_runs):
-                for a in range(n_outputs):
-                    sums[starts[r, 1], a] += before[starts[r + 1, 0], a] - before[starts[r, 0], a]
-            for m in range(n_members):
-                for a in range(n_outputs):
-                    factor = np.float32(sums[m, a])
-                    _add(of_weight[p, a], factor, results[members[m]])
-                    _add(of_results[members[m]], factor, weight[p, a])
+        _backward(numbers, results, weight, gradients, of_results, of_weight)
 
     @jit(cache=True)
     def gather(numbers, results, maps):  # type: ignore[no-untyped-def]
         assert stamp >= 0
-        for b in range(maps.shape[0]):
-            for start in range(0, maps.shape[2], _BLOCK):
-                stop = min(start + _BLOCK, maps.shape[2])
-                for f in range(maps.shape[1]):
-                    for p in range(start, stop):
-                        maps[b, f, p] = results[numbers[b, p], f]
+        _gather(numbers, results, maps)
 
     @jit(cache=True)
     def scatter(numbers, maps, results):  # type: ignore[no-untyped-def]
         assert stamp >= 0
-        for b in range(maps.shape[0]):
-            for start in range(0, maps.shape[2], _BLOCK):
-                stop = min(start + _BLOCK, maps.shape[2])
-                for f in range(maps.shape[1]):
-                    for p in range(start, stop):
-                        results[numbers[b, p], f] += maps[b, f, p]
+        _scatter(numbers, maps, results)
 
     return forward, backward, gather, scatter
 
@@ -142,4 +161,4 @@ linear_backward: Any
 gather: Any
 #: results[numbers[b, p]] += maps[b, :, p]
 scatter: Any
-linear_forward, linear_backward, gather, scatter = _make(STAMP)
+linear_forward, linear_backward, gather, scatter = _build(STAMP)

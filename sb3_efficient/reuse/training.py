@@ -45,7 +45,7 @@ def distinct_features(images: th.Tensor, layers: Sequence[nn.Module], scale: flo
     :return: (B, F * P)
     """
     numbers, results = _results(images, layers, scale)
-    return _Gather.apply(results, numbers)
+    return _apply(_Gather, results, numbers)
 
 
 def distinct_outputs(
@@ -67,7 +67,7 @@ def distinct_outputs(
     :return: (B, A)
     """
     numbers, results = _results(images, layers, scale)
-    outputs = _Linear.apply(results, weight, numbers)
+    outputs: th.Tensor = _apply(_Linear, results, weight, numbers)
     return outputs if bias is None else outputs + bias
 
 
@@ -81,12 +81,13 @@ def _results(images: th.Tensor, layers: Sequence[nn.Module], scale: float) -> tu
     if len(patches) <= CHUNK:
         return numbers, _convolve(numbered, scale, strides, *parameters)
     parts: list[Any] = [
-        checkpoint(_convolve, part, scale, strides, *parameters, use_reentrant=False) for part in numbered.split(CHUNK)
+        checkpoint(_convolve, part, scale, strides, *parameters, use_reentrant=False)
+        for part in th.split(numbered, CHUNK)
     ]
     return numbers, th.cat(parts)
 
 
-def _convolve(patches: th.Tensor, scale: float, strides: list[int], *parameters: th.Tensor) -> th.Tensor:
+def _convolve(patches: th.Tensor, scale: float, strides: list[int], *parameters: th.Tensor | None) -> th.Tensor:
     """
     As matrix products, which is what convolutions of single patches are.
 
@@ -96,6 +97,7 @@ def _convolve(patches: th.Tensor, scale: float, strides: list[int], *parameters:
     """
     maps = patches.float() / 255 if scale == 1 / 255 else patches.float() * scale
     for stride, weight, bias in zip(strides, parameters[::2], parameters[1::2], strict=True):
+        assert weight is not None
         n_output, n_input, kernel, _ = weight.shape
         windows = maps.unfold(1, kernel, stride).unfold(2, kernel, stride).movedim(3, -1)
         n, height, width = windows.shape[:3]
@@ -118,6 +120,11 @@ def _bytes(images: th.Tensor) -> np.ndarray:
     return found.numpy()
 
 
+def _apply(function: Any, *arguments: Any) -> Any:
+    """torch's ``apply`` is untyped."""
+    return function.apply(*arguments)
+
+
 class _Gather(th.autograd.Function):
     """Results of distinct patches (N, F) -> those of all positions, (B, F * P)."""
 
@@ -130,7 +137,7 @@ class _Gather(th.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: th.Tensor) -> Any:
-        return _Scatter.apply(gradients[0], ctx.numbers, ctx.count), None
+        return _apply(_Scatter, gradients[0], ctx.numbers, ctx.count), None
 
 
 class _Scatter(th.autograd.Function):
@@ -146,7 +153,7 @@ class _Scatter(th.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: th.Tensor) -> Any:
-        return _Gather.apply(gradients[0], ctx.numbers), None, None
+        return _apply(_Gather, gradients[0], ctx.numbers), None, None
 
 
 class _Linear(th.autograd.Function):
@@ -167,8 +174,8 @@ class _Linear(th.autograd.Function):
         results, weight = ctx.saved_tensors
         if th.is_grad_enabled():
             # To be differentiated again: in operations that can be
-            of_results = _Scatter.apply(gradients[0] @ weight, ctx.numbers, len(results))
-            return of_results, gradients[0].T @ _Gather.apply(results, ctx.numbers), None
+            of_results = _apply(_Scatter, gradients[0] @ weight, ctx.numbers, len(results))
+            return of_results, gradients[0].T @ _apply(_Gather, results, ctx.numbers), None
         of_results, of_weight = th.zeros_like(results), th.zeros_like(ctx.by_position)
         sums.linear_backward(
             ctx.transposed,

@@ -141,5 +141,7 @@ def test_second_derivatives_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_images_that_are_scaled_already() -> None:
     net = network(4, (1, 20, 20))
     images = th.full((2, 1, 20, 20), 0.5)
-    with pytest.raises(ObservationError, match=r"hold whole numbers from 0 to 255 .*got torch.float32 from 0.5 to 0.5."):
+    with pytest.raises(
+        ObservationError, match=r"hold whole numbers from 0 to 255 .*got torch.float32 from 0.5 to 0.5."
+    ):
         outputs(net, images)
