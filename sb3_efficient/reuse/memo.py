@@ -14,7 +14,7 @@ import numpy as np
 
 from sb3_efficient.errors import ObservationError, OptionError
 from sb3_efficient.reuse.patches import HASH_BITS, PatchTable
-from sb3_efficient.reuse.recall import COUNTERS, step
+from sb3_efficient.reuse.recall import COUNTERS, PATCHES, step
 from sb3_efficient.reuse.stack import Stack
 
 #: Contributions kept for each position, at most
@@ -28,7 +28,7 @@ class Memo:
 
     Results are those of the dense network up to the rounding of float32, whatever came before: a patch is believed
     only where all its bytes are equal, and sums over positions are kept in float64. Each row of the batch has a state,
-    and all share what is remembered. Weights are those of construction.
+    and all share what is remembered. Weights are those of construction, or of :meth:`load`.
 
     :param stack: The convolutions
     :param weight: Of the linear layer, (A, F * P) as torch has it behind ``nn.Flatten``
@@ -42,11 +42,9 @@ class Memo:
         self, stack: Stack, weight: np.ndarray, bias: np.ndarray, memory: int = 256, hash_bits: int = HASH_BITS
     ) -> None:
         windows = self.windows = stack.windows
-        self.stack = stack
         n_outputs, positions = len(weight), windows.positions
         self.weight = np.zeros((positions, n_outputs, stack.width), np.float32)
-        self.weight[:, :, : stack.channels] = weight.reshape(n_outputs, stack.channels, positions).transpose(2, 0, 1)
-        self.bias = np.array(bias, np.float64)
+        self._take(stack, weight, bias)
         capacity, ways = self._room(memory, n_outputs)
         self.table = PatchTable(windows, capacity, hash_bits)
         self.values = np.empty((capacity, stack.width), np.float32)
@@ -62,6 +60,19 @@ class Memo:
         self._states: list[tuple[np.ndarray, ...]] = []
         self.outputs(np.zeros((1, *windows.shape), np.uint8))  # compiles
         self.forget()
+
+    def load(self, stack: Stack, weight: np.ndarray, bias: np.ndarray) -> None:
+        """
+        Take new weights, upon which everything remembered is void.
+
+        :param stack: Of the same convolutions, for the same images
+        :param weight: Of the linear layer, (A, F * P)
+        :param bias: (A,)
+        """
+        if stack.windows != self.windows or not np.array_equal(stack.table, self.stack.table):
+            raise OptionError("New weights must be those of the same network for the same images: build a new Memo.")
+        self._take(stack, weight, bias)
+        self._void()
 
     def outputs(self, images: np.ndarray) -> np.ndarray:
         """
@@ -87,9 +98,7 @@ class Memo:
 
     def forget(self) -> None:
         """Back to the start: no states, nothing remembered, nothing counted."""
-        self._states.clear()
-        self._near[0].fill(False)
-        self.table.clear()
+        self._void()
         self._counts.fill(0)
 
     def report(self) -> dict[str, int]:
@@ -103,6 +112,19 @@ class Memo:
         used, keys, contributions = self._near
         near = used.sum() * (keys.itemsize * keys.shape[1] + contributions.itemsize * contributions.shape[1])
         return {**counts, "bytes": int(counts["patches"] * per_patch + self.table.slots.nbytes + used.nbytes + near)}
+
+    def _take(self, stack: Stack, weight: np.ndarray, bias: np.ndarray) -> None:
+        self.stack = stack
+        n_outputs, positions = len(weight), self.windows.positions
+        # Every weight is behind one position
+        self.weight[:, :, : stack.channels] = weight.reshape(n_outputs, stack.channels, positions).transpose(2, 0, 1)
+        self.bias = np.array(bias, np.float64)
+
+    def _void(self) -> None:
+        self._states.clear()
+        self._near[0].fill(False)
+        self.table.clear()
+        self._counts[PATCHES] = 0
 
     def _state(self) -> tuple[np.ndarray, ...]:
         """Frame, its packed rows, contribution of each position, their sum, and whether there was a frame."""

@@ -105,6 +105,23 @@ def test_forgets() -> None:
     np.testing.assert_array_equal(found.outputs(images[:1]), first)
 
 
+def test_new_weights() -> None:
+    images = frames("Pong", 30)
+    one, other = network(4, images.shape[1:]), network(4, images.shape[1:])
+    found = memo(one, images.shape[1:])
+    for image in images:
+        found.outputs(image[None])
+    linear = other[5]
+    assert isinstance(linear, nn.Linear)
+    weight, bias = linear.weight.detach().numpy(), linear.bias.detach().numpy()
+    found.load(Stack(list(other[:4]), images.shape[1:], 1 / 255), weight, bias)  # type: ignore[arg-type]
+    for image in images:
+        np.testing.assert_allclose(found.outputs(image[None]), dense(other, image[None]), atol=1e-6)
+    wider = network(8, images.shape[1:])
+    with pytest.raises(OptionError, match="New weights must be those of the same network for the same images"):
+        found.load(Stack(list(wider[:4]), images.shape[1:], 1 / 255), weight, bias)  # type: ignore[arg-type]
+
+
 def test_memory_too_small_for_a_frame() -> None:
     with pytest.raises(
         OptionError,
