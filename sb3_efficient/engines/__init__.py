@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
@@ -16,7 +17,7 @@ from sb3_efficient.engines.base import Engine
 from sb3_efficient.engines.graph import ActingGraph, to_graph
 from sb3_efficient.engines.head import Head
 from sb3_efficient.engines.network import ActingNetwork
-from sb3_efficient.options import whole_number
+from sb3_efficient.options import check_names, whole_number
 from sb3_efficient.registry import Registry
 
 __all__ = ["ActingGraph", "ActingNetwork", "Engine", "Head", "export", "list_engines", "make_engine", "to_graph"]
@@ -25,10 +26,11 @@ ENGINES: Registry[str] = Registry("engine")
 ENGINES.register("eager", "eager:EagerEngine")
 ENGINES.register("onnxruntime", "onnxruntime:OnnxRuntimeEngine")
 ENGINES.register("openvino", "openvino:OpenVinoEngine")
+ENGINES.register("reuse", "reuse:ReuseEngine")
 
 
 def make_engine(
-    model: BaseAlgorithm | BasePolicy | ActingGraph, name: str = "onnxruntime", *, threads: int = 1
+    model: BaseAlgorithm | BasePolicy | ActingGraph, name: str = "onnxruntime", *, threads: int = 1, **options: Any
 ) -> Engine:
     """
     Let a runtime act for a model::
@@ -39,13 +41,16 @@ def make_engine(
     The model stays as it is, and the engine keeps the weights of now.
 
     :param model: SB3 or sb3-contrib model, its policy, or a compressed policy
-    :param name: ``"onnxruntime"``, ``"openvino"`` (extra) or ``"eager"`` (torch)
+    :param name: ``"onnxruntime"``, ``"openvino"`` (extra), ``"eager"`` (torch) or ``"reuse"`` (what changed since the
+        observation before)
     :param threads: That it may compute on
+    :param options: Of the engine: ``memory`` of ``"reuse"``
     """
     module, _, class_name = ENGINES[name].partition(":")
     threads = whole_number("threads", threads)
     engine_class = getattr(import_module(f"{__name__}.{module}"), class_name)
-    return engine_class(model if isinstance(model, ActingGraph) else ActingNetwork(model), threads)
+    check_names(f"Engine {name!r}", options, engine_class, given=("source", "threads"))
+    return engine_class(model if isinstance(model, ActingGraph) else ActingNetwork(model), threads, **options)
 
 
 def export(model: BaseAlgorithm | BasePolicy | ActingGraph, path: str | Path) -> Path:

@@ -27,9 +27,9 @@ from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
 from sb3_efficient.engines.head import Head
-from sb3_efficient.extractors.pooling import replace_adaptive_pools
 from sb3_efficient.errors import OptionError
 from sb3_efficient.extractors import DictExtractor, EncoderExtractor
+from sb3_efficient.extractors.pooling import replace_adaptive_pools
 from sb3_efficient.fast.forward import FastForward
 from sb3_efficient.seer.stages import is_staged, layers
 
@@ -54,6 +54,8 @@ class ActingNetwork(nn.Module):
         policy: Any = getattr(model, "policy", None) if isinstance(model, BaseAlgorithm) else model
         _check(policy)
         self.observation_space: spaces.Space = policy.observation_space
+        #: Where the model is; the copy is on the CPU
+        self.device: th.device = policy.device
         extractor, latent, outputs, kind = _parts(policy)
         self.head = Head(kind, policy.action_space)
         self.outputs = tuple(outputs)

@@ -14,14 +14,16 @@ from zlib import crc32
 
 import llvmlite.binding as llvm
 import numba
-from numba import carray, types
+import numba.extending
 from numba.core import cgutils as _cgutils
-from numba.extending import intrinsic
 
 __all__ = ["LANES", "STAMP", "carray", "cgutils", "intrinsic", "jit", "types"]
 
-#: Untyped in numba
+# Untyped in numba
+carray: Any = numba.carray  # type: ignore[attr-defined]
 cgutils: Any = _cgutils
+intrinsic: Any = numba.extending.intrinsic
+types: Any = numba.types
 
 
 def _lanes() -> int:

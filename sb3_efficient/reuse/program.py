@@ -31,15 +31,16 @@ class Program:
         self.table = np.full((len(network.steps) + 2, at.N_FIELDS), -1, np.int64)
         #: From a byte to a number. torch divides, too.
         self.pixels = np.arange(256, dtype=np.float32) / np.float32(scale)
-        self._place(network.image, {"raw"}, network.image.channels)
+        self._place(network.image, ["raw"], network.image.channels)
         self.table[0] = self._scan()
         for i, step in enumerate(network.steps, start=1):
-            wanted = {form for form in ("raw", "relu") if getattr(step.result, form)}
+            wanted = [form for form in ("raw", "relu") if getattr(step.result, form)]
             self._place(step.result, wanted, kernels.rounded(step.result.channels))
             self.table[i] = self._step(step)
         self.table[-1] = self._linear()
-        #: Positions of the largest map
-        self.positions = max(self._maps[m]["height"] * self._maps[m]["width"] for m in self._maps)
+        #: Positions of the largest map, and width of the widest
+        self.positions = max(m.height * m.width for m in self._maps)
+        self.widest = max(m.width for m in self._maps)
         self.load()
 
     def load(self) -> None:
@@ -50,6 +51,23 @@ class Program:
                 row[at.WEIGHTS], row[at.BIAS] = self._share(*_convolution(step, int(row[at.SOURCE_CHANNELS])))
         weights = [self._share(part) for part in _flattened(self.network, int(self.table[-1, at.SOURCE_CHANNELS]))]
         (self.table[-1, at.WEIGHTS],), (self.table[-1, at.BIAS],) = weights
+
+    @property
+    def n_inputs(self) -> int:
+        """Of the linear layer, those of channels that are there to fill a vector left out."""
+        last = self.network.last[0]
+        return last.height * last.width * last.channels
+
+    def bytes_of(self, row: np.ndarray) -> int:
+        """
+        :param row: Of the table
+        :return: What the state remembers for this step
+        """
+        if row[at.KIND] == at.LINEAR:
+            return int(self.state_bytes - row[at.SEEN] * 4)
+        side, forms = 2 * self.padding, sum(row[column] >= 0 for column in (at.RAW, at.RELU))
+        numbers = (row[at.HEIGHT] + side) * (row[at.WIDTH] + side) * row[at.CHANNELS]
+        return int(numbers * (5 if row[at.KIND] == at.SCAN else 4 * forms))
 
     def _share(self, *arrays: np.ndarray) -> list[int]:
         aligned = [_aligned(array) for array in arrays]
@@ -62,7 +80,7 @@ class Program:
         self.state_bytes += -(-n * size // _LINE) * _LINE
         return offset // size
 
-    def _place(self, what: Map, forms: set[str], channels: int) -> None:
+    def _place(self, what: Map, forms: list[str], channels: int) -> None:
         height, width = what.height + 2 * self.padding, what.width + 2 * self.padding
         place = {"height": what.height, "width": what.width, "channels": channels, "step": width * channels}
         origin = self.padding * (width + 1) * channels

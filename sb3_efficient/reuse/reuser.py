@@ -11,6 +11,8 @@ import numpy as np
 from sb3_efficient.errors import OptionError
 from sb3_efficient.reuse.masks import words
 from sb3_efficient.reuse.network import Network
+from sb3_efficient.reuse.plan import Plan
+from sb3_efficient.reuse.planning import make_plan
 from sb3_efficient.reuse.program import Program
 
 #: Seconds of preparation after which it is said what takes so long
@@ -35,9 +37,8 @@ class Reuser:
             self.memory = memory
             _check_memory(memory, 1, self.program.state_bytes)
             n = self.program.positions
-            widest = max(network.image.width, 64)
-            self._todo = np.zeros(n + words(widest) * network.image.height, np.uint64)
-            self._line = np.zeros(words(widest) + 1, np.uint64)
+            self._todo = np.zeros(n, np.uint64)
+            self._line = np.zeros(words(self.program.widest), np.uint64)
             self._inputs, self._outputs = np.zeros((2, n + 16), np.int32)
             self._flags = np.zeros(n + 16, np.uint8)
             self._sums = np.zeros(256, np.float32)
@@ -76,6 +77,11 @@ class Reuser:
         """Take the weights that the layers have now, upon which everything that was computed is void."""
         self.program.load()
         self._fresh[:] = 1
+
+    @property
+    def plan(self) -> Plan:
+        """What is computed how, and how much of it so far."""
+        return make_plan(self.program, self.counts, self.frames)
 
     @property
     def rows(self) -> int:

@@ -195,7 +195,7 @@ def test_models_that_no_engine_knows_are_refused() -> None:
 
 
 def test_engines_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert list_engines() == ["eager", "onnxruntime", "openvino"]
+    assert list_engines() == ["eager", "onnxruntime", "openvino", "reuse"]
     with pytest.raises(UnknownNameError, match=r"Unknown engine 'onnxruntme'\. Did you mean 'onnxruntime'\?"):
         make_engine(agent(), "onnxruntme")
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)

@@ -1,0 +1,128 @@
+"""What changed since the observation before is computed, everything else is remembered. On the CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from torch import nn
+
+from sb3_efficient.engines.base import Engine
+from sb3_efficient.engines.graph import ActingGraph
+from sb3_efficient.engines.network import ActingNetwork
+from sb3_efficient.engines.tail import Tail
+from sb3_efficient.errors import OptionError
+from sb3_efficient.options import whole_number
+from sb3_efficient.reuse.network import Network, read_layers
+from sb3_efficient.reuse.plan import Plan
+from sb3_efficient.reuse.reuser import Reuser
+
+_INSTEAD = "take the engine 'eager' or 'onnxruntime'."
+
+
+class ReuseEngine(Engine):
+    """
+    Each row of a batch is compared with the same row of the batch before: the environments of a ``VecEnv``. That they
+    follow each other makes it fast, not right: after a reset, or in any other order, more differs and is computed.
+
+    :param source: Network
+    :param threads: It computes on one, whatever is asked for
+    :param memory: Bytes that may be remembered of all environments together; None: no bound
+    """
+
+    def __init__(self, source: ActingNetwork | ActingGraph, threads: int, memory: int | None = None) -> None:
+        if isinstance(source, ActingGraph):
+            raise OptionError(
+                "The engine 'reuse' computes the network of a Stable-Baselines3 model in float32, and this is a "
+                "compressed policy: use 'onnxruntime' or 'openvino'."
+            )
+        _check(source)
+        super().__init__(source.observation_space, source.head, source.outputs, 1)
+        self._network, self._hidden = _read(source)
+        self._source = source
+        self._tail = self._make_tail()
+        prepare: Any = source.extractors[0][0]  # type: ignore[index]
+        scale = (255.0 if prepare.normalize_images else 1.0) * (255.0 if prepare.divides else 1.0)
+        self._reuser = Reuser(self._network, scale, None if memory is None else whole_number("memory", memory))
+
+    @property
+    def plan(self) -> Plan:
+        """Which layer is computed how, what it remembers, and how much was computed so far: ``print(engine.plan)``."""
+        return self._reuser.plan
+
+    def refresh(self, model: BaseAlgorithm | BasePolicy) -> None:
+        """
+        Take the weights that a model has now. Everything that is remembered is void.
+
+        :param model: With the same network
+        """
+        new = ActingNetwork(model).state_dict()
+        old = self._source.state_dict()
+        if {k: v.shape for k, v in new.items()} != {k: v.shape for k, v in old.items()}:
+            raise OptionError("refresh takes a model with the network that the engine was made of; make a new engine.")
+        self._source.load_state_dict(new)
+        self._tail = self._make_tail()
+        self._reuser.load()
+
+    def _run(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        return self._tail(self._reuser(feed["observation"]))
+
+    def _make_tail(self) -> Any:
+        last = list(self._source.last)
+        if self._hidden is not None:
+            return Tail(self._hidden, last)
+        return _Split(last)
+
+
+class _Split:
+    """The outputs, where the linear layer that was computed is the last one of the network."""
+
+    def __init__(self, last: list[nn.Module]) -> None:
+        self._last = [layer.out_features if isinstance(layer, nn.Linear) else Tail([], [layer]) for layer in last]
+
+    def __call__(self, features: np.ndarray) -> list[np.ndarray]:
+        outputs, done = [], 0
+        for layer in self._last:
+            if isinstance(layer, Tail):
+                outputs += layer(features)
+            else:
+                outputs.append(features[:, done : done + layer])
+                done += layer
+        return outputs
+
+
+def _check(source: ActingNetwork) -> None:
+    """Refuse observations and devices."""
+    space = source.observation_space
+    if isinstance(space, spaces.Dict):
+        raise OptionError(f"The engine 'reuse' takes one image, and the observations are dictionaries: {_INSTEAD}")
+    if space.dtype != np.uint8 or len(space.shape or ()) != 3:
+        raise OptionError(f"The engine 'reuse' takes uint8 images (C, H, W), and the space is {space}: {_INSTEAD}")
+    if source.device.type != "cpu":
+        raise OptionError(
+            f"The engine 'reuse' computes on the CPU, and the model is on {source.device}: load it with device='cpu', "
+            "or let the model itself predict."
+        )
+
+
+def _read(source: ActingNetwork) -> tuple[Network, list[nn.Module] | None]:
+    """The steps, and the hidden layers behind the first linear one; None if that is the last."""
+    shape: Any = source.observation_space.shape
+    extractor: Any = source.extractors[0]
+    latent = list(source.latent) if isinstance(source.latent, nn.Sequential) else [source.latent]
+    network, rest = read_layers(extractor[1:], shape)
+    rest = [layer for layer in (*rest, *latent) if not isinstance(layer, nn.Identity)]
+    if not rest:
+        network.linear = [layer for layer in source.last if isinstance(layer, nn.Linear)]
+        return network, None
+    first, *hidden = rest
+    if not isinstance(first, nn.Linear):
+        raise OptionError(
+            f"The engine 'reuse' wants a linear layer behind the flattening, and found {first}: {_INSTEAD}"
+        )
+    network.linear = [first]
+    network.activation = bool(hidden) and isinstance(hidden[0], nn.ReLU)
+    return network, hidden[1:] if network.activation else hidden

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+from agents import AGENTS, Images, agent, dict_agent, images
+from gymnasium import spaces
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.envs import FakeImageEnv
+
+from sb3_efficient import make_engine, policy_kwargs
+from sb3_efficient.compression import compress
+from sb3_efficient.engines.network import ActingNetwork
+from sb3_efficient.engines.reuse import ReuseEngine
+from sb3_efficient.errors import ObservationError, OptionError
+
+
+@pytest.mark.parametrize("algorithm", AGENTS)
+def test_gives_the_outputs_of_the_network(algorithm: str) -> None:
+    model = agent(algorithm)
+    engine, reference = make_engine(model, "reuse"), make_engine(model, "eager")
+    for n in (1, 7, 3, 1):
+        batch = images(n, seed=n)
+        found, expected = engine.outputs(batch), reference.outputs(batch)
+        assert list(found) == list(expected)
+        for name, values in expected.items():
+            assert found[name].dtype == np.float32
+            np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-4)
+        actions, state = engine.predict(batch, deterministic=True)
+        np.testing.assert_allclose(actions, model.predict(batch, deterministic=True)[0], rtol=1e-4, atol=1e-4)
+        assert state is None
+    single, _ = engine.predict(images(1)[0], deterministic=True)
+    assert single.shape == model.predict(images(1)[0], deterministic=True)[0].shape
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"features_dim": 32}])
+@pytest.mark.parametrize("algorithm", [PPO, DQN])
+def test_network_without_a_linear_layer(algorithm: Any, kwargs: dict[str, int]) -> None:
+    options = {"buffer_size": 8} if algorithm is DQN else {}
+    policy = policy_kwargs("conv2", algorithm, filters=4, **kwargs)
+    model = algorithm("CnnPolicy", Images(), policy_kwargs=policy, device="cpu", seed=0, **options)
+    engine, reference = make_engine(model, "reuse"), make_engine(model, "eager")
+    for n in (2, 4):
+        found, expected = engine.outputs(images(n)), reference.outputs(images(n))
+        for name, values in expected.items():
+            np.testing.assert_allclose(found[name], values, atol=1e-4)
+
+
+def test_gaussian_head_right_behind_the_image() -> None:
+    box = spaces.Box(-1, 1, (3,), np.float32)
+    model = PPO("CnnPolicy", Images(box), policy_kwargs=policy_kwargs("conv2", PPO, filters=4), device="cpu")
+    found, expected = (make_engine(model, name).outputs(images(2)) for name in ("reuse", "eager"))
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-4)
+
+
+def test_keeps_its_weights_until_told() -> None:
+    model = agent()
+    engine = make_engine(model, "reuse")
+    assert isinstance(engine, ReuseEngine)
+    before = engine.outputs(images(2))["logits"]
+    with th.no_grad():
+        for parameter in model.policy.parameters():
+            parameter.mul_(1.2)
+    np.testing.assert_array_equal(engine.outputs(images(2))["logits"], before)
+    engine.refresh(model)
+    after = make_engine(model, "eager").outputs(images(2))["logits"]
+    np.testing.assert_allclose(engine.outputs(images(2))["logits"], after, atol=1e-4)
+    with pytest.raises(OptionError, match="refresh takes a model with the network that the engine was made of"):
+        engine.refresh(agent("dqn"))
+
+
+def test_pixels_are_scaled_as_the_model_does_it() -> None:
+    for normalize in (True, False):
+        kwargs = {**agent("ppo nature").policy_kwargs, "normalize_images": normalize}
+        for normalized in (True, False):
+            kwargs["features_extractor_kwargs"] = {"features_dim": 64, "normalized_image": normalized}
+            model = PPO("CnnPolicy", Images(), policy_kwargs=kwargs, device="cpu", seed=0)
+            found, expected = (make_engine(model, name).outputs(images(2))["logits"] for name in ("reuse", "eager"))
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_plan_and_memory() -> None:
+    engine = make_engine(agent("ppo impala"), "reuse", memory=2**30)
+    assert isinstance(engine, ReuseEngine)
+    assert "max-pool" in str(engine.plan)
+    with pytest.raises(OptionError, match="memory allows 10: allow more"):
+        make_engine(agent(), "reuse", memory=10)
+    with pytest.raises(OptionError, match="memory must be a whole number of at least 1, got 'much'"):
+        make_engine(agent(), "reuse", memory="much")
+    with pytest.raises(OptionError, match=r"Engine 'reuse' has no option 'memry'\. Did you mean 'memory'\? Accepted"):
+        make_engine(agent(), "reuse", memry=10)
+    with pytest.raises(OptionError, match="Engine 'eager' has no option 'memory'"):
+        make_engine(agent(), "eager", memory=10)
+
+
+def test_wrong_observations_are_refused() -> None:
+    engine = make_engine(agent(), "reuse")
+    with pytest.raises(ObservationError, match=r"has shape \(36, 36\), and the policy takes \(2, 36, 36\)"):
+        engine.predict(images(2)[0, 0])
+    with pytest.raises(ObservationError, match="has dtype float64, and the policy takes uint8"):
+        engine.predict(images(2) / 255)
+
+
+class _Floats(FakeImageEnv):
+    def __init__(self) -> None:
+        super().__init__(screen_height=36, screen_width=36, n_channels=2, channel_first=True)
+        self.observation_space = spaces.Box(0, 255, (2, 36, 36), np.float32)
+
+
+def test_models_that_it_does_not_know_are_refused() -> None:
+    with pytest.raises(OptionError, match="takes one image, and the observations are dictionaries: take the engine 'e"):
+        make_engine(dict_agent(), "reuse")
+    model = PPO("CnnPolicy", _Floats(), policy_kwargs=policy_kwargs("nature", PPO))
+    with pytest.raises(OptionError, match=r"takes uint8 images \(C, H, W\), and the space is Box\(0.0, 255.0"):
+        make_engine(model, "reuse")
+    flat: gym.Env = gym.make("CartPole-v1")
+    with pytest.raises(OptionError, match="takes uint8 images"):
+        make_engine(PPO("MlpPolicy", flat), "reuse")
+    source = ActingNetwork(agent())
+    source.device = th.device("cuda")
+    with pytest.raises(OptionError, match="computes on the CPU, and the model is on cuda: load it with device='cpu'"):
+        ReuseEngine(source, 1)
+    with pytest.raises(OptionError, match="in float32, and this is a compressed policy: use 'onnxruntime' or 'openvi"):
+        make_engine(compress(agent(), "dynamic-int8"), "reuse")

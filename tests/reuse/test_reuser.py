@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from played import frames
+from torch import nn
+
+from sb3_efficient import make_extractor
+from sb3_efficient.errors import OptionError
+from sb3_efficient.reuse.network import read_layers
+from sb3_efficient.reuse.reuser import Reuser
+
+SHAPE = (4, 84, 84)
+
+
+def extractor(name: str, shape: tuple[int, int, int] = SHAPE, **options: Any) -> Any:
+    th.manual_seed(1)
+    return make_extractor(name, spaces.Box(0, 255, shape, np.uint8), **options)
+
+
+def reuser(source: Any, shape: tuple[int, int, int] = SHAPE, **options: Any) -> Reuser:
+    network, (linear, *_) = read_layers([*source.cnn, *source.linear], shape)
+    network.linear, network.activation = [linear], True
+    return Reuser(network, **options)
+
+
+def dense(source: Any, images: np.ndarray) -> np.ndarray:
+    with th.no_grad():
+        return source(th.as_tensor(images)).numpy()  # type: ignore[no-any-return]
+
+
+NETWORKS = {
+    "nature": ("nature", {}),
+    "pruned nature": ("nature", {"channels": (13, 24, 35), "features_dim": 100}),
+    "impala": ("impala", {}),
+    "strided": ("impala", {"downsample": "strided", "width": 0.6}),
+    "impoola": ("impoola", {}),
+    "adaptive": ("impala", {"pool": "adaptive-max-6", "width": 2}),
+    "pruned impala": ("impala", {"channels": (9, 3, 9, 20, 9, 17, 5, 17, 8, 17)}),
+    "small": ("nn-bench-small", {}),
+    "large": ("nn-bench-large", {}),
+    "conv2": ("conv2", {"filters": 5, "features_dim": 24}),
+}
+
+
+@pytest.mark.parametrize("game", ["Pong", "Seaquest"])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_equals_the_dense_network_on_real_frames(network: str, game: str) -> None:
+    name, options = NETWORKS[network]
+    source, played = extractor(name, **options), frames(game)[:: 1 if network == "nature" else 6]
+    fast = reuser(source)
+    errors = [np.abs(fast(x) - dense(source, x)).max() for x in played]
+    assert max(errors) < 1e-5
+    # Nor does it grow
+    assert max(errors[-20:]) < 2 * max(errors[:20]) + 1e-6
+
+
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_any_images_in_any_order(data: st.DataObject) -> None:
+    side = st.integers(9, 90)
+    shape = (data.draw(st.integers(1, 5)), data.draw(side), data.draw(side))
+    source = extractor("impala", shape, depths=(3, 8), features_dim=24)
+    fast, rng = reuser(source, shape), np.random.default_rng(data.draw(st.integers(0, 9)))
+    images = rng.integers(0, 256, (3, *shape), np.uint8)
+    for _ in range(6):
+        n = data.draw(st.integers(1, 3))
+        images[:, :, data.draw(st.integers(0, 8)) :: data.draw(st.integers(1, 50))] = data.draw(st.integers(0, 255))
+        images = images[rng.permutation(3)]
+        batch = np.ascontiguousarray(images[:n])
+        np.testing.assert_allclose(fast(batch), dense(source, batch), atol=1e-5)
+
+
+def test_nothing_and_everything_changed() -> None:
+    source = extractor("nature")
+    fast = reuser(source)
+    one, other = frames("Pong")[0], frames("Seaquest")[7]
+    first = fast(one)
+    fast.counts[:] = 0
+    np.testing.assert_array_equal(fast(one), first)
+    assert (fast.counts == 0).all()
+    for images in (other, 255 - other, one):
+        np.testing.assert_allclose(fast(images), dense(source, images), atol=1e-5)
+    np.testing.assert_allclose(fast(one), first, atol=1e-6)
+
+
+def test_environments_that_take_turns_in_one_row() -> None:
+    source = extractor("nature")
+    fast = reuser(source)
+    for pair in zip(frames("Pong")[:40], frames("Seaquest")[:40], strict=True):
+        for images in pair:
+            np.testing.assert_allclose(fast(images), dense(source, images), atol=1e-5)
+
+
+def test_batches_of_any_size() -> None:
+    source, played = extractor("nature"), frames("Pong", 60, n_envs=3)
+    fast = reuser(source)
+    for t, images in enumerate(played):
+        batch = np.ascontiguousarray(images[: 1 + t % 3])
+        np.testing.assert_allclose(fast(batch), dense(source, batch), atol=1e-5)
+    assert fast.rows == 3
+
+
+def test_rounding_does_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The total is never made anew here: two frames take turns ten thousand times."""
+    source = extractor("nature")
+    fast = reuser(source)
+    one, other = frames("Pong")[100], frames("Pong")[101]
+    expected = dense(source, one)
+    for _ in range(5000):
+        fast(one)
+        fast(other)
+    assert np.abs(fast(one) - expected).max() < 1e-5
+
+
+def test_new_weights_void_everything() -> None:
+    source = extractor("impala")
+    fast, images = reuser(source), frames("Pong")[50]
+    fast(images)
+    with th.no_grad():
+        for parameter in source.parameters():
+            parameter.mul_(1.1)
+    fast.load()
+    np.testing.assert_allclose(fast(images), dense(source, images), atol=1e-5)
+    # A layer that gives the same as before does not hide the new weights of the next
+    with th.no_grad():
+        source.linear[0].weight.mul_(-2)
+    fast.load()
+    np.testing.assert_allclose(fast(images), dense(source, images), atol=1e-5)
+
+
+def test_memory_is_bounded() -> None:
+    source = extractor("nature")
+    size = reuser(source).program.state_bytes
+    with pytest.raises(
+        OptionError, match=rf"A batch of 1 needs {size:,} bytes to remember.*memory allows 1,000: allow"
+    ):
+        reuser(source, memory=1000)
+    fast = reuser(source, memory=2 * size)
+    images = frames("Pong", 60, n_envs=3)[0]
+    fast(images[:2])
+    with pytest.raises(OptionError, match=r"A batch of 3 needs .* pass at most 2 observations at a time, or take the"):
+        fast(images)
+    np.testing.assert_allclose(fast(images[:2]), dense(source, images[:2]), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        (nn.Conv2d(4, 4, 3, groups=2), r"Conv2d\(4, 4, .*groups=2"),
+        (nn.Conv2d(4, 4, (3, 5)), r"kernel_size=\(3, 5\)"),
+        (nn.Conv2d(4, 4, 3, dilation=2), r"dilation=\(2, 2\)"),
+        (nn.Conv2d(4, 4, 3, padding="same"), "padding=same"),
+        (nn.MaxPool2d(2, ceil_mode=True), "ceil_mode=True"),
+        (nn.BatchNorm2d(4), r"BatchNorm2d\(4,"),
+    ],
+)
+def test_unknown_layers_are_named(layer: nn.Module, name: str) -> None:
+    with pytest.raises(OptionError, match=rf"The engine 'reuse' does not know .*{name}.*take the engine 'eager' or"):
+        read_layers([layer, nn.Flatten()], SHAPE)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("game", ["Pong", "Seaquest", "Qbert"])
+@pytest.mark.parametrize("name", ["nature", "impala"])
+def test_ten_thousand_frames(name: str, game: str) -> None:
+    source, played = extractor(name), frames(game, 10_000)
+    fast = reuser(source)
+    errors, ties = [], 0
+    head = np.random.default_rng(0).standard_normal((source.features_dim, 6)).astype(np.float32)
+    for images in played:
+        found, expected = fast(images), dense(source, images)
+        errors.append(np.abs(found - expected).max())
+        one, other = found @ head, expected @ head
+        if one.argmax() != other.argmax():
+            two = np.sort(other[0])[-2:]
+            ties += two[1] - two[0] < 1e-4
+            assert two[1] - two[0] < 1e-4
+    print(
+        f"{name} {game}: largest error {max(errors):.1e}, of the last thousand {max(errors[-1000:]):.1e}, {ties} ties"
+    )
+    assert max(errors) < 1e-4
+    assert max(errors[-1000:]) < 2 * max(errors[:1000])
