@@ -300,7 +300,7 @@ def time_dense_training(loop: Loop) -> dict[str, Any]:
         loop, lambda images: distinct_outputs(images, list(loop.net[:4]), loop.net[-1].weight, None, SCALE), begin, n
     )  # type: ignore[arg-type]
     dense = gradients(loop, lambda images: loop.net(images * th.tensor(SCALE)), begin, n)
-    error = max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(reuse, dense, strict=True))
+    error = max(float((a - b).abs().max() / b.abs().max().clamp(min=1e-12)) for a, b in zip(reuse, dense, strict=True))
     return {"seconds": np.array(seconds), "optimizer": step, "chunk": chunk, "error": error}
 
 
