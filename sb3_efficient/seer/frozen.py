@@ -45,8 +45,8 @@ class FrozenForward:
         self.frozen = nn.Sequential(*layers(extractor)[: self.n_layers])
         self.rest = nn.Sequential(*layers(extractor)[self.n_layers :])
         # A method of its own for all convolutions may know a shorter way
-        ours = numbers is extractor and isinstance(extractor, EncoderExtractor)
-        own = ours and type(extractor).encode is not EncoderExtractor.encode
+        encode = getattr(type(extractor), "encode", None)
+        own = numbers is extractor and encode is not EncoderExtractor.encode
         self.whole_encoder = n_layers(extractor, "conv") if own else -1
         self.dtype = dtype
         self.image_shape = tuple(extractor._observation_space.shape or ())
