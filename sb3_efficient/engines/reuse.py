@@ -18,6 +18,7 @@ from sb3_efficient.errors import OptionError
 from sb3_efficient.options import whole_number
 from sb3_efficient.reuse.network import Network, read_layers
 from sb3_efficient.reuse.plan import Plan
+from sb3_efficient.reuse.rememberer import Rememberer, suits
 from sb3_efficient.reuse.reuser import Reuser
 
 _INSTEAD = "take the engine 'eager' or 'onnxruntime'."
@@ -46,7 +47,9 @@ class ReuseEngine(Engine):
         self._tail = self._make_tail()
         prepare: Any = source.extractors[0][0]  # type: ignore[index]
         scale = (255.0 if prepare.normalize_images else 1.0) * (255.0 if prepare.divides else 1.0)
-        self._reuser = Reuser(self._network, scale, None if memory is None else whole_number("memory", memory))
+        if memory is not None:
+            memory = whole_number("memory", memory)
+        self._reuser = (Rememberer if suits(self._network) else Reuser)(self._network, scale, memory)
 
     @property
     def plan(self) -> Plan:

@@ -19,7 +19,8 @@ from sb3_efficient.reuse.stack import Stack
 
 #: Contributions kept for each position, at most
 WAYS = 64
-MIB = 1 << 20
+#: Bytes, if nothing is said
+MEMORY = 256 << 20
 
 
 class Memo:
@@ -33,19 +34,21 @@ class Memo:
     :param stack: The convolutions
     :param weight: Of the linear layer, (A, F * P) as torch has it behind ``nn.Flatten``
     :param bias: (A,)
-    :param memory: MiB that may be remembered. When it is full, it is emptied, and filled again with what is seen
-        from then on; ``report()["emptied"]`` says how often.
+    :param memory: Bytes that may be remembered: a quarter at most of single environments, the rest of patches. When
+        the table of patches is full, it is emptied, and filled again with what is seen from then on;
+        ``report()["emptied"]`` says how often.
     :param hash_bits: Of the hash
     """
 
     def __init__(
-        self, stack: Stack, weight: np.ndarray, bias: np.ndarray, memory: int = 256, hash_bits: int = HASH_BITS
+        self, stack: Stack, weight: np.ndarray, bias: np.ndarray, memory: int = MEMORY, hash_bits: int = HASH_BITS
     ) -> None:
         windows = self.windows = stack.windows
         n_outputs, positions = len(weight), windows.positions
         self.weight = np.zeros((positions, n_outputs, stack.width), np.float32)
         self._take(stack, weight, bias)
-        capacity, ways = self._room(memory, n_outputs)
+        self.memory = memory
+        capacity, ways = self._room(memory - memory // 4, n_outputs)
         self.table = PatchTable(windows, capacity, hash_bits)
         self.values = np.empty((capacity, stack.width), np.float32)
         slots = positions * ways
@@ -85,8 +88,8 @@ class Memo:
                 f"got {images.dtype} of shape {images.shape}."
             )
         stack, table = self.stack, self.table
-        while len(self._states) < len(images):
-            self._states.append(self._state())
+        if len(images) > len(self._states):
+            self._add_states(len(images))
         result = np.empty((len(images), len(self.bias)), np.float32)
         for row, image in enumerate(np.ascontiguousarray(images)):
             step(
@@ -126,6 +129,27 @@ class Memo:
         self.table.clear()
         self._counts[PATCHES] = 0
 
+    @property
+    def rows(self) -> int:
+        """States that there are: rows of the largest batch so far."""
+        return len(self._states)
+
+    @property
+    def state_bytes(self) -> int:
+        """What is remembered of one environment."""
+        windows = self.windows
+        words = windows.shape[1] * windows.columns * windows.row_words
+        return int(np.prod(windows.shape)) + 8 * words + 4 * len(self.bias) * (windows.positions + 2)
+
+    def _add_states(self, rows: int) -> None:
+        if rows * self.state_bytes > self.memory // 4:
+            raise OptionError(
+                f"A batch of {rows} needs {rows * self.state_bytes:,} bytes to remember, {self.state_bytes:,} an "
+                f"environment, and memory={self.memory:,} allows a quarter for that: allow more, or pass at most "
+                f"{self.memory // 4 // self.state_bytes} observations at a time."
+            )
+        self._states += [self._state() for _ in range(rows - len(self._states))]
+
     def _state(self) -> tuple[np.ndarray, ...]:
         """Frame, its packed rows, contribution of each position, their sum, and whether there was a frame."""
         shape = (self.windows.positions, len(self.bias))
@@ -144,12 +168,12 @@ class Memo:
         per_patch = self.stack.width * 4 + words * 8 + 4 * 4
         way = positions * (words * 8 + n_outputs * 4 + 1)
         least = positions * per_patch + way
-        if memory * MIB < least:
+        if memory < least:
             raise OptionError(
-                f"memory={memory} MiB cannot hold the {positions} patches of one frame and what they add to "
-                f"{n_outputs} outputs: give at least {-(-least // MIB)} MiB."
+                f"memory={self.memory:,} cannot hold the {positions} patches of one frame and what they add to "
+                f"{n_outputs} outputs: give at least {-(-least * 4 // 3):,} bytes."
             )
         ways = WAYS
-        while ways > 1 and ways * way > memory * MIB // 4:
+        while ways > 1 and ways * way > memory // 3:
             ways //= 2
-        return (memory * MIB - ways * way) // per_patch, ways
+        return (memory - ways * way) // per_patch, ways

@@ -36,12 +36,16 @@ class Plan:
     :param state_bytes: For one environment
     :param frames: That were seen so far
     :param vector: Floats in a register of this CPU
+    :param remarks: Sentences that are printed below the table
     """
 
     layers: tuple[Layer, ...]
     state_bytes: int
     frames: int
     vector: int
+    remarks: tuple[str, ...] = (
+        "Where everything changes, the same kernels compute everything, as fast as a dense convolution does.",
+    )
 
     @property
     def work_left(self) -> float | None:
@@ -73,7 +77,7 @@ class Plan:
     def _notes(self) -> list[str]:
         notes = [
             f"{self.state_bytes / 1e6:.2f} MB an environment; float32, {self.vector} numbers at a time.",
-            "Where everything changes, the same kernels compute everything, as fast as a dense convolution does.",
+            *self.remarks,
         ]
         if self.work_left is None:
             return [*notes, "Nothing was computed yet: what changes is measured while the engine acts."]

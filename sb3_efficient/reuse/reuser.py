@@ -28,7 +28,7 @@ class Reuser:
 
     def __init__(self, network: Network, scale: float = 255.0, memory: int | None = None) -> None:
         # Compiles, or loads what was compiled
-        with _Announced():
+        with Announced():
             from sb3_efficient.reuse.interpret import run
 
             self._run = run
@@ -107,7 +107,7 @@ def _check_memory(memory: int | None, rows: int, size: int) -> None:
         )
 
 
-class _Announced:
+class Announced:
     """Says on stderr what is going on, if it goes on for long."""
 
     def __enter__(self) -> None:

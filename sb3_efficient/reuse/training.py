@@ -29,10 +29,22 @@ from torch.utils.checkpoint import checkpoint
 from sb3_efficient.errors import ObservationError
 from sb3_efficient.reuse import sums
 from sb3_efficient.reuse.patches import distinct
+from sb3_efficient.reuse.reuser import Announced
 from sb3_efficient.reuse.stack import check_stack, receptive_field
 
 #: Patches that are computed at a time, and of which no activations are kept if there are more than that
 CHUNK = 8192
+
+
+def warm_up() -> None:
+    """Compile everything here, or load what was compiled; otherwise the first update does."""
+    with Announced():
+        images = th.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 1, 72, 72), np.uint8))
+        with th.random.fork_rng(devices=[]):
+            layers = [nn.Conv2d(1, 1, 3), nn.ReLU()]
+        features = distinct_features(images, layers)
+        outputs = distinct_outputs(images, layers, th.zeros(1, features.shape[1], requires_grad=True))
+        (features.sum() + outputs.sum()).backward()
 
 
 def distinct_features(images: th.Tensor, layers: Sequence[nn.Module], scale: float = 1 / 255) -> th.Tensor:

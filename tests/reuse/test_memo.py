@@ -83,13 +83,13 @@ def test_a_bad_hash_gives_the_same() -> None:
 def test_a_full_table_is_emptied_also_in_the_middle_of_a_frame() -> None:
     images = np.random.default_rng(0).integers(0, 256, (12, 1, 53, 40), np.uint8)
     net = network(80, images.shape[1:], n_outputs=2)
-    found = memo(net, images.shape[1:], memory=4)
+    found = memo(net, images.shape[1:], memory=5 << 20)
     for image in images:
         np.testing.assert_allclose(found.outputs(image[None]), dense(net, image[None]), atol=1e-5)
     report = found.report()
     assert report["emptied"] >= 2
     assert report["patches"] <= found.table.capacity < report["computed"]
-    assert report["bytes"] <= 4 << 20
+    assert report["bytes"] <= 5 << 20
     # Not a multiple of a frame's patches: the last ones of a frame were entered into an empty table
     assert found.table.capacity % found.windows.positions
 
@@ -125,9 +125,16 @@ def test_new_weights() -> None:
 def test_memory_too_small_for_a_frame() -> None:
     with pytest.raises(
         OptionError,
-        match="memory=1 MiB cannot hold the 7676 patches of one frame .* to 6 outputs: give at least 6 MiB.",
+        match="memory=1,000,000 cannot hold the 7676 patches of one frame .*: give at least 7,788,582 bytes.",
     ):
-        memo(network(80, (1, 105, 80)), (1, 105, 80), memory=1)
+        memo(network(80, (1, 105, 80)), (1, 105, 80), memory=1_000_000)
+
+
+def test_more_environments_than_memory_allows() -> None:
+    net = network(4, (1, 20, 20))
+    found = memo(net, (1, 20, 20), memory=400_000)
+    with pytest.raises(OptionError, match=r"A batch of 20 needs .* bytes to remember, .* pass at most \d+ obs"):
+        found.outputs(np.zeros((20, 1, 20, 20), np.uint8))
 
 
 def test_wrong_images() -> None:

@@ -145,3 +145,9 @@ def test_images_that_are_scaled_already() -> None:
         ObservationError, match=r"hold whole numbers from 0 to 255 .*got torch.float32 from 0.5 to 0.5."
     ):
         outputs(net, images)
+
+
+def test_warming_up_draws_no_random_numbers_that_training_goes_on_with() -> None:
+    before = th.get_rng_state()
+    training.warm_up()
+    assert th.equal(before, th.get_rng_state())

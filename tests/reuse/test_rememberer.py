@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from games import dense, frames, network
+from stable_baselines3 import A2C
+from stable_baselines3.common.envs import FakeImageEnv
+from torch import nn
+
+from sb3_efficient import make_engine, policy_kwargs
+from sb3_efficient.reuse.network import Network, read_layers
+from sb3_efficient.reuse.rememberer import Rememberer, suits
+
+
+def read(net: nn.Sequential, shape: tuple[int, ...]) -> Network:
+    found, rest = read_layers(net, shape)  # type: ignore[arg-type]
+    found.linear = [layer for layer in rest if isinstance(layer, nn.Linear)]
+    return found
+
+
+def test_which_networks_suit() -> None:
+    assert suits(read(network(20, (1, 53, 40)), (1, 53, 40)))
+    assert suits(read(nn.Sequential(nn.Conv2d(1, 4, 8), nn.ReLU(), nn.Flatten(), nn.Linear(4, 64)), (1, 8, 8)))
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [nn.Conv2d(1, 4, 9), nn.ReLU(), nn.Flatten(), nn.Linear(4, 2)],
+        [nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4, 2)],
+        [nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4, 2)],
+        [nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4, 2)],
+        [nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4, 2)],
+        [nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4, 65)],
+        [nn.Flatten(), nn.Linear(4, 2)],
+    ],
+    ids=["large patches", "padded", "no last ReLU", "no ReLU between", "pooled", "wide", "no convolution"],
+)
+def test_which_networks_do_not(layers: list[nn.Module]) -> None:
+    assert not suits(read(nn.Sequential(*layers), (1, 20, 20)))
+
+
+def test_new_weights_and_a_plan() -> None:
+    images = frames("Pong", 20)
+    net = network(8, images.shape[1:])
+    rememberer = Rememberer(read(net, images.shape[1:]))
+    assert "Nothing was computed yet" in str(rememberer.plan)
+    for image in images:
+        np.testing.assert_allclose(rememberer(image[None]), dense(net, image[None]), atol=1e-6)
+    assert rememberer.rows == 1
+    text = str(rememberer.plan)
+    assert "conv 3x3 /1, 8 -> 16  once per distinct patch" in text
+    assert "patches of 5x5 pixels, compared by their bytes" in text
+    assert "emptied 0 times" in text
+    assert rememberer.plan.work_left is not None
+    assert rememberer.plan.work_left < 0.2
+    with_new_weights = network(8, images.shape[1:])
+    net.load_state_dict(with_new_weights.state_dict())
+    rememberer.load()
+    np.testing.assert_allclose(rememberer(images[:2]), dense(net, images[:2]), atol=1e-6)
+    rememberer.void()
+    assert rememberer.rows == 0
+
+
+def test_the_engine_remembers() -> None:
+    images = frames("Pong", 40)
+    env = FakeImageEnv(screen_height=53, screen_width=40, n_channels=1, channel_first=True)
+    model = A2C("CnnPolicy", env, policy_kwargs=policy_kwargs("conv2", A2C), device="cpu", seed=0)
+    engine, reference = make_engine(model, "reuse"), make_engine(model, "eager")
+    for image in images:
+        found, expected = engine.outputs(image), reference.outputs(image)
+        np.testing.assert_allclose(found["logits"], expected["logits"], atol=1e-5)
+    assert "once per distinct patch" in str(engine.plan)  # type: ignore[attr-defined]
