@@ -27,9 +27,10 @@ commands of our own (each with --help and examples):
   evaluate       compare an agent with others and with compressed policies
   collect        record observations of an agent at play
   list           extractors by name with their sizes, and the shipped hyper-parameters
-  bench loop     where the time of a training run goes, plain and fast
+  bench          how fast things are on this machine: loop (a training run's parts), nets (networks by framework)
   doctor         what is installed, what this machine can do, whether rl-zoo3 is adapted
 """
+_BENCH = "how fast things are on this machine, beside the plain way in the same run"
 _EXAMPLES = """\
 examples:
   sb3-efficient train --algo ppo --env PongNoFrameskip-v4 -params features_extractor=impala -P
@@ -76,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         "--image", default="4x84x84", metavar="CxHxW", help="image that the sizes refer to (default: %(default)s)"
     )
     commands.add_parser("doctor", help="check the installation")
-    bench.add_arguments(commands.add_parser("bench", help="where the time of a training run goes"))
+    bench.add_arguments(commands.add_parser("bench", help=_BENCH, description=_BENCH.capitalize() + "."))
     for name, command in _WITH_AGENTS.items():
         own = commands.add_parser(
             name,
@@ -111,15 +112,10 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return 0 if healthy else 1
 
 
-def _bench(arguments: argparse.Namespace) -> int:
-    bench.loop(arguments)
-    return 0
-
-
 _WITH_AGENTS: dict[str, Any] = {"compress": compress, "evaluate": evaluate, "collect": collect}
 _OWN = {
     "list": _list,
     "doctor": _doctor,
-    "bench": _bench,
+    "bench": bench.run,
     **{name: command.run for name, command in _WITH_AGENTS.items()},
 }
