@@ -23,9 +23,10 @@ benchmark goes on where it stopped. What is not installed, or does not fit, is s
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> argparse._SubParsersAction[argparse.ArgumentParser]:
     """
     :param parser: Of the command ``bench``
+    :return: Its commands, to which others can be added
     """
     commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     loop.add_arguments(commands.add_parser("loop", help=_LOOP, description=_LOOP))
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     nets.add_argument("--results", type=Path, default=Path("bench"), help="folder (default: %(default)s)")
     nets.add_argument("--again", action="store_true", help="measure rows that are there as well")
     nets.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    return commands
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import sb3_efficient
 from sb3_efficient import bench
-from sb3_efficient.cli import collect, compress, evaluate
+from sb3_efficient.cli import collect, compress, evaluate, leaderboard
 from sb3_efficient.errors import EfficientError
 
 ZOO_VERBS = ("train", "enjoy", "record_video")
@@ -27,7 +27,7 @@ commands of our own (each with --help and examples):
   evaluate       compare an agent with others and with compressed policies
   collect        record observations of an agent at play
   list           extractors by name with their sizes, and the shipped hyper-parameters
-  bench          how fast things are on this machine: loop (a training run's parts), nets (networks by framework)
+  bench          how fast things are on this machine: loop, nets, leaderboard
   doctor         what is installed, what this machine can do, whether rl-zoo3 is adapted
 """
 _BENCH = "how fast things are on this machine, beside the plain way in the same run"
@@ -77,21 +77,30 @@ def _parser() -> argparse.ArgumentParser:
         "--image", default="4x84x84", metavar="CxHxW", help="image that the sizes refer to (default: %(default)s)"
     )
     commands.add_parser("doctor", help="check the installation")
-    bench.add_arguments(commands.add_parser("bench", help=_BENCH, description=_BENCH.capitalize() + "."))
+    benchmarks = bench.add_arguments(commands.add_parser("bench", help=_BENCH, description=_BENCH.capitalize() + "."))
+    _add(benchmarks, "leaderboard", leaderboard, "bench leaderboard -f FOLDER [options]")
     for name, command in _WITH_AGENTS.items():
-        own = commands.add_parser(
-            name,
-            help=command.HELP,
-            description=command.HELP.capitalize() + ".",
-            epilog=command.EXAMPLES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            usage=f"sb3-efficient {name} --algo ALGO --env ENV [options]",
-        )
-        command.add_arguments(own)
+        _add(commands, name, command, f"{name} --algo ALGO --env ENV [options]")
     for verb in ZOO_VERBS:
         # Only so that a misspelt command is answered with all of them; main() hands these to rl-zoo3
         commands.add_parser(verb)
     return parser
+
+
+def _add(commands: Any, name: str, command: Any, usage: str) -> None:
+    own = commands.add_parser(
+        name,
+        help=command.HELP,
+        description=command.HELP.capitalize() + ".",
+        epilog=command.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage=f"sb3-efficient {usage}",
+    )
+    command.add_arguments(own)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    return leaderboard.run(arguments) if arguments.what == "leaderboard" else bench.run(arguments)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -116,6 +125,6 @@ _WITH_AGENTS: dict[str, Any] = {"compress": compress, "evaluate": evaluate, "col
 _OWN = {
     "list": _list,
     "doctor": _doctor,
-    "bench": bench.run,
+    "bench": _bench,
     **{name: command.run for name, command in _WITH_AGENTS.items()},
 }
