@@ -9,7 +9,7 @@ from typing import Any
 
 import sb3_efficient
 from sb3_efficient import bench
-from sb3_efficient.cli import collect, compress, evaluate, leaderboard
+from sb3_efficient.cli import collect, compress, evaluate, hub_folder, leaderboard
 from sb3_efficient.errors import EfficientError
 
 ZOO_VERBS = ("train", "enjoy", "record_video")
@@ -27,7 +27,7 @@ commands of our own (each with --help and examples):
   evaluate       compare an agent with others and with compressed policies
   collect        record observations of an agent at play
   list           extractors by name with their sizes, and the shipped hyper-parameters
-  bench          how fast things are on this machine: loop, nets, leaderboard
+  bench          how fast things are on this machine: loop, nets, leaderboard, hub-folder
   doctor         what is installed, what this machine can do, whether rl-zoo3 is adapted
 """
 _BENCH = "how fast things are on this machine, beside the plain way in the same run"
@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("doctor", help="check the installation")
     benchmarks = bench.add_arguments(commands.add_parser("bench", help=_BENCH, description=_BENCH.capitalize() + "."))
     _add(benchmarks, "leaderboard", leaderboard, "bench leaderboard -f FOLDER [options]")
+    _add(benchmarks, "hub-folder", hub_folder, "bench hub-folder --algo ALGO --env ENV -o FOLDER [options]")
     for name, command in _WITH_AGENTS.items():
         _add(commands, name, command, f"{name} --algo ALGO --env ENV [options]")
     for verb in ZOO_VERBS:
@@ -100,7 +101,7 @@ def _add(commands: Any, name: str, command: Any, usage: str) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    return leaderboard.run(arguments) if arguments.what == "leaderboard" else bench.run(arguments)
+    return {"leaderboard": leaderboard.run, "hub-folder": hub_folder.run}.get(arguments.what, bench.run)(arguments)
 
 
 def _list(arguments: argparse.Namespace) -> int:

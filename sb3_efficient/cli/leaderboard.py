@@ -13,6 +13,9 @@ from sb3_efficient.errors import EfficientError
 from sb3_efficient.options import whole_number
 
 if TYPE_CHECKING:
+    import numpy as np
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
     from sb3_efficient.zoo.saved import SavedAgent
 
 HELP = "score every agent of a folder, as rl-zoo3's leaderboard does, with size and time of its policy"
@@ -50,11 +53,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     :param parser: Of this command
     """
     parser.add_argument("-f", "--folder", type=Path, default=Path("logs"), help="the zoo's (default: %(default)s)")
+    parser.add_argument("--results", type=Path, default=Path("bench"), help="folder (default: %(default)s)")
+    add_game_arguments(parser)
+
+
+def add_game_arguments(parser: argparse.ArgumentParser) -> None:
+    """
+    :param parser: Of a command that scores agents
+    """
     parser.add_argument("--episodes", type=int, default=100, help="whole games of each agent (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the first game (default: %(default)s)")
     parser.add_argument("--n-envs", type=int, default=8, help="games at a time (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of torch and of the engine (default: %(default)s)")
-    parser.add_argument("--results", type=Path, default=Path("bench"), help="folder (default: %(default)s)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -97,12 +107,16 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _score(agent: SavedAgent, arguments: argparse.Namespace) -> Row:
-    from sb3_efficient.engines import make_engine
+def whole_games(agent: SavedAgent, model: BaseAlgorithm, arguments: argparse.Namespace) -> tuple[np.ndarray, bool]:
+    """
+    :param agent: Where it plays
+    :param model: The agent's
+    :param arguments: As :func:`add_arguments` has them
+    :return: Return and length of each game, (N, 2), and whether actions were greedy
+    """
     from sb3_efficient.evaluation.episodes import play_games
-    from sb3_efficient.evaluation.latency import time_in_turns, torch_threads
+    from sb3_efficient.evaluation.latency import torch_threads
 
-    model = agent.load()
     greedy = agent.algo in _GREEDY or not agent.is_atari
     with torch_threads(arguments.threads):
         games = play_games(
@@ -113,6 +127,16 @@ def _score(agent: SavedAgent, arguments: argparse.Namespace) -> Row:
             deterministic=greedy,
             title=f"{agent.algo} {agent.path.parent.name}",
         )
+    return games, greedy
+
+
+def _score(agent: SavedAgent, arguments: argparse.Namespace) -> Row:
+    from sb3_efficient.engines import make_engine
+    from sb3_efficient.evaluation.latency import time_in_turns, torch_threads
+
+    model = agent.load()
+    games, greedy = whole_games(agent, model, arguments)
+    with torch_threads(arguments.threads):
         env = agent.make_env(sticky=0.0)
         observation: Any = env.reset()
         env.close()

@@ -64,7 +64,7 @@ class SavedAgent:
         """
         folder = self.path.parent / self.name
         settings, statistics = get_saved_hyperparams(str(folder), test_mode=True)
-        env_kwargs = {**(settings.pop("env_kwargs", None) or {}), **_typed_env_kwargs(folder)}
+        env_kwargs = {**(settings.pop("env_kwargs", None) or {}), **typed_env_kwargs(folder)}
         if self.is_atari:
             options = take_vec_env({**settings, "n_envs": 1, "vec_env": "ale"}, env_kwargs) or {}
             return AleVecEnv(self.env_id, 1, **{**options, "action_repeat_probability": sticky})
@@ -129,8 +129,11 @@ def load_model(algo: str, path: str | Path) -> BaseAlgorithm:
     return algo_class.load(path, device="cpu", custom_objects=_UNUSED, **replay)
 
 
-def _typed_env_kwargs(folder: Path) -> dict[str, Any]:
-    """Those of the command line that trained the agent, which the zoo keeps apart."""
+def typed_env_kwargs(folder: Path) -> dict[str, Any]:
+    """
+    :param folder: Settings of a run
+    :return: Those of the command line that trained the agent, which the zoo keeps apart
+    """
     file = folder / "args.yml"
     if not file.is_file():
         return {}
