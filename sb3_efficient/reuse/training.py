@@ -44,7 +44,7 @@ def warm_up() -> None:
             layers = [nn.Conv2d(1, 1, 3), nn.ReLU()]
         features = distinct_features(images, layers)
         outputs = distinct_outputs(images, layers, th.zeros(1, features.shape[1], requires_grad=True))
-        (features.sum() + outputs.sum()).backward()
+        (features.sum() + outputs.sum()).backward()  # type: ignore[no-untyped-call]
 
 
 def distinct_features(images: th.Tensor, layers: Sequence[nn.Module], scale: float = 1 / 255) -> th.Tensor:
