@@ -50,7 +50,8 @@ def _listed(row, base, floats, masks, fresh):  # type: ignore[no-untyped-def]
     )  # fmt: skip
     counters = carray(words_at(base + 8 * row[at.COUNTERS]), 2)
     counters[0] += np.uint64(1)
-    if fresh or counters[0] >= REFRESH or n > count_nonzero(floats, seen, size):
+    # Few changes are not worth the count
+    if fresh or counters[0] >= REFRESH or (16 * n > size and n > count_nonzero(floats, seen, size)):
         counters[0] = 0
         total[:] = 0
         n = nonzero(floats, seen, size, indexes, factors)
