@@ -54,7 +54,7 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--engine", default="onnxruntime", help="for compressed policies (default: %(default)s)")
     group.add_argument("--threads", type=int, default=1, help="of every network (default: %(default)s)")
     group.add_argument("--batch-size", type=int, nargs="+", default=[1, 100], help="timed (default: 1 100)")
-    group.add_argument("--repeats", type=int, default=200, help="timed calls of each kind (default: %(default)s)")
+    group.add_argument("--repeats", type=int, default=200, help="timed calls of each kind, at most (default: %(default)s)")
     group.add_argument("--observations", type=Path, help="file of 'collect' (default: recorded now)")
     group.add_argument("--n-observations", type=int, default=1000, help="to record (default: %(default)s)")
 
