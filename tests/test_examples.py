@@ -48,6 +48,14 @@ def test_seer_dqn(python: Run, depth: str, size: int) -> None:
     assert "saved, loaded and trained on: 440 steps" in done.stdout
 
 
+def test_compress(python: Run, tmp_path: Path) -> None:
+    small = ("--steps", "2", "--observations", "100", "--episodes", "0")
+    done = python(str(EXAMPLES / "07_compress.py"), *small)
+    assert "| original | 6,7" in done.stdout
+    assert "saved to compressed_pong.policy\nloaded from there, it returns " in done.stdout
+    assert (tmp_path / "compressed_pong.policy").stat().st_size < 3e5
+
+
 def test_zoo_commands(tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "STEPS": "1024", "EXTRACTOR": "nature", "OMP_NUM_THREADS": "1"}
@@ -66,6 +74,7 @@ def test_nothing_is_left_out() -> None:
         "03_fast_atari.py",
         "04_seer_ppo.py",
         "05_seer_dqn.py",
+        "07_compress.py",
     ]
 
 
