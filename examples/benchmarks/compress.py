@@ -42,7 +42,7 @@ from sb3_efficient.compression import CompressedPolicy, make_recipe
 from sb3_efficient.compression.distillation import Distillation
 from sb3_efficient.compression.recipe import LastMethod, Method, ModelMethod
 from sb3_efficient.envs import AleVecEnv
-from sb3_efficient.errors import MissingExtraError
+from sb3_efficient.errors import EfficientError, MissingExtraError
 from sb3_efficient.evaluation.agreement import agreement
 from sb3_efficient.evaluation.candidates import graph_candidate, model_candidate
 from sb3_efficient.evaluation.episodes import RandomPlay, play
@@ -268,9 +268,7 @@ def latency(arguments: argparse.Namespace, rows: list[Row]) -> Iterator[Row]:
 def recipes(arguments: argparse.Namespace, rows: list[Row]) -> Iterator[Row]:
     for bench in benches(arguments):
         for name in arguments.recipes or RECIPES:
-            if arguments.again or not found(rows, "recipes", bench.name, name):
-                say(f"{bench.name}: {name}")
-                yield {"kind": "recipes", "agent": bench.name, "recipe": name, **bench.measure(RECIPES[name])}
+            yield from sized(bench, "recipes", name, RECIPES[name], arguments, rows)
 
 
 def returns(arguments: argparse.Namespace, rows: list[Row]) -> Iterator[Row]:
@@ -284,17 +282,32 @@ def tiny_rl(arguments: argparse.Namespace, rows: list[Row]) -> Iterator[Row]:
     bench = Bench(TINY_AGENT, arguments)
     chosen = dict(list(TINY_RL.items())[: 3 if arguments.quick else None])
     for name, (recipe, _) in {"random play": ("random play", None), "original": (None, None), **chosen}.items():
-        if name in TINY_RL and (arguments.again or not found(rows, "tiny_rl", bench.name, name)):
-            say(f"{bench.name}: {name}")
-            yield {"kind": "tiny_rl", "agent": bench.name, "recipe": name, **bench.measure(recipe)}
+        if name in TINY_RL:
+            yield from sized(bench, "tiny_rl", name, recipe, arguments, rows)
         yield from played(bench, "returns", name, recipe, arguments, rows)
+
+
+def sized(
+    bench: Bench, kind: str, name: str, recipe: str, arguments: argparse.Namespace, rows: list[Row]
+) -> Iterator[Row]:
+    if found(rows, kind, bench.name, name) and not arguments.again:
+        return
+    say(f"{bench.name}: {name}")
+    try:
+        yield {"kind": kind, "agent": bench.name, "recipe": name, **bench.measure(recipe)}
+    except EfficientError as error:
+        say(f"skipped: {error}")
 
 
 def played(
     bench: Bench, kind: str, name: str, recipe: str | None, arguments: argparse.Namespace, rows: list[Row]
 ) -> Iterator[Row]:
     known = (found(rows, kind, bench.name, name) or {"returns": []})["returns"]
-    more = bench.returns(recipe, [] if arguments.again else known)
+    try:
+        more = bench.returns(recipe, [] if arguments.again else known)
+    except EfficientError as error:
+        say(f"skipped: {name}: {error}")
+        return
     if more != known:
         yield {"kind": kind, "agent": bench.name, "recipe": name, "returns": more}
 
