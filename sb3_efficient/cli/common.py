@@ -187,7 +187,7 @@ def compared(
     )
     here = machine()
     facts = {
-        "agent": f"{agent.algo}, {agent.env_id}, {agent.path.name}",
+        "agent": f"{agent.algo}, {agent.env_id}, {agent.path.parent.name}/{agent.path.name}",
         "episodes": f"{arguments.episodes}, seeds from {arguments.seed}",
         "actions": "greedy" if is_deterministic(arguments) else "sampled",
         "sticky actions on Atari": arguments.sticky,
