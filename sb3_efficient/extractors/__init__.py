@@ -22,7 +22,7 @@ from sb3_efficient.extractors.dict import DictExtractor
 from sb3_efficient.extractors.impala import ImpalaExtractor
 from sb3_efficient.extractors.nature import NatureExtractor
 from sb3_efficient.extractors.nn_bench import NNBenchLargeExtractor, NNBenchSmallExtractor
-from sb3_efficient.extractors.tiny_rl import TinyRLExtractor, TinyRLPolicy
+from sb3_efficient.extractors.tiny_rl import TinyRLActorCriticPolicy, TinyRLExtractor, TinyRLPolicy
 from sb3_efficient.options import check_names
 from sb3_efficient.registry import Registry
 
@@ -34,6 +34,7 @@ __all__ = [
     "NNBenchLargeExtractor",
     "NNBenchSmallExtractor",
     "NatureExtractor",
+    "TinyRLActorCriticPolicy",
     "TinyRLExtractor",
     "TinyRLPolicy",
     "find_extractor",
