@@ -23,7 +23,7 @@ from sb3_efficient.extractors.impala import ImpalaExtractor
 from sb3_efficient.extractors.nature import NatureExtractor
 from sb3_efficient.extractors.nn_bench import NNBenchLargeExtractor, NNBenchSmallExtractor
 from sb3_efficient.extractors.reuse import ReuseConv2Extractor, ReuseExtractor, ReuseImpalaExtractor
-from sb3_efficient.extractors.tiny_rl import TinyRLExtractor, TinyRLPolicy
+from sb3_efficient.extractors.tiny_rl import TinyRLActorCriticPolicy, TinyRLExtractor, TinyRLPolicy
 from sb3_efficient.options import check_names
 from sb3_efficient.registry import Registry
 
@@ -38,6 +38,7 @@ __all__ = [
     "ReuseConv2Extractor",
     "ReuseExtractor",
     "ReuseImpalaExtractor",
+    "TinyRLActorCriticPolicy",
     "TinyRLExtractor",
     "TinyRLPolicy",
     "find_extractor",
