@@ -26,7 +26,7 @@ commands of our own (each with --help and examples):
   compress       make an agent's policy smaller and faster, and report what it cost
   evaluate       compare an agent with others and with compressed policies
   collect        record observations of an agent at play
-  list           extractors by name with their sizes, and the shipped hyper-parameters
+  list           extractors by name with their sizes, engines, and the shipped hyper-parameters
   bench          how fast things are on this machine: loop, nets, leaderboard, hub-folder
   doctor         what is installed, what this machine can do, whether rl-zoo3 is adapted
 """
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"sb3-efficient {sb3_efficient.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS)
-    listing = commands.add_parser("list", help="extractors and hyper-parameters by name")
+    listing = commands.add_parser("list", help="extractors, engines and hyper-parameters by name")
     listing.add_argument(
         "--image", default="4x84x84", metavar="CxHxW", help="image that the sizes refer to (default: %(default)s)"
     )
@@ -105,12 +105,15 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
+    from sb3_efficient.engines import list_engines
     from sb3_efficient.sizes import table
     from sb3_efficient.zoo.conf import files
 
     print(table(arguments.image))
+    print(f"\nEngines, sb3_efficient.make_engine(model, NAME): {', '.join(list_engines())}")
     print(f"\nHyper-parameters: -conf sb3_efficient.hyperparams.ALGO, where ALGO is {', '.join(files())},")
-    print("or -conf sb3_efficient.hyperparams.ALGO.VARIANT, where VARIANT is nature, impala, impoola, fast or seer")
+    print("or -conf sb3_efficient.hyperparams.ALGO.VARIANT, where VARIANT is nature, impala, impoola, fast, seer,")
+    print("or, for a2c, reuse-conv or reuse-conv2")
     return 0
 
 
