@@ -111,6 +111,8 @@ def _what_it_is(data: bytes) -> str:
         return "is no policy of sb3-efficient: load_policy reads files of CompressedPolicy.save."
     if "policy.pth" in names:
         return "is a Stable-Baselines3 model, not a compressed policy: load it with PPO.load (or its own algorithm)."
+    if any(name.endswith("data.pkl") for name in names):
+        return "is a file of torch.save with a pickle inside, which may run any code: load_policy reads no pickles."
     if not set(NAMES) <= set(names):
         return "is a zip, but no policy of sb3-efficient: load_policy reads files of CompressedPolicy.save."
     return f"was changed after it was written, its SHA-256 is not the one in it: {retry}"

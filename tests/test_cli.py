@@ -16,6 +16,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert rows["impala"] == ["1,089,232", "54.2", "3,872", "256"]
     assert rows["nature"] == ["1,684,128", "9.3", "3,136", "512"]
     assert out.index("Networks of the benchmarked papers") < out.index("tiny-rl")
+    assert "make_engine(model, NAME): eager, onnxruntime, openvino, reuse" in out
     assert "-conf sb3_efficient.hyperparams.ALGO" in out
 
 

@@ -48,6 +48,14 @@ def test_seer_dqn(python: Run, depth: str, size: int) -> None:
     assert "saved, loaded and trained on: 440 steps" in done.stdout
 
 
+def test_compress(python: Run, tmp_path: Path) -> None:
+    small = ("--steps", "2", "--observations", "100", "--episodes", "0")
+    done = python(str(EXAMPLES / "07_compress.py"), *small)
+    assert "| original | 6,7" in done.stdout
+    assert "saved to compressed_pong.policy\nloaded from there, it returns " in done.stdout
+    assert (tmp_path / "compressed_pong.policy").stat().st_size < 3e5
+
+
 def test_zoo_commands(tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "STEPS": "1024", "EXTRACTOR": "nature", "OMP_NUM_THREADS": "1"}
@@ -66,6 +74,7 @@ def test_nothing_is_left_out() -> None:
         "03_fast_atari.py",
         "04_seer_ppo.py",
         "05_seer_dqn.py",
+        "07_compress.py",
     ]
 
 
@@ -87,7 +96,7 @@ def measured(name: str, result: str | None = None) -> tuple[Any, list[dict[str, 
     return benchmark, json.loads((benchmark.RESULTS / f"{result or name}.json").read_text())["rows"]
 
 
-@pytest.mark.parametrize("name", ["extractors", "training_loop", "seer", "branches"])
+@pytest.mark.parametrize("name", ["extractors", "training_loop", "seer", "branches", "compress"])
 def test_table_in_the_readme_is_the_measured_one(name: str) -> None:
     benchmark, rows = measured(name)
     assert f"{benchmark.BEGIN}\n{benchmark.table(rows)}\n<!-- end of table -->" in README.read_text()
@@ -110,6 +119,17 @@ def test_seer_benchmark_measures(python: Run) -> None:
     first_cells = [line.split(" | ")[0] for line in done.stdout.splitlines()]
     assert "| latents, `'features'`" in first_cells
     assert first_cells.count("| 100, Nature") == 2
+
+
+def test_compress_benchmark_measures(python: Run, tmp_path: Path) -> None:
+    small = ("--quick", "--only", "recipes", "returns", "--recipes", "static-int8", "--observations", "100")
+    done = python(str(EXAMPLES / "benchmarks" / "compress.py"), *small, "--episodes", "1")
+    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| Pong Nature")]
+    assert [row[1] for row in rows] == ["original", "static-int8"]
+    assert float(rows[1][2].partition("(")[2].rstrip("x)")) < 0.27
+    assert rows[1][-1] == "1, not shown |"
+    # A call that was stopped goes on with what there is
+    assert {file.suffix for file in tmp_path.glob("logs/compress/quick/Pong-Nature/*")} == {".safetensors"}
 
 
 def test_figures_of_the_environments_in_the_readme_are_the_measured_ones() -> None:

@@ -109,7 +109,10 @@ ARROWS = {
     "_autoload": {"zoo"},
     "zoo": {"compression", "errors", "options", "extractors", "policies", "envs", "fast", "seer", "hyperparams"},
     "profiler": {"atomic"},
-    "bench": {"errors", "profiler"},
+    "bench": {
+        *("atomic", "compression", "doctor", "engines", "errors", "evaluation", "extractors", "options", "policies"),
+        *("profiler", "registry", "sizes"),
+    },
     "search": {"compression", "errors", "evaluation"},
     "cli": {
         *("bench", "compression", "doctor", "engines", "errors", "evaluation", "observations", "options"),
@@ -148,6 +151,8 @@ def test_one_file_for_each_runtime() -> None:
         "onnxruntime": {"engines/onnxruntime.py", "compression/quantization.py"},
         "openvino": {"engines/openvino.py"},
         "torch_pruning": {"compression/groups.py"},
+        "jax": {"bench/frameworks/flax.py"},
+        "tensorflow": {"bench/frameworks/tensorflow.py"},
         "numba": {"reuse/jit.py"},
     }
     for file in PACKAGE.rglob("*.py"):

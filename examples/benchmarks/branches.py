@@ -6,18 +6,24 @@ When and how deep to freeze: arms of one training run that part at a checkpoint.
 
 The checkpoint is one of a run of the zoo (see publish_agent.py), with its learning rate going on as it would have.
 Each call adds one row, the learning curve of one arm and seed, to results/branches.json; a row that is there is not
-computed again. --rewrite puts them into the table in README.md. Wall-clock is not recorded: arms may run side by side.
-For on-policy algorithms: the checkpoints of others come without their replay buffers.
+computed again. --rewrite puts them into the table in README.md and draws results/branches.png. Wall-clock is not
+recorded: arms may run side by side. For on-policy algorithms: the checkpoints of others come without their replay
+buffers.
+
+The unit is the run: its mean return of the last 100 games where the shortest arm of its group ends. Several make an
+interquartile mean with its bootstrap interval, runs drawn again (Agarwal et al., NeurIPS 2021), wide as few runs are.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -26,8 +32,12 @@ from training_loop import RESULTS, write_readme
 
 import sb3_efficient
 from sb3_efficient.envs import AleVecEnv
+from sb3_efficient.evaluation.statistics import bootstrap, interquartile_mean
 from sb3_efficient.policies import find_algorithm
 from sb3_efficient.seer import SEERCallback
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
 
 FILE = RESULTS / "branches.json"
 BEGIN = "<!-- table of examples/benchmarks/branches.py -->\n"
@@ -77,6 +87,7 @@ def main() -> None:
             parser.error("a checkpoint is needed")
         run(arguments)
     write_readme(BEGIN, table(measured()))
+    draw(measured(), FILE.with_suffix(".png"))
 
 
 def measured() -> list[dict[str, Any]]:
@@ -94,7 +105,9 @@ def run(arguments: argparse.Namespace) -> None:
     curve = train(model, env_id, arguments)
     model.save(Path("logs/branches") / "_".join(map(str, key.values())).replace(" ", "_"))
     # Read again: other arms may have ended meanwhile
-    rows = [*measured(), {**key, "until": arguments.until, "columns": ["step", "return"], "curve": curve}]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    row = {**key, "until": arguments.until, "peak_rss_mb": peak, "columns": ["step", "return"], "curve": curve}
+    rows = [*measured(), row]
     lines = ",\n".join(json.dumps(row) for row in rows)
     FILE.write_text(f'{{"rows": [\n{lines}\n]}}\n')
 
@@ -147,18 +160,61 @@ def forget(model: BaseAlgorithm) -> None:
             ours.data.copy_(theirs.data)
 
 
+def groups(rows: list[dict[str, Any]]) -> dict[tuple[str, int, str], list[dict[int, float]]]:
+    """
+    :return: Game, step of the checkpoint and arm -> curves of its runs, in the order of the table
+    """
+    found: dict[tuple[str, int, str], list[dict[int, float]]] = defaultdict(list)
+    for row in rows:
+        found[row["env"], int(row["checkpoint"].split("_")[2]), row["arm"]].append(dict(row["curve"]))
+    return dict(sorted(found.items(), key=lambda group: (*group[0][:2], ARMS.index(group[0][2]))))
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: a line an arm, mean return of the last 100 games for each seed, at every 100,000 steps."""
     steps = sorted({step for row in rows for step, _ in row["curve"] if step % 100_000 == 0})
     heads = [f"{step // 1000} k" for step in steps]
-    lines = [f"| branched at | arm | seeds | {' | '.join(heads)} |", "|" + "---|" * (3 + len(steps))]
-    groups: dict[tuple[str, str], list[dict[int, float]]] = defaultdict(list)
-    for row in rows:
-        groups[row["checkpoint"], row["arm"]].append(dict(row["curve"]))
-    for (checkpoint, arm), curves in sorted(groups.items(), key=lambda group: ARMS.index(group[0][1])):
+    lines = [f"| game | branched at | arm | {' | '.join(heads)} | at the end |", "|" + "---|" * (4 + len(steps))]
+    for (env_id, start, arm), curves in groups(rows).items():
         cells = [" ".join(f"{curve[step]:.1f}" for curve in curves if step in curve) for step in steps]
-        lines.append(f"| {int(checkpoint.split('_')[2]) // 1000} k | {arm} | {len(curves)} | {' | '.join(cells)} |")
+        game = env_id.removesuffix("NoFrameskip-v4")
+        lines.append(f"| {game} | {start // 1000} k | {arm} | {' | '.join(cells)} | {aggregate(curves)} |")
     return "\n".join(lines) + "\n"
+
+
+def aggregate(curves: list[dict[int, float]]) -> str:
+    """Interquartile mean of the runs where the shortest of them ends, with its 95 % interval."""
+    if len(curves) < 2:
+        return ""
+    end = min(max(curve) for curve in curves)
+    found = bootstrap(interquartile_mean, [curve[end] for curve in curves])
+    return f"{found.estimate:.1f} ({found.low:.1f}, {found.high:.1f}) at {end // 1000} k"
+
+
+def draw(rows: list[dict[str, Any]], file: Path) -> None:
+    """A panel for each game and checkpoint; a thin line a run, a thick one for the mean of an arm's."""
+    found = groups(rows)
+    panels = sorted({key[:2] for key in found})
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(1 + 4.2 * len(panels), 3.8), layout="constrained", squeeze=False
+    )
+    for panel, ax in zip(panels, axes[0], strict=True):
+        for (*where, arm), curves in found.items():
+            if tuple(where) != panel:
+                continue
+            color = f"C{ARMS.index(arm)}"
+            for curve in curves:
+                ax.plot([step / 1e6 for step in curve], list(curve.values()), color=color, alpha=0.35, linewidth=0.8)
+            shared = sorted(set.intersection(*map(set, curves)))
+            mean = [float(np.mean([curve[step] for curve in curves])) for step in shared]
+            label = f"{arm} ({len(curves)})"
+            ax.plot([step / 1e6 for step in shared], mean, color=color, linewidth=2, label=label)
+        ax.set(xlabel="steps, million", title=f"{panel[0].removesuffix('NoFrameskip-v4')}, from {panel[1] // 1000} k")
+        ax.grid(alpha=0.3)
+        ax.legend(frameon=False, fontsize="small")
+    axes[0][0].set_ylabel("return, mean of 100 games")
+    figure.savefig(file, dpi=110)
+    plt.close(figure)
 
 
 if __name__ == "__main__":

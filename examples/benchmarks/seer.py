@@ -39,7 +39,6 @@ import training_loop as loop
 from stable_baselines3.common.callbacks import BaseCallback
 from training_loop import make_model
 
-from sb3_efficient.doctor import machine
 from sb3_efficient.frames import FrameReplayBuffer
 from sb3_efficient.seer import SEERCallback
 from sb3_efficient.seer.capacity import buffer_bytes
@@ -114,7 +113,7 @@ def main() -> None:
             print(f"measuring: {kind}, {threads} threads", file=sys.stderr)
             rows = replaced(rows, [{"kind": kind, **row} for row in KINDS[kind](threads, arguments)])
             if not arguments.quick:
-                write(rows)
+                loop.write_rows(FILE, rows)
     print(table(rows))
     if not arguments.quick:
         draw([row for row in rows if row["kind"] == "run_memory"])
@@ -126,13 +125,6 @@ def replaced(rows: list[dict], new: list[dict]) -> list[dict]:
     measured = {(row["kind"], row["threads"]) for row in new}
     rows = [row for row in rows if (row["kind"], row["threads"]) not in measured] + new
     return sorted(rows, key=lambda row: (list(KINDS).index(row["kind"]), row["threads"]))
-
-
-def write(rows: list[dict]) -> None:
-    """A line for each row: curves are long."""
-    lines = ",\n  ".join(map(json.dumps, rows))
-    RESULTS.mkdir(exist_ok=True)
-    FILE.write_text(f'{{"machine": {json.dumps(machine())},\n "rows": [\n  {lines}\n]}}\n')
 
 
 def child(threads: int, *details: object) -> list[str]:

@@ -238,6 +238,15 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def write_rows(file: Path, rows: list[dict]) -> None:
+    """A line for each row: some are long."""
+    from sb3_efficient.doctor import machine
+
+    lines = ",\n  ".join(map(json.dumps, rows))
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f'{{"machine": {json.dumps(machine())},\n "rows": [\n  {lines}\n]}}\n')
+
+
 def write_readme(begin: str, text: str) -> None:
     before, _, rest = README.read_text().partition(begin)
     _, _, after = rest.partition(END)

@@ -9,7 +9,7 @@ from typing import Any
 
 import sb3_efficient
 from sb3_efficient import bench
-from sb3_efficient.cli import collect, compress, evaluate
+from sb3_efficient.cli import collect, compress, evaluate, hub_folder, leaderboard
 from sb3_efficient.errors import EfficientError
 
 ZOO_VERBS = ("train", "enjoy", "record_video")
@@ -26,10 +26,11 @@ commands of our own (each with --help and examples):
   compress       make an agent's policy smaller and faster, and report what it cost
   evaluate       compare an agent with others and with compressed policies
   collect        record observations of an agent at play
-  list           extractors by name with their sizes, and the shipped hyper-parameters
-  bench loop     where the time of a training run goes, plain and fast
+  list           extractors by name with their sizes, engines, and the shipped hyper-parameters
+  bench          how fast things are on this machine: loop, nets, leaderboard, hub-folder
   doctor         what is installed, what this machine can do, whether rl-zoo3 is adapted
 """
+_BENCH = "how fast things are on this machine, beside the plain way in the same run"
 _EXAMPLES = """\
 examples:
   sb3-efficient train --algo ppo --env PongNoFrameskip-v4 -params features_extractor=impala -P
@@ -71,35 +72,48 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"sb3-efficient {sb3_efficient.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS)
-    listing = commands.add_parser("list", help="extractors and hyper-parameters by name")
+    listing = commands.add_parser("list", help="extractors, engines and hyper-parameters by name")
     listing.add_argument(
         "--image", default="4x84x84", metavar="CxHxW", help="image that the sizes refer to (default: %(default)s)"
     )
     commands.add_parser("doctor", help="check the installation")
-    bench.add_arguments(commands.add_parser("bench", help="where the time of a training run goes"))
+    benchmarks = bench.add_arguments(commands.add_parser("bench", help=_BENCH, description=_BENCH.capitalize() + "."))
+    _add(benchmarks, "leaderboard", leaderboard, "bench leaderboard -f FOLDER [options]")
+    _add(benchmarks, "hub-folder", hub_folder, "bench hub-folder --algo ALGO --env ENV -o FOLDER [options]")
     for name, command in _WITH_AGENTS.items():
-        own = commands.add_parser(
-            name,
-            help=command.HELP,
-            description=command.HELP.capitalize() + ".",
-            epilog=command.EXAMPLES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            usage=f"sb3-efficient {name} --algo ALGO --env ENV [options]",
-        )
-        command.add_arguments(own)
+        _add(commands, name, command, f"{name} --algo ALGO --env ENV [options]")
     for verb in ZOO_VERBS:
         # Only so that a misspelt command is answered with all of them; main() hands these to rl-zoo3
         commands.add_parser(verb)
     return parser
 
 
+def _add(commands: Any, name: str, command: Any, usage: str) -> None:
+    own = commands.add_parser(
+        name,
+        help=command.HELP,
+        description=command.HELP.capitalize() + ".",
+        epilog=command.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage=f"sb3-efficient {usage}",
+    )
+    command.add_arguments(own)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    return {"leaderboard": leaderboard.run, "hub-folder": hub_folder.run}.get(arguments.what, bench.run)(arguments)
+
+
 def _list(arguments: argparse.Namespace) -> int:
+    from sb3_efficient.engines import list_engines
     from sb3_efficient.sizes import table
     from sb3_efficient.zoo.conf import files
 
     print(table(arguments.image))
+    print(f"\nEngines, sb3_efficient.make_engine(model, NAME): {', '.join(list_engines())}")
     print(f"\nHyper-parameters: -conf sb3_efficient.hyperparams.ALGO, where ALGO is {', '.join(files())},")
-    print("or -conf sb3_efficient.hyperparams.ALGO.VARIANT, where VARIANT is nature, impala, impoola, fast or seer")
+    print("or -conf sb3_efficient.hyperparams.ALGO.VARIANT, where VARIANT is nature, impala, impoola, fast, seer,")
+    print("or, for a2c, reuse-conv or reuse-conv2")
     return 0
 
 
@@ -109,11 +123,6 @@ def _doctor(arguments: argparse.Namespace) -> int:
     text, healthy = report()
     print(text)
     return 0 if healthy else 1
-
-
-def _bench(arguments: argparse.Namespace) -> int:
-    bench.loop(arguments)
-    return 0
 
 
 _WITH_AGENTS: dict[str, Any] = {"compress": compress, "evaluate": evaluate, "collect": collect}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sb3_efficient.errors import OptionError
 from sb3_efficient.options import whole_number
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ def add_agent_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-f", "--folder", type=Path, default=Path("logs"), help="default: %(default)s")
     group.add_argument("--exp-id", type=int, default=0, help="number of the run (default: the latest)")
     group.add_argument("--load-best", action="store_true", help="best model of the run in place of the last")
+    group.add_argument(
+        "--gym-packages", nargs="+", default=[], metavar="MODULE", help="imported first: they register environments"
+    )
 
 
 def add_play_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +59,9 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--engine", default="onnxruntime", help="for compressed policies (default: %(default)s)")
     group.add_argument("--threads", type=int, default=1, help="of every network (default: %(default)s)")
     group.add_argument("--batch-size", type=int, nargs="+", default=[1, 100], help="timed (default: 1 100)")
-    group.add_argument("--repeats", type=int, default=200, help="timed calls of each kind (default: %(default)s)")
+    group.add_argument(
+        "--repeats", type=int, default=200, help="timed calls of each kind, at most (default: %(default)s)"
+    )
     group.add_argument("--observations", type=Path, help="file of 'collect' (default: recorded now)")
     group.add_argument("--n-observations", type=int, default=1000, help="to record (default: %(default)s)")
 
@@ -65,9 +72,12 @@ def check_report_arguments(arguments: argparse.Namespace) -> None:
 
     :param arguments: Of :func:`add_play_arguments` and :func:`add_report_arguments`
     """
-    from sb3_efficient.engines import ENGINES
+    from sb3_efficient.engines import find_engine
 
-    ENGINES[arguments.engine]
+    if not find_engine(arguments.engine).runs_graphs:
+        raise OptionError(
+            f"{arguments.engine!r} cannot run compressed policies: choose --engine onnxruntime or openvino."
+        )
     whole_number("--episodes", arguments.episodes, least=0)
     for option in ("n_envs", "threads", "repeats", "n_observations"):
         whole_number(f"--{option.replace('_', '-')}", getattr(arguments, option))
@@ -81,9 +91,23 @@ def saved_agent(arguments: argparse.Namespace) -> SavedAgent:
     """
     from sb3_efficient.zoo.saved import find_agent
 
+    for module in arguments.gym_packages:
+        _import(module)
     return find_agent(
         arguments.algo, arguments.env, arguments.folder, exp_id=arguments.exp_id, load_best=arguments.load_best
     )
+
+
+def _import(module: str) -> None:
+    try:
+        import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise OptionError(
+            f"--gym-packages names the module {module!r}, and there is none ({error}): it must be installed, or lie in "
+            "the current folder or on PYTHONPATH."
+        ) from error
 
 
 def is_deterministic(arguments: argparse.Namespace) -> bool:
@@ -163,7 +187,7 @@ def compared(
     )
     here = machine()
     facts = {
-        "agent": f"{agent.algo}, {agent.env_id}, {agent.path.name}",
+        "agent": f"{agent.algo}, {agent.env_id}, {agent.path.parent.name}/{agent.path.name}",
         "episodes": f"{arguments.episodes}, seeds from {arguments.seed}",
         "actions": "greedy" if is_deterministic(arguments) else "sampled",
         "sticky actions on Atari": arguments.sticky,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +19,17 @@ from sb3_efficient.compression.recipe import ModelMethod, register_method
 from sb3_efficient.errors import ConflictError, OptionError
 from sb3_efficient.options import whole_number
 
+#: How often in the course of a training a student is judged by observations that it is not trained on
+LOOKS = 10
+#: So many, or a tenth of what there is
+HELD_OUT, LEAST_HELD_OUT = 512, 32
+
 
 @dataclass(frozen=True)
 class Training:
     """
-    How a student is trained: by Adam, its learning rate falling linearly to zero.
+    How a student is trained: by Adam, its learning rate falling linearly to zero. What it ends with are the weights
+    that did best on observations held out, those that it began with among them.
 
     :param steps: Number of minibatches
     :param batch_size: Observations in each
@@ -91,19 +98,63 @@ def distil(student: BaseAlgorithm, teacher: BaseAlgorithm, observations: np.ndar
     parameters = [p for network in learner.modules() for p in network.parameters()]
     optimizer = th.optim.Adam({id(p): p for p in parameters}.values(), training.learning_rate)
     schedule = th.optim.lr_scheduler.LinearLR(optimizer, 1, 0, total_iters=training.steps)
-    student.policy.set_training_mode(True)
-    for _ in tqdm(range(training.steps), "distillation", disable=None, leave=False):
-        batch = np.sort(generator.integers(len(observations), size=training.batch_size))
-        target = _rows(targets, batch)
-        images = th.as_tensor(observations[batch], device=student.device)
+    seen, held_out = _split(len(observations), generator)
+
+    def error(rows: np.ndarray) -> th.Tensor:
+        target = _rows(targets, np.sort(rows))
+        images = th.as_tensor(observations[np.sort(rows)], device=student.device)
+        return loss(learner.outputs(images, target.actions), target)
+
+    best = _Best(student.policy, lambda: error(held_out))
+    for step in tqdm(range(training.steps), "distillation", disable=None, leave=False):
+        if step * LOOKS % training.steps < LOOKS:
+            best.look()
         optimizer.zero_grad()
-        th.autograd.backward([loss(learner.outputs(images, target.actions), target)])
+        th.autograd.backward([error(seen[generator.integers(len(seen), size=training.batch_size)])])
         optimizer.step()
         schedule.step()
         apply_masks(masks)
-    student.policy.set_training_mode(False)
+    best.look()
+    best.restore()
     learner.synchronize_targets()
     forget_moments(student.policy)
+
+
+class _Best:
+    """
+    The weights with the least error so far.
+
+    :param policy: Trained meanwhile
+    :param error: On observations that it is not trained on
+    """
+
+    def __init__(self, policy: Any, error: Callable[[], th.Tensor]) -> None:
+        self.policy, self.error = policy, error
+        self.least = np.inf
+        self.weights: dict[str, th.Tensor] = {}
+
+    @th.no_grad()
+    def look(self) -> None:
+        """Between training steps; leaves the policy in training mode."""
+        self.policy.set_training_mode(False)
+        found = self.error().item()
+        if found < self.least:
+            self.least = found
+            self.weights = {name: tensor.clone() for name, tensor in self.policy.state_dict().items()}
+        self.policy.set_training_mode(True)
+
+    def restore(self) -> None:
+        """At the end of training."""
+        self.policy.set_training_mode(False)
+        if self.weights:
+            self.policy.load_state_dict(self.weights)
+
+
+def _split(n: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train on, and others to judge by; of few observations all are both."""
+    rows = generator.permutation(n)
+    n_held_out = min(HELD_OUT, n // 10)
+    return (rows, rows) if n_held_out < LEAST_HELD_OUT else (rows[n_held_out:], rows[:n_held_out])
 
 
 def check_same_spaces(student: BaseAlgorithm, teacher: BaseAlgorithm) -> None:

@@ -81,6 +81,12 @@ class LnStructured(ModelMethod):
         for layer in chosen_layers(found, self.layers):
             slices = layer.weight.data.transpose(0, self.dim)
             norms = slices.flatten(1).norm(self.n, dim=1)
-            slices[norms.argsort()[: round(self.ratio * len(norms))]] = 0
+            n_zeros = round(self.ratio * len(norms))
+            if n_zeros == len(norms):
+                raise OptionError(
+                    f"Nothing would be left of {layer}, of which {n_zeros} of {len(norms)} "
+                    f"{('rows', 'columns')[self.dim]} would be zero: choose a lower pruning ratio than {self.ratio:g}."
+                )
+            slices[norms.argsort()[:n_zeros]] = 0
         found.synchronize_targets()
         return pruned

@@ -22,6 +22,7 @@ from sb3_efficient.compression.policy import CompressedPolicy
 from sb3_efficient.compression.recipe import LastMethod, register_method
 from sb3_efficient.engines import ActingNetwork, to_graph
 from sb3_efficient.engines.network import input_spaces
+from sb3_efficient.options import whole_number
 
 #: Images that are calibrated with at once
 CHUNK = 32
@@ -60,9 +61,22 @@ class StaticInt8(GraphMethod):
     Weights: int8, one scale an output channel. Activations: uint8, one scale and zero point a layer, from the mean of
     their ranges over batches of 32 calibration observations. Images are uint8 already and enter as they are.
     CPUs without VNNI (most before 2019) compute sums of two products in 16 bits, which may overflow.
+
+    :param images: Of the calibration observations at most so many are looked at: more of them change little
     """
 
+    images: int = 1024
     needs_observations: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        whole_number("images", self.images)
+
+    def finish(self, model: BaseAlgorithm, observations: np.ndarray | None) -> CompressedPolicy:
+        """See :class:`LastMethod`."""
+        if observations is not None and len(observations) > self.images:
+            # From all parts of them
+            observations = observations[np.linspace(0, len(observations) - 1, self.images).astype(int)]
+        return super().finish(model, observations)
 
     def convert(self, proto: ModelProto, batches: list[dict[str, np.ndarray]]) -> ModelProto:
         """See :class:`GraphMethod`."""

@@ -31,9 +31,11 @@ class QuantizationAware(Training, ModelMethod):
 
     Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference"
     (2018), with weights rounded symmetrically for each output. The result is an ordinary model whose weights lie on
-    the grid of ``static-int8``, which comes after it.
+    the grid of ``static-int8``, which comes after it. It begins near its end, so that learning rates of
+    ``distillation`` would lead away from it.
     """
 
+    learning_rate: float = 1e-4
     needs_observations = True
 
     def check(self, model: BaseAlgorithm) -> None:

@@ -46,24 +46,41 @@ def make_engine(
     :param threads: That it may compute on
     :param options: Of the engine: ``memory`` of ``"reuse"``
     """
-    module, _, class_name = ENGINES[name].partition(":")
+    engine_class = find_engine(name)
     threads = whole_number("threads", threads)
-    engine_class = getattr(import_module(f"{__name__}.{module}"), class_name)
     check_names(f"Engine {name!r}", options, engine_class, given=("source", "threads"))
     return engine_class(model if isinstance(model, ActingGraph) else ActingNetwork(model), threads, **options)
 
 
-def export(model: BaseAlgorithm | BasePolicy | ActingGraph, path: str | Path) -> Path:
+def find_engine(name: str) -> Any:
+    """
+    Its runtime is imported here: one that is not installed raises :class:`~sb3_efficient.errors.MissingExtraError`.
+
+    :param name: A registered name
+    :return: The class
+    """
+    module, _, class_name = ENGINES[name].partition(":")
+    return getattr(import_module(f"{__name__}.{module}"), class_name)
+
+
+def export(
+    model: BaseAlgorithm | BasePolicy | ActingGraph, format: str | Path = "onnx", path: str | Path | None = None
+) -> Path:
     """
     Write a policy as one ordinary ONNX file, with preprocessing and actions inside; see
-    :func:`sb3_efficient.engines.onnx_file.export`.
+    :func:`sb3_efficient.engines.onnx_file.export`::
+
+        export(model, "onnx", path="ppo_pong.onnx")
+        export(model, "ppo_pong.onnx")
 
     :param model: SB3 or sb3-contrib model, its policy, or a compressed policy
-    :param path: Ends in ``.onnx``
+    :param format: ``"onnx"``, the only one; or the path itself
+    :param path: Ends in ``.onnx``; ``policy.onnx`` in the current folder if none is given
+    :return: The path
     """
     from sb3_efficient.engines import onnx_file
 
-    return onnx_file.export(model, path)
+    return onnx_file.export(model, onnx_file.path_of(format, path))
 
 
 def list_engines() -> list[str]:

@@ -7,7 +7,7 @@ Shapes: ``B`` batch, ``C H W`` image, ``A`` numbers of the action space.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
@@ -29,6 +29,9 @@ class Engine(ABC):
     :param outputs: Names of the network's outputs
     :param threads: That the network may compute on
     """
+
+    #: Whether it takes graphs, and so compressed policies; otherwise only models
+    runs_graphs: ClassVar[bool] = True
 
     def __init__(self, observation_space: spaces.Space, head: Head, outputs: tuple[str, ...], threads: int) -> None:
         self.observation_space = observation_space

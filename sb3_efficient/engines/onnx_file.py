@@ -21,7 +21,9 @@ from sb3_efficient.atomic import replace_file
 from sb3_efficient.engines.graph import ActingGraph, to_graph
 from sb3_efficient.engines.network import ActingNetwork, input_spaces
 from sb3_efficient.engines.onnxruntime import OnnxRuntimeEngine, run_file
-from sb3_efficient.errors import ArtifactError, OptionError
+from sb3_efficient.errors import ArtifactError, OptionError, suggestion
+
+FORMAT = "onnx"
 
 
 def export(model: BaseAlgorithm | BasePolicy | ActingGraph, path: str | Path) -> Path:
@@ -35,12 +37,32 @@ def export(model: BaseAlgorithm | BasePolicy | ActingGraph, path: str | Path) ->
     :return: The path
     """
     path = Path(path)
-    if path.suffix != ".onnx":
-        raise OptionError(f"export writes ONNX, so the name must end in .onnx, got {str(path)!r}.")
     graph = model if isinstance(model, ActingGraph) else to_graph(ActingNetwork(model))
     content = with_actions(graph).SerializeToString()
     _check(graph, content)
     return replace_file(path, content)
+
+
+def path_of(format: str | Path, path: str | Path | None = None) -> Path:
+    """
+    :param format: ``"onnx"``, or a path
+    :param path: Where the first is the format; None for the default
+    :return: Where the file shall lie
+    """
+    if format != FORMAT and path is None:
+        format, path = FORMAT, format
+    if format != FORMAT:
+        raise OptionError(
+            f"export knows the format {FORMAT!r}, got {str(format)!r}.{suggestion(str(format), [FORMAT])} "
+            f"Write export(model, {FORMAT!r}, path=...)."
+        )
+    path = Path(f"policy.{FORMAT}" if path is None else path)
+    if path.suffix != f".{FORMAT}":
+        raise OptionError(
+            f"export writes ONNX, so the name must end in .onnx, got {str(path)!r}."
+            f"{suggestion(str(path), [FORMAT])} Write export(model, 'onnx', path='policy.onnx')."
+        )
+    return path
 
 
 def with_actions(graph: ActingGraph) -> ModelProto:

@@ -93,7 +93,7 @@ def compare(
     :param make_env: As in :func:`~sb3_efficient.evaluation.episodes.play`
     :param seeds: Of the episodes; none for no game
     :param batch_sizes: For the latencies
-    :param repeats: Timed calls of each kind
+    :param repeats: Timed calls of each kind, fewer where they take long
     :param threads: Of torch; engines have their own number
     :param n_envs: How many games are played at a time
     :param deterministic: Whether policies take their most probable actions
@@ -103,7 +103,9 @@ def compare(
     seeds = list(seeds)
     original = candidates[0].engine
     policies = {str(i): (c.policy, c.engine) for i, c in enumerate(candidates)}
-    timings = time_policies(policies, observations, batch_sizes=batch_sizes, repeats=repeats, threads=threads)
+    timings = time_policies(
+        policies, observations, batch_sizes=batch_sizes, repeats=repeats, threads=threads, progress=progress
+    )
 
     def returns(policy: Policy, name: str) -> np.ndarray:
         title = name if progress else None

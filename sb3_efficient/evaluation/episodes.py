@@ -61,10 +61,26 @@ def play(
     title: str | None = None,
 ) -> np.ndarray:
     """
-    Play one whole game for each seed::
+    Play one whole game for each seed, as :func:`play_games`, which see::
 
         returns = play(model, lambda: AleVecEnv("PongNoFrameskip-v4", 1, action_repeat_probability=0.25), range(100))
 
+    :return: Returns in the order of the seeds, (N,), as ``Monitor`` counts them: not clipped, not normalized
+    """
+    games = play_games(policy, make_env, seeds, n_envs=n_envs, deterministic=deterministic, title=title)
+    return games[:, 0]
+
+
+def play_games(
+    policy: Policy,
+    make_env: Callable[[], VecEnv],
+    seeds: Iterable[int],
+    *,
+    n_envs: int = 8,
+    deterministic: bool = False,
+    title: str | None = None,
+) -> np.ndarray:
+    """
     Seeds are handed out in order, to whichever environment is free next. Each is played to its end, so that short
     episodes count no more than long ones, which is not so where one waits for the first 100 that end.
 
@@ -74,12 +90,13 @@ def play(
     :param n_envs: How many environments play at a time, which share the policy's batch
     :param deterministic: Whether the policy takes its most probable actions
     :param title: Of a progress bar; None for no bar
-    :return: Returns in the order of the seeds, (N,), as ``Monitor`` counts them: not clipped, not normalized
+    :return: Return and length of each, in the order of the seeds, (N, 2), as ``Monitor`` counts them: rewards not
+        clipped, on Atari in frames
     """
     seeds = list(seeds)
     if not seeds:
         raise OptionError("There is nothing to play: give at least one seed.")
-    returns = np.full(len(seeds), np.nan)
+    results = np.full((len(seeds), 2), np.nan)
     games = [_Game(make_env()) for _ in range(min(n_envs, len(seeds)))]
     policy.set_random_seed(seeds[0])
     waiting = iter(enumerate(seeds))
@@ -93,13 +110,13 @@ def play(
                 actions, state = policy.predict(_joined([g.observation for g in games]), state, starts, deterministic)
                 for game, found in zip(games, _step(games, actions), strict=True):
                     if found is not None:
-                        returns[game.episode] = found
+                        results[game.episode] = found
                         game.start(*next(waiting, (None, 0)))
                         advance()
     finally:
         for game in games:
             game.env.close()
-    return returns
+    return results
 
 
 class _Game:
@@ -124,14 +141,15 @@ class _Game:
             self.observation = self.env.reset()
             self.starts = True
 
-    def finish_step(self) -> float | None:
-        """The return, at the end of the whole game."""
+    def finish_step(self) -> tuple[float, int] | None:
+        """Return and length, at the end of the whole game."""
         self.observation, _, dones, infos = self.env.step_wait()
         self.starts = bool(dones[0])
-        return infos[0].get("episode", {}).get("r")
+        game = infos[0].get("episode")
+        return None if game is None else (game["r"], game["l"])
 
 
-def _step(games: list[_Game], actions: np.ndarray) -> list[float | None]:
+def _step(games: list[_Game], actions: np.ndarray) -> list[tuple[float, int] | None]:
     """Side by side, where environments compute in threads of their own."""
     for game, action in zip(games, actions, strict=True):
         if game.episode is not None:

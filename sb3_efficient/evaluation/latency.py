@@ -13,10 +13,13 @@ import torch as th
 from sb3_efficient.engines import Engine
 from sb3_efficient.errors import ObservationError
 from sb3_efficient.evaluation.episodes import Policy
+from sb3_efficient.evaluation.progress import progress_bar
 from sb3_efficient.options import whole_number
 
 #: Calls in a row, as in a game, where the weights stay in the processor's cache from step to step
 _BLOCK = 10
+#: With fewer calls, medians are those of a few
+LEAST = 20
 
 
 @dataclass(frozen=True)
@@ -47,41 +50,55 @@ def time_policies(
     *,
     batch_sizes: Sequence[int] = (1, 100),
     repeats: int = 200,
+    seconds: float = 10.0,
     threads: int = 1,
+    progress: bool = False,
 ) -> dict[str, Timing]:
     """
     :param policies: By name, what acts and what runs its network
     :param observations: (N, C, H, W), uint8, of which the first are used
     :param batch_sizes: Observations in a call
     :param repeats: Timed calls of each kind
+    :param seconds: See :func:`time_in_turns`
     :param threads: Of torch; engines have their own number
+    :param progress: Whether to show a progress bar
     """
     for size in batch_sizes:
         if whole_number("batch_size", size) > len(observations):
             raise ObservationError(f"A batch of {size} takes {size} observations, and {len(observations)} are there.")
     found: dict[str, Timing] = {name: Timing({}, {}) for name in policies}
-    with torch_threads(threads):
+    title = "timing" if progress else None
+    with torch_threads(threads), progress_bar(title, 2 * len(batch_sizes)) as advance:
         for size in batch_sizes:
             batch = observations[:size]
             network = {name: _network(engine, batch) for name, (_, engine) in policies.items()}
             predict = {name: _predict(policy, batch) for name, (policy, _) in policies.items()}
-            networks, predicts = time_in_turns(network, repeats), time_in_turns(predict, repeats)
-            for name, timing in found.items():
-                timing.network[size], timing.predict[size] = networks[name], predicts[name]
+            for kind, calls in (("network", network), ("predict", predict)):
+                for name, latency in time_in_turns(calls, repeats, seconds).items():
+                    getattr(found[name], kind)[size] = latency
+                advance()
     return found
 
 
-def time_in_turns(calls: Mapping[str, Callable[[], object]], repeats: int = 200) -> dict[str, Latency]:
+def time_in_turns(
+    calls: Mapping[str, Callable[[], object]], repeats: int = 200, seconds: float = 10.0
+) -> dict[str, Latency]:
     """
     :param calls: What to time, by name
     :param repeats: Timed calls of each, rounded up to whole blocks; a block of each warms up
+    :param seconds: For each on average: once they are spent, there is no further block, but :data:`LEAST` calls are
+        timed however long they take
     """
     whole_number("repeats", repeats)
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(1 + -(-repeats // _BLOCK)):
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    least, end = min(repeats, LEAST), time.perf_counter() + seconds * len(calls)
+    for n in range(0, repeats + _BLOCK, _BLOCK):
+        # The first block does not count
+        if n - _BLOCK >= least and time.perf_counter() > end:
+            break
         for name, call in calls.items():
-            seconds[name] += [_seconds(call) for _ in range(_BLOCK)]
-    found = {name: 1000 * np.array(found[_BLOCK:]) for name, found in seconds.items()}
+            taken[name] += [_seconds(call) for _ in range(_BLOCK)]
+    found = {name: 1000 * np.array(found[_BLOCK:]) for name, found in taken.items()}
     return {name: Latency(float(np.median(ms)), float(np.quantile(ms, 0.99))) for name, ms in found.items()}
 
 

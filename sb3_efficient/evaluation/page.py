@@ -79,7 +79,13 @@ def pareto_picture(report: Report) -> str:
         for verdict, (colour, mark) in LOOKS.items():
             points = [_point(row, size) for row in report.rows if row.verdict == verdict]
             if points:
-                axes.plot(*zip(*points, strict=True), mark, color=colour, label=verdict or "no verdict", linestyle="")
+                axes.plot(
+                    *zip(*points, strict=True),
+                    mark,
+                    color=colour,
+                    label=verdict or "original, or not played",
+                    linestyle="",
+                )
         front = pareto_front([_point(row, size) for row in report.rows if row.verdict in ("same", "")])
         axes.plot(*zip(*front, strict=True), color="#888", linewidth=1, zorder=0)
         for i, row in enumerate(report.rows):

@@ -22,7 +22,8 @@ from sb3_efficient.extractors.dict import DictExtractor
 from sb3_efficient.extractors.impala import ImpalaExtractor
 from sb3_efficient.extractors.nature import NatureExtractor
 from sb3_efficient.extractors.nn_bench import NNBenchLargeExtractor, NNBenchSmallExtractor
-from sb3_efficient.extractors.tiny_rl import TinyRLExtractor, TinyRLPolicy
+from sb3_efficient.extractors.reuse import ReuseConv2Extractor, ReuseExtractor, ReuseImpalaExtractor
+from sb3_efficient.extractors.tiny_rl import TinyRLActorCriticPolicy, TinyRLExtractor, TinyRLPolicy
 from sb3_efficient.options import check_names
 from sb3_efficient.registry import Registry
 
@@ -34,6 +35,10 @@ __all__ = [
     "NNBenchLargeExtractor",
     "NNBenchSmallExtractor",
     "NatureExtractor",
+    "ReuseConv2Extractor",
+    "ReuseExtractor",
+    "ReuseImpalaExtractor",
+    "TinyRLActorCriticPolicy",
     "TinyRLExtractor",
     "TinyRLPolicy",
     "find_extractor",
@@ -136,8 +141,11 @@ register_extractor("impala", ImpalaExtractor)
 register_extractor("impala-x2", ImpalaExtractor, width=2)
 register_extractor("impala-x4", ImpalaExtractor, width=4)
 register_extractor("impoola", ImpalaExtractor, pool="average")
+register_extractor("reuse-conv", ReuseExtractor)
+register_extractor("reuse-impala", ReuseImpalaExtractor)
 
 register_extractor("nn-bench-small", NNBenchSmallExtractor, paper=True)
 register_extractor("nn-bench-large", NNBenchLargeExtractor, paper=True)
 register_extractor("conv2", Conv2Extractor, paper=True)
 register_extractor("tiny-rl", TinyRLExtractor, paper=True)
+register_extractor("reuse-conv2", ReuseConv2Extractor, paper=True)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch as th
 from gymnasium import spaces
+from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
 from sb3_efficient.extractors.base import EncoderExtractor, image_shape
@@ -76,3 +77,51 @@ class TinyRLPolicy(nn.Module):
         features = self.features_extractor(observations)
         values = features + self.extra_value(features)
         return self.policy(features + self.extra_policy(features)), self.int_value(values), self.ext_value(values)
+
+
+class TinyRLActorCriticPolicy(ActorCriticPolicy):
+    """
+    The complete network as a policy of PPO or A2C, so that everything that works on SB3's models works on it::
+
+        PPO(TinyRLActorCriticPolicy, env, policy_kwargs=policy_kwargs("tiny-rl", PPO))
+
+    The parts have SB3's names: fc1 is ``linear.0`` of the extractor and fc2 ``linear.2``, ``extra_policy`` is
+    ``mlp_extractor.policy_net`` and ``extra_value`` is ``mlp_extractor.value_net``. There is one value, the extrinsic
+    one. The residual layers have the width of the features, so that ``net_arch`` says nothing here.
+    """
+
+    def _build_mlp_extractor(self) -> None:
+        self.mlp_extractor = _ResidualLayers(self.features_dim).to(self.device)  # type: ignore[assignment]
+
+
+class _ResidualLayers(nn.Module):
+    """
+    In the place of SB3's ``MlpExtractor``.
+
+    :param features_dim: ``F``
+    """
+
+    def __init__(self, features_dim: int) -> None:
+        super().__init__()
+        self.latent_dim_pi = self.latent_dim_vf = features_dim
+        self.policy_net = _Residual(features_dim)
+        self.value_net = _Residual(features_dim)
+
+    def forward(self, features: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+        return self.forward_actor(features), self.forward_critic(features)
+
+    def forward_actor(self, features: th.Tensor) -> th.Tensor:
+        return self.policy_net(features)
+
+    def forward_critic(self, features: th.Tensor) -> th.Tensor:
+        return self.value_net(features)
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.extra = nn.Linear(width, width)
+        self.relu = nn.ReLU()
+
+    def forward(self, x: th.Tensor) -> th.Tensor:
+        return x + self.relu(self.extra(x))

@@ -8,7 +8,7 @@ Addresses are those of what all environments share.
 from __future__ import annotations
 
 #: Kinds of steps
-SCAN, CONV, MAX_POOL, AVERAGE, ADAPTIVE_MAX, LINEAR = range(6)
+SCAN, CONV, MAX_POOL, AVERAGE, ADAPTIVE_MAX, LINEAR, FLATTEN = range(7)
 
 (
     KIND,
@@ -46,7 +46,7 @@ SCAN, CONV, MAX_POOL, AVERAGE, ADAPTIVE_MAX, LINEAR = range(6)
     TOTAL,
     #: Offset of two counters, counted in words: frames since the total was made anew, and length of the list
     COUNTERS,
-    #: Outputs of the linear layer, and whether a ReLU follows
+    #: Outputs of the linear layer, and whether a ReLU follows; channels that are flattened
     OUTPUTS,
     ACTIVATION,
     N_FIELDS,

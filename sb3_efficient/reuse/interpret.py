@@ -50,7 +50,8 @@ def _listed(row, base, floats, masks, fresh):  # type: ignore[no-untyped-def]
     )  # fmt: skip
     counters = carray(words_at(base + 8 * row[at.COUNTERS]), 2)
     counters[0] += np.uint64(1)
-    if fresh or counters[0] >= REFRESH or n > count_nonzero(floats, seen, size):
+    # Few changes are not worth the count
+    if fresh or counters[0] >= REFRESH or (16 * n > size and n > count_nonzero(floats, seen, size)):
         counters[0] = 0
         total[:] = 0
         n = nonzero(floats, seen, size, indexes, factors)
@@ -80,6 +81,44 @@ def _linear(row, bases, n_rows, sums, features):  # type: ignore[no-untyped-def]
         done += size
 
 
+@jit
+def _flattened(row, floats, features, i):  # type: ignore[no-untyped-def]
+    """The map as torch flattens it: (C, H, W)."""
+    height, width, step = row[at.SOURCE_HEIGHT], row[at.SOURCE_WIDTH], row[at.SOURCE_STEP]
+    for y in range(height):
+        for x in range(width):
+            here = row[at.SOURCE] + y * step + x * row[at.SOURCE_CHANNELS]
+            for c in range(row[at.OUTPUTS]):
+                features[i, (c * height + y) * width + x] = floats[here + c]
+    return height * width
+
+
+@jit
+def _steps(  # type: ignore[no-untyped-def]
+    table, base, state_bytes, observation, pixels, todo, line, inputs, outputs, flags, features, i, fresh, counts
+):
+    """Everything up to the linear layer for environment ``i``."""
+    floats, masks = carray(floats_at(base), state_bytes >> 2), carray(words_at(base), state_bytes >> 3)
+    for j in range(len(table)):
+        row = table[j]
+        kind, n = row[at.KIND], 0
+        if kind == at.CONV:
+            n = convolution(row, base, masks, todo, line, inputs, outputs, flags, fresh)
+        elif kind == at.MAX_POOL:
+            n = max_pool(row, base, masks, todo, line, flags, fresh)
+        elif kind == at.SCAN:
+            n = _observe(row, base, floats, masks, observation, pixels, fresh)
+        elif kind == at.AVERAGE:
+            n = average(row, floats, masks, fresh)
+        elif kind == at.ADAPTIVE_MAX:
+            n = adaptive_max(row, base, masks, flags, fresh)
+        elif kind == at.FLATTEN:
+            n = _flattened(row, floats, features, i)
+        else:
+            n = _listed(row, base, floats, masks, fresh)
+        counts[j] += n
+
+
 def _build(stamp: int) -> Any:
     # numba's cache looks at this file only; what it closes over counts, too
     @jit(cache=True)
@@ -87,33 +126,18 @@ def _build(stamp: int) -> Any:
         table, bases, fresh, state_bytes, observations, pixels, todo, line, inputs, outputs, flags, sums, features,
         counts,
     ):  # fmt: skip
-        n_rows, n_steps = len(bases), len(table)
         if stamp < 0:
             return
-        image = table[0]
+        image, last = table[0], table[-1]
         size = image[at.CHANNELS] * image[at.HEIGHT] * image[at.WIDTH]
-        for i in range(n_rows):
-            base, new = bases[i], fresh[i] != 0
-            floats = carray(floats_at(base), state_bytes >> 2)
-            masks = carray(words_at(base), state_bytes >> 3)
-            for j in range(n_steps):
-                row = table[j]
-                kind = row[at.KIND]
-                if kind == at.CONV:
-                    n = convolution(row, base, masks, todo, line, inputs, outputs, flags, new)
-                elif kind == at.MAX_POOL:
-                    n = max_pool(row, base, masks, todo, line, flags, new)
-                elif kind == at.SCAN:
-                    n = _observe(row, base, floats, masks, observations + i * size, pixels, new)
-                elif kind == at.AVERAGE:
-                    n = average(row, floats, masks, new)
-                elif kind == at.ADAPTIVE_MAX:
-                    n = adaptive_max(row, base, masks, flags, new)
-                else:
-                    n = _listed(row, base, floats, masks, new)
-                counts[j] += n
+        for i in range(len(bases)):
+            _steps(
+                table, bases[i], state_bytes, observations + i * size, pixels, todo, line, inputs, outputs, flags,
+                features, i, fresh[i] != 0, counts,
+            )  # fmt: skip
             fresh[i] = 0
-        _linear(table[n_steps - 1], bases, n_rows, sums, features)
+        if last[at.KIND] == at.LINEAR:
+            _linear(last, bases, len(bases), sums, features)
 
     return run
 

@@ -79,7 +79,8 @@ class Network:
     :param image: Map of the observation
     :param steps: In order
     :param last: Map and form that are flattened
-    :param linear: Layers behind, which all take the flattened map; their outputs stand side by side
+    :param linear: Layers behind, which all take the flattened map; their outputs stand side by side. None: the map
+        itself is what comes out
     :param activation: Whether a ReLU follows
     """
 
@@ -91,8 +92,14 @@ class Network:
 
     @property
     def outputs(self) -> int:
-        """``F``."""
-        return sum(layer.out_features for layer in self.linear)
+        """``F``, or ``D`` without a linear layer."""
+        return sum(layer.out_features for layer in self.linear) or self.flat
+
+    @property
+    def flat(self) -> int:
+        """``D``."""
+        last = self.last[0]
+        return last.channels * last.height * last.width
 
 
 def read_layers(layers: Iterable[nn.Module], shape: tuple[int, int, int]) -> tuple[Network, list[nn.Module]]:

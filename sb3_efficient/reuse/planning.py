@@ -16,6 +16,7 @@ _ALGORITHMS = {
     at.AVERAGE: "everything, if anything changed",
     at.ADAPTIVE_MAX: "everything, if anything changed",
     at.LINEAR: "changed inputs, float64 total",
+    at.FLATTEN: "copied",
 }
 
 
@@ -26,12 +27,20 @@ def make_plan(program: Program, counts: np.ndarray, frames: int) -> Plan:
     :param frames: In how many observations
     """
     steps = program.network.steps
-    names = ["image", *(step.name for step in steps), f"linear, {program.n_inputs} -> {program.network.outputs}"]
-    work = [0, *(step.work for step in steps), program.n_inputs * program.network.outputs]
+    n_inputs, linear = program.network.flat, program.network.linear
+    last = f"linear, {n_inputs} -> {program.network.outputs}" if linear else "flatten"
+    names = ["image", *(step.name for step in steps), last]
+    work = [0, *(step.work for step in steps), n_inputs * program.network.outputs if linear else 0]
     layers = []
     for row, name, multiplications, count in zip(program.table, names, work, counts, strict=True):
         kind = int(row[at.KIND])
-        whole = program.n_inputs if kind == at.LINEAR else int(row[at.HEIGHT] * row[at.WIDTH])
+        whole = (
+            n_inputs
+            if kind == at.LINEAR
+            else int(row[at.HEIGHT] * row[at.WIDTH])
+            if kind != at.FLATTEN
+            else int(row[at.SOURCE_HEIGHT] * row[at.SOURCE_WIDTH])
+        )
         computed = float(count) / (frames * whole) if frames else None
         layers.append(Layer(name, _ALGORITHMS[kind], multiplications, program.bytes_of(row), computed))
     return Plan(tuple(layers), program.state_bytes, frames, LANES)

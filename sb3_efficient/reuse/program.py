@@ -37,7 +37,7 @@ class Program:
             wanted = [form for form in ("raw", "relu") if getattr(step.result, form)]
             self._place(step.result, wanted, kernels.rounded(step.result.channels))
             self.table[i] = self._step(step)
-        self.table[-1] = self._linear()
+        self.table[-1] = self._linear() if network.linear else self._flat()
         #: Positions of the largest map, and width of the widest
         self.positions = max(m.height * m.width for m in self._maps)
         self.widest = max(m.width for m in self._maps)
@@ -49,22 +49,18 @@ class Program:
         for row, step in zip(self.table[1:-1], self.network.steps, strict=True):
             if step.kind == "conv":
                 row[at.WEIGHTS], row[at.BIAS] = self._share(*_convolution(step, int(row[at.SOURCE_CHANNELS])))
+        if not self.network.linear:
+            return
         weights = [self._share(part) for part in _flattened(self.network, int(self.table[-1, at.SOURCE_CHANNELS]))]
         (self.table[-1, at.WEIGHTS],), (self.table[-1, at.BIAS],) = weights
-
-    @property
-    def n_inputs(self) -> int:
-        """Of the linear layer, those of channels that are there to fill a vector left out."""
-        last = self.network.last[0]
-        return last.height * last.width * last.channels
 
     def bytes_of(self, row: np.ndarray) -> int:
         """
         :param row: Of the table
         :return: What the state remembers for this step
         """
-        if row[at.KIND] == at.LINEAR:
-            return int(self.state_bytes - row[at.SEEN] * 4)
+        if row[at.KIND] in (at.LINEAR, at.FLATTEN):
+            return int(self.state_bytes - row[at.SEEN] * 4) if row[at.KIND] == at.LINEAR else 0
         side, forms = 2 * self.padding, sum(row[column] >= 0 for column in (at.RAW, at.RELU))
         numbers = (row[at.HEIGHT] + side) * (row[at.WIDTH] + side) * row[at.CHANNELS]
         return int(numbers * (5 if row[at.KIND] == at.SCAN else 4 * forms))
@@ -117,6 +113,12 @@ class Program:
         row[at.ACTIVATION] = self.network.activation
         row[at.SEEN], row[at.INDEXES], row[at.FACTORS] = (self._reserve(size + 1, 4) for _ in range(3))
         row[at.TOTAL], row[at.COUNTERS] = self._reserve(int(row[at.OUTPUTS]), 8), self._reserve(2, 8)
+        return row
+
+    def _flat(self) -> np.ndarray:
+        row = self._row(at.FLATTEN)
+        self._source(row, *self.network.last)
+        row[at.OUTPUTS] = self.network.last[0].channels
         return row
 
     def _row(self, kind: int) -> np.ndarray:

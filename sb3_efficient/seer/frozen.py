@@ -44,6 +44,10 @@ class FrozenForward:
         self.n_layers = n_layers(extractor, depth)
         self.frozen = nn.Sequential(*layers(extractor)[: self.n_layers])
         self.rest = nn.Sequential(*layers(extractor)[self.n_layers :])
+        # A method of its own for all convolutions may know a shorter way
+        encode = getattr(type(extractor), "encode", None)
+        own = numbers is extractor and encode is not EncoderExtractor.encode
+        self.whole_encoder = n_layers(extractor, "conv") if own else -1
         self.dtype = dtype
         self.image_shape = tuple(extractor._observation_space.shape or ())
         self.latent_shape = self._latent_shape()
@@ -122,6 +126,8 @@ class FrozenForward:
     def _encode(self, images: th.Tensor) -> th.Tensor:
         # SB3 switches the whole policy to training mode, in which running statistics would move
         self.frozen.eval()
+        if self.n_layers == self.whole_encoder:
+            return self._packed(self.numbers.encode(images))  # type: ignore[union-attr]
         with self.numbers.computing(images):
             return self._packed(self.frozen(self.numbers.pixels(images)))
 

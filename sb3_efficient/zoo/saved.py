@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium as gym
 import yaml
 from huggingface_sb3 import EnvironmentName
+from rl_zoo3 import ALGOS
 from rl_zoo3.exp_manager import ExperimentManager
 from rl_zoo3.utils import create_test_env, get_model_path, get_saved_hyperparams
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -45,6 +46,11 @@ class SavedAgent:
         """How its files begin: ``PongNoFrameskip-v4``, ``ALE-Pong-v5``."""
         return str(EnvironmentName(self.env_id))
 
+    @property
+    def is_atari(self) -> bool:
+        """Whether rl-zoo3 plays it as an Atari game, with sampled actions."""
+        return bool(ExperimentManager.is_atari(self.env_id))
+
     def load(self) -> BaseAlgorithm:
         """
         :return: The model, on the CPU
@@ -58,8 +64,8 @@ class SavedAgent:
         """
         folder = self.path.parent / self.name
         settings, statistics = get_saved_hyperparams(str(folder), test_mode=True)
-        env_kwargs = {**(settings.pop("env_kwargs", None) or {}), **_typed_env_kwargs(folder)}
-        if ExperimentManager.is_atari(self.env_id):
+        env_kwargs = {**(settings.pop("env_kwargs", None) or {}), **typed_env_kwargs(folder)}
+        if self.is_atari:
             options = take_vec_env({**settings, "n_envs": 1, "vec_env": "ale"}, env_kwargs) or {}
             return AleVecEnv(self.env_id, 1, **{**options, "action_repeat_probability": sticky})
         return create_test_env(
@@ -95,6 +101,20 @@ def find_agent(algo: str, env_id: str, folder: str | Path, *, exp_id: int = 0, l
     return SavedAgent(algo, env_id, Path(path))
 
 
+def all_agents(folder: str | Path) -> list[SavedAgent]:
+    """
+    :param folder: The zoo's folder of logs
+    :return: The last model of every run in it, by path
+    """
+    ids = {str(EnvironmentName(env_id)): env_id for env_id in gym.registry}
+    found = []
+    for path in sorted(Path(folder).glob("*/*_*/*.zip")):
+        algo, name = path.parents[1].name, path.parent.name.rpartition("_")[0]
+        if path.stem == name and name in ids and algo in ALGOS:
+            found.append(SavedAgent(algo, ids[name], path))
+    return found
+
+
 def load_model(algo: str, path: str | Path) -> BaseAlgorithm:
     """
     :param algo: rl-zoo3's name
@@ -109,8 +129,11 @@ def load_model(algo: str, path: str | Path) -> BaseAlgorithm:
     return algo_class.load(path, device="cpu", custom_objects=_UNUSED, **replay)
 
 
-def _typed_env_kwargs(folder: Path) -> dict[str, Any]:
-    """Those of the command line that trained the agent, which the zoo keeps apart."""
+def typed_env_kwargs(folder: Path) -> dict[str, Any]:
+    """
+    :param folder: Settings of a run
+    :return: Those of the command line that trained the agent, which the zoo keeps apart
+    """
     file = folder / "args.yml"
     if not file.is_file():
         return {}

@@ -109,6 +109,8 @@ def test_two_processes_search_together(agent: Path, catch: tuple[str, ...], tmp_
         ("compress", ("--search", "--storage", "nosql://x"), "Optuna cannot use storage 'nosql://x'"),
         ("evaluate", ("nothing.policy",), "There is no file nothing.policy. 'sb3-efficient compress' writes"),
         ("evaluate", ("--engine", "onxruntime"), "Did you mean 'onnxruntime'?"),
+        ("compress", ("--engine", "eager"), "'eager' cannot run compressed policies: choose --engine onnxruntime"),
+        ("evaluate", ("--gym-packages", "my_games"), "--gym-packages names the module 'my_games', and there is none"),
     ],
 )
 def test_mistakes(
@@ -118,6 +120,30 @@ def test_mistakes(
     error = capsys.readouterr().err
     assert text.format(folder=catch[-1]) in error
     assert "Traceback" not in error
+
+
+def test_a_missing_runtime_is_said_before_anything_is_done(
+    catch: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.delitem(sys.modules, "sb3_efficient.engines.openvino", raising=False)
+    assert cli.main(["compress", *catch, *QUICK, "--engine", "openvino"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("sb3-efficient: The engine 'openvino' needs the package openvino, which is not installed: ")
+    assert "pip install 'sb3-efficient[openvino]'" in error
+
+
+def test_environments_of_other_packages(agent: Path, tmp_path: Path, python: Run) -> None:
+    (tmp_path / "my_games.py").write_text(
+        "import gymnasium\ngymnasium.register('MyCatch-v0', 'sb3_efficient.envs:CatchEnv')\n"
+    )
+    folder = agent.parent / "MyCatch-v0_1"
+    folder.mkdir()
+    (agent / "Catch-v0.zip").rename(folder / "MyCatch-v0.zip")
+    options = ("--algo", "ppo", "--env", "MyCatch-v0", "-f", str(agent.parents[1]), "-n", "40")
+    python("-m", "sb3_efficient", "collect", *options, fails=True)
+    done = python("-m", "sb3_efficient", "collect", *options, "--gym-packages", "my_games")
+    assert "40 observations of shape (1, 84, 84) in" in done.stdout
 
 
 def test_observations_of_another_game(

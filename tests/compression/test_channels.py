@@ -88,7 +88,11 @@ def test_original_stays_as_it_was() -> None:
     assert all(p.grad is None or not p.grad.isnan().any() for p in model.policy.parameters())
 
 
-NETWORKS = [name for name in [*list_extractors(), *list_extractors(papers=True)] if name not in ("impala-x4", "conv2")]
+NETWORKS = [
+    name
+    for name in [*list_extractors(), *list_extractors(papers=True)]
+    if name not in ("impala-x4", "conv2", "reuse-conv2")
+]
 
 
 @pytest.mark.parametrize("algo", ["ppo", "sac"])

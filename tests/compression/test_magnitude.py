@@ -108,6 +108,8 @@ def test_layers_that_do_not_exist() -> None:
 def test_layer_that_would_vanish() -> None:
     with pytest.raises(OptionError, match="Nothing would be left of action_net, .* lower pruning ratio than 0.9"):
         pruned(agent(), MagnitudePruning(0.9))
+    with pytest.raises(OptionError, match=r"left of Linear\(.*\), of which (\d+) of \1 columns .* ratio than 0.9999"):
+        pruned(agent(), LnStructured(0.9999))
 
 
 def test_config_round_trip() -> None:

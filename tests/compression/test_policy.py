@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch as th
 from agents import AGENTS, Images, agent, images
 from gymnasium import spaces
 from hypothesis import HealthCheck, given, settings
@@ -112,6 +113,8 @@ def test_longer_files_are_refused(tmp_path: Path) -> None:
 def test_other_files_are_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "a.policy"
     assert "is a pickle, which may run any code" in refused(path, pickle.dumps({"weights": 1}))
+    th.save({"weights": 1}, tmp_path / "weights.pth")
+    assert "is a file of torch.save with a pickle inside" in refused(path, (tmp_path / "weights.pth").read_bytes())
     agent().save(tmp_path / "model.zip")
     message = refused(path, (tmp_path / "model.zip").read_bytes())
     assert "is a Stable-Baselines3 model, not a compressed policy: load it with PPO.load" in message

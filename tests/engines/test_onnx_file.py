@@ -54,6 +54,16 @@ def test_other_formats_are_refused(tmp_path: Path) -> None:
         export(agent(), tmp_path / "policy.pt")
 
 
+def test_the_format_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert export(agent(), "onnx") == Path("policy.onnx")
+    assert export(agent(), "onnx", path=tmp_path / "other.onnx").read_bytes() == Path("policy.onnx").read_bytes()
+    with pytest.raises(OptionError, match=r"knows the format 'onnx', got 'onxx'. Did you mean 'onnx'\? Write export"):
+        export(agent(), "onxx", path="policy.onnx")
+    with pytest.raises(OptionError, match=r"got 'onxx'. Did you mean 'onnx'\? Write export\(model, 'onnx', path"):
+        export(agent(), "onxx")
+
+
 def test_nothing_is_written_if_the_actions_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_file, "run_file", lambda *_: [np.zeros((16, 2, 3))])
     with pytest.raises(ArtifactError, match="does not act as the policy does; nothing was written"):

@@ -24,6 +24,16 @@ def test_in_turns() -> None:
     assert "".join(order) == ("a" * 10 + "b" * 10) * 3
 
 
+def test_what_is_slow_is_timed_less_often() -> None:
+    calls: list[int] = []
+    time_in_turns({"it": lambda: calls.append(time.sleep(0.001) or 1)}, repeats=200, seconds=0.03)
+    # A block to warm up, the least number of calls, and no further block
+    assert len(calls) == 30
+    calls.clear()
+    time_in_turns({"it": lambda: calls.append(1)}, repeats=5, seconds=0)
+    assert len(calls) == 20
+
+
 def test_milliseconds() -> None:
     slow_once = iter([0.0] * 10 + [0.05] + [0.002] * 19)
     found = time_in_turns({"it": lambda: time.sleep(next(slow_once))}, repeats=20)["it"]

@@ -16,8 +16,8 @@ def convolutions(module: nn.Module) -> list[tuple[int, int, int]]:
 
 
 def test_they_are_listed_apart() -> None:
-    assert list_extractors() == ["impala", "impala-x2", "impala-x4", "impoola", "nature"]
-    assert list_extractors(papers=True) == ["conv2", "nn-bench-large", "nn-bench-small", "tiny-rl"]
+    assert list_extractors() == ["impala", "impala-x2", "impala-x4", "impoola", "nature", "reuse-conv", "reuse-impala"]
+    assert list_extractors(papers=True) == ["conv2", "nn-bench-large", "nn-bench-small", "reuse-conv2", "tiny-rl"]
 
 
 def test_conv2_of_the_paper() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import nn
 from sb3_efficient import make_extractor
 from sb3_efficient.errors import OptionError
 from sb3_efficient.reuse.network import read_layers
-from sb3_efficient.reuse.reuser import Reuser
+from sb3_efficient.reuse.reuser import Announced, Reuser
 
 SHAPE = (4, 84, 84)
 
@@ -187,3 +188,12 @@ def test_ten_thousand_frames(name: str, game: str) -> None:
     )
     assert max(errors) < 1e-4
     assert max(errors[-1000:]) < 2 * max(errors[:1000])
+
+
+def test_long_preparations_are_announced(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    reuser(extractor("nature"))
+    assert "compiling" not in capsys.readouterr().err
+    monkeypatch.setattr("sb3_efficient.reuse.reuser.PATIENCE", 0.01)
+    with Announced():
+        time.sleep(0.3)
+    assert "compiling the reuse kernels for this CPU; they are kept on disk" in capsys.readouterr().err

@@ -20,9 +20,8 @@ Runs = dict[str, tuple[int, dict[str, float]]]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
-    :param parser: Of the command ``bench``
+    :param parser: Of the command ``bench loop``
     """
-    parser.add_argument("what", choices=["loop"], help="loop: the training loop, split into its parts")
     parser.add_argument("--algo", default="ppo", help="rl-zoo3's name (default: %(default)s)")
     parser.add_argument("--env", default="PongNoFrameskip-v4", help="default: %(default)s")
     parser.add_argument("--extractor", help="default: none of ours, SB3's own NatureCNN")

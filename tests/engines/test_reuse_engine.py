@@ -8,6 +8,7 @@ import pytest
 import torch as th
 from agents import AGENTS, Images, agent, dict_agent, images
 from gymnasium import spaces
+from helpers import Run
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.envs import FakeImageEnv
 
@@ -126,3 +127,14 @@ def test_models_that_it_does_not_know_are_refused() -> None:
         ReuseEngine(source, 1)
     with pytest.raises(OptionError, match="in float32, and this is a compressed policy: use 'onnxruntime' or 'openvi"):
         make_engine(compress(agent(), "dynamic-int8"), "reuse")
+
+
+def test_listing_engines_and_extractors_imports_no_compiler(python: Run) -> None:
+    code = """
+import sys
+from sb3_efficient import list_extractors
+from sb3_efficient.engines import list_engines
+assert "reuse" in list_engines() and "reuse-conv" in list_extractors()
+print([name for name in ("numba", "sb3_efficient.reuse.jit") if name in sys.modules])
+"""
+    assert python("-c", code).stdout.strip() == "[]"

@@ -1,0 +1,114 @@
+"""``sb3-efficient bench``: how fast things are on this machine, beside the plain way in the same run."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from sb3_efficient.bench import loop
+from sb3_efficient.errors import EfficientError
+
+_LOOP = "where the time of a training run goes, plain and fast, in rl-zoo3's own program"
+_NETS = "the networks themselves under PyTorch, ONNX Runtime, OpenVINO, Flax and TensorFlow"
+_NETS_EXAMPLES = """\
+examples:
+  sb3-efficient bench nets --quick
+  sb3-efficient bench nets --networks impala --frameworks pytorch onnxruntime --threads 1 2
+
+Writes nets.json, nets.md and nets.png into --results. A row that is there is not measured again: an interrupted
+benchmark goes on where it stopped. What is not installed, or does not fit, is skipped with its reason.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> argparse._SubParsersAction[argparse.ArgumentParser]:
+    """
+    :param parser: Of the command ``bench``
+    :return: Its commands, to which others can be added
+    """
+    commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    loop.add_arguments(commands.add_parser("loop", help=_LOOP, description=_LOOP))
+    nets = commands.add_parser(
+        "nets",
+        help=_NETS,
+        description=_NETS,
+        epilog=_NETS_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    nets.add_argument("--networks", nargs="+", metavar="NAME", help="extractors (default: the source's two and impala)")
+    nets.add_argument("--frameworks", nargs="+", metavar="NAME", help="default: all")
+    nets.add_argument("--threads", type=int, nargs="+", default=[1], help="and cores (default: 1)")
+    nets.add_argument("--quick", action="store_true", help="a minute: fewer batch sizes, few images")
+    nets.add_argument("--results", type=Path, default=Path("bench"), help="folder (default: %(default)s)")
+    nets.add_argument("--again", action="store_true", help="measure rows that are there as well")
+    nets.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    return commands
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    :param arguments: As :func:`add_arguments` has them
+    :return: Exit status
+    """
+    if arguments.what == "loop":
+        loop.loop(arguments)
+    else:
+        _nets(arguments)
+    return 0
+
+
+def _nets(arguments: argparse.Namespace) -> None:
+    from sb3_efficient.bench.frameworks import ALL, FRAMEWORKS
+    from sb3_efficient.bench.nets import KEYS, NETWORKS
+    from sb3_efficient.bench.nets_report import draw, tables
+    from sb3_efficient.bench.rows import Rows
+    from sb3_efficient.doctor import machine
+    from sb3_efficient.extractors import find_extractor
+    from sb3_efficient.options import whole_number
+
+    networks, frameworks = arguments.networks or list(NETWORKS), arguments.frameworks or list(ALL)
+    for framework in frameworks:
+        FRAMEWORKS[framework]
+    for network in networks:
+        find_extractor(network)
+    for threads in arguments.threads:
+        whole_number("--threads", threads)
+    name = "nets_quick" if arguments.quick else "nets"
+    rows = Rows(arguments.results / f"{name}.json", machine(), KEYS)
+    if arguments.child:
+        _measure(rows, networks[0], arguments.threads[0], frameworks, arguments)
+        return
+    for network in networks:
+        for threads in arguments.threads:
+            # A process of its own: frameworks settle their threads when they are imported
+            command = [sys.executable, "-m", "sb3_efficient", "bench", "nets", "--child", "--networks", network]
+            command += ["--threads", str(threads), "--frameworks", *frameworks, "--results", str(arguments.results)]
+            command += [f"--{flag}" for flag in ("quick", "again") if getattr(arguments, flag)]
+            if subprocess.run(command, check=False).returncode != 0:
+                raise EfficientError(f"Measuring {network} with {threads} thread(s) failed; what was measured is kept.")
+    rows = Rows(rows.file, machine(), KEYS)
+    text = tables(rows.rows)
+    print(text)
+    rows.file.with_suffix(".md").write_text(text)
+    draw(rows.rows, rows.file.with_suffix(".png"))
+
+
+def _measure(rows: Any, name: str, threads: int, frameworks: list[str], arguments: argparse.Namespace) -> None:
+    from sb3_efficient.bench.nets import QUICK, Plan, measure
+    from sb3_efficient.bench.network import Network
+
+    plan = QUICK if arguments.quick else Plan()
+    if not arguments.again:
+        frameworks = [f for f in frameworks if not _complete(rows, name, threads, f, plan)]
+    if frameworks:
+        for found in measure(Network(name, threads), frameworks, plan):
+            rows.add(found)
+
+
+def _complete(rows: Any, network: str, threads: int, framework: str, plan: Any) -> bool:
+    """The last row is the last that is measured."""
+    own = {"network": network, "threads": threads, "framework": framework}
+    work, batch = plan.batches[-1]
+    return bool(rows.has(**own, work=work, batch=batch, feed="loader"))

@@ -1,0 +1,176 @@
+"""
+``sb3-efficient bench nets``: the networks of reinforcement learning under every framework that is installed.
+
+What rl-nn-benchmarks measured (Stooke 2017: inference of 16 images, training on 128, 64,000 images of each), with
+more batch sizes and networks, and what it leaves open: images from one contiguous block and through PyTorch's
+DataLoader in columns of their own, every call waited for, frameworks in turn in one process held to so many cores, and
+beside every row the share of the machine's measured matrix-product peak.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+import numpy as np
+import torch as th
+from torch.utils.data import DataLoader, TensorDataset
+
+from sb3_efficient.bench.frameworks import Variant, build
+from sb3_efficient.bench.network import Network, images, matrix_peak
+from sb3_efficient.bench.rows import Row, summary
+from sb3_efficient.errors import EfficientError, OptionError
+from sb3_efficient.evaluation.progress import progress_bar
+
+NETWORKS = ("nn-bench-small", "nn-bench-large", "impala")
+KEYS = ("network", "threads", "work", "batch", "feed", "framework", "variant")
+#: A training step costs the products of a forward pass three times
+PASSES = {"infer": 1, "train": 3}
+Batches = Iterator[tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    How much is measured.
+
+    :param samples: Images of each kind of measurement, in ``rounds`` rounds
+    :param rounds: In each of which every variant has its turn; medians are over them
+    :param seconds: At most, for a variant in a round
+    :param batches: Kinds of work and sizes, in this order; the last one is for all frameworks
+    """
+
+    samples: int = 64_000
+    rounds: int = 10
+    seconds: float = 1.0
+    batches: tuple[tuple[str, int], ...] = (("train", 128), ("infer", 128), ("infer", 8), ("infer", 1), ("infer", 16))
+
+
+QUICK = Plan(samples=1_500, rounds=3, seconds=0.2, batches=(("train", 128), ("infer", 1), ("infer", 16)))
+
+
+def measure(network: Network, frameworks: list[str], plan: Plan) -> Iterator[list[Row]]:
+    """
+    :param network: What is computed
+    :param frameworks: Registered names
+    :param plan: How much
+    :return: Rows of one kind of work after the other, those of skipped frameworks first
+    """
+    with cores(network.threads):
+        variants, skipped = _build(network, frameworks)
+        yield [{"network": network.name, "threads": network.threads, **row} for row in skipped]
+        peak, data = matrix_peak(), images()
+        for work, batch in plan.batches:
+            able = {key: variant for key, variant in variants.items() if getattr(variant, work) is not None}
+            for feed, batches in FEEDS.items():
+                title = f"{network.name}: {work} {batch}, {feed} feed"
+                times = _in_turns(able, work, partial(batches, data, batch), batch, plan, title)
+                rows = []
+                for (framework, variant), seconds in times.items():
+                    found = summary([1e3 * s for s in seconds], "ms a batch")
+                    share = PASSES[work] * network.macs * batch / (1e-3 * found["median"]) / peak
+                    rows.append(
+                        {
+                            **{"network": network.name, "threads": network.threads, "work": work, "batch": batch},
+                            **{"feed": feed, "framework": framework, "variant": variant},
+                            "settings": able[framework, variant].settings,
+                            **found,
+                            "percent_of_peak": round(100 * share, 1),
+                        }
+                    )
+                yield rows
+
+
+def _build(network: Network, frameworks: list[str]) -> tuple[dict[tuple[str, str], Variant], list[Row]]:
+    found: dict[tuple[str, str], Variant] = {}
+    skipped: list[Row] = []
+    for framework in frameworks:
+        try:
+            found |= {(framework, name): variant for name, variant in build(framework, network).items()}
+        except EfficientError as error:
+            print(f"skipped: {error}", file=sys.stderr)
+            skipped.append({"framework": framework, "skipped": str(error)})
+    return found, skipped
+
+
+def _in_turns(
+    variants: dict[tuple[str, str], Variant], work: str, feed: Callable[[], Batches], size: int, plan: Plan, title: str
+) -> dict[tuple[str, str], list[float]]:
+    """Mean seconds a batch, of each variant in each round; a round before them warms up and compiles."""
+    times: dict[tuple[str, str], list[float]] = {key: [] for key in variants}
+    count = max(1, plan.samples // plan.rounds // size)
+    with progress_bar(title, (1 + plan.rounds) * len(variants)) as advance:
+        for lap in range(1 + plan.rounds):
+            for key, variant in variants.items():
+                seconds = _round(variant, work, islice(feed(), count if lap else 3), plan.seconds)
+                if lap:
+                    times[key].append(seconds)
+                advance()
+    return times
+
+
+def _round(variant: Variant, work: str, batches: Batches, at_most: float) -> float:
+    with warnings.catch_warnings():
+        # Hints of compilers, which are no matter of who reads the table
+        warnings.simplefilter("ignore")
+        start, done = time.perf_counter(), 0
+        for observations, labels in batches:
+            if work == "train":
+                assert variant.train is not None
+                variant.train(observations, labels)
+            else:
+                assert variant.infer is not None
+                variant.infer(observations)
+            done += 1
+            if time.perf_counter() - start > at_most:
+                break
+        return (time.perf_counter() - start) / done
+
+
+def _contiguous(data: tuple[np.ndarray, np.ndarray], size: int) -> Batches:
+    """Slices of one block of memory, again and again."""
+    observations, labels = data
+    while True:
+        for start in range(0, len(labels) - size + 1, size):
+            yield observations[start : start + size], labels[start : start + size]
+
+
+def _loader(data: tuple[np.ndarray, np.ndarray], size: int) -> Batches:
+    """PyTorch's DataLoader without workers, which takes images one by one: what the source has for PyTorch only."""
+    loader = DataLoader(TensorDataset(*map(th.from_numpy, data)), batch_size=size, drop_last=True)
+    while True:
+        for observations, labels in loader:
+            yield observations.numpy(), labels.numpy()
+
+
+FEEDS: dict[str, Callable[[tuple[np.ndarray, np.ndarray], int], Batches]] = {
+    "contiguous": _contiguous,
+    "loader": _loader,
+}
+
+
+@contextmanager
+def cores(count: int) -> Iterator[None]:
+    """
+    :param count: Of cores that this process may use until the end of the block, whatever a framework likes
+    """
+    there = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    if count > len(there):
+        raise OptionError(f"{count} threads need as many cores, and this process may use {len(there)}.")
+    threads = th.get_num_threads()
+    th.set_num_threads(count)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(there)[:count])
+    try:
+        yield
+    finally:
+        th.set_num_threads(threads)
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, there)

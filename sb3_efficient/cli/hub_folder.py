@@ -1,0 +1,81 @@
+"""``sb3-efficient bench hub-folder``: what Hugging Face's hub needs of an agent, in a folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from sb3_efficient.cli.common import add_agent_arguments, saved_agent
+from sb3_efficient.cli.leaderboard import add_game_arguments, whole_games
+from sb3_efficient.errors import EfficientError
+from sb3_efficient.options import whole_number
+
+HELP = "write what Hugging Face's hub needs of an agent: zip, settings, score, model card, video"
+EXAMPLES = """\
+examples:
+  sb3-efficient bench hub-folder --algo ppo --env PongNoFrameskip-v4 -f examples/agents -o hub/ppo-Pong
+  hf upload my-organization/ppo-PongNoFrameskip-v4 hub/ppo-Pong .
+
+The same files as rl_zoo3.push_to_hub's, which cannot be imported with today's versions of what it needs;
+rl_zoo3.load_from_hub reads them. Nothing is uploaded.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """
+    :param parser: Of this command
+    """
+    add_agent_arguments(parser)
+    add_game_arguments(parser)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder, which must not be there or be empty")
+    parser.add_argument("--video-steps", type=int, default=1000, help="length of the video; 0 for none")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    :param arguments: As :func:`add_arguments` has them
+    :return: Exit status
+    """
+    from sb3_efficient.zoo.hub import Score, write_card, write_files
+
+    whole_number("--video-steps", arguments.video_steps, least=0)
+    for option in ("episodes", "n_envs", "threads"):
+        whole_number(f"--{option.replace('_', '-')}", getattr(arguments, option))
+    target: Path = arguments.output
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise EfficientError(f"{target} is there already and not empty: name another folder with -o.")
+    agent = saved_agent(arguments)
+    model = agent.load()
+    target.mkdir(parents=True, exist_ok=True)
+    write_files(agent, target)
+    games, greedy = whole_games(agent, model, arguments)
+    score = Score(float(games[:, 0].mean()), float(games[:, 0].std()), len(games), greedy)
+    (target / "results.json").write_text(json.dumps(score.to_json(), indent=1) + "\n")
+    extractor = type(model.policy.features_extractor).__module__
+    write_card(agent, score, target, needs_package=extractor.startswith("sb3_efficient"))
+    if arguments.video_steps:
+        _film(arguments, agent.path.parent, target / "replay.mp4")
+    print(f"{target}: mean reward {score.mean:.2f} +/- {score.std:.2f} of {score.episodes} games")
+    return 0
+
+
+def _film(arguments: argparse.Namespace, run_folder: Path, file: Path) -> None:
+    """By the zoo's own program, with the wrappers that the agent was trained in."""
+    number = run_folder.name.rpartition("_")[2]
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "sb3_efficient", "record_video", "--algo", arguments.algo]
+        command += ["--env", arguments.env, "-f", str(arguments.folder), "--exp-id", number, "-o", folder]
+        command += ["-n", str(arguments.video_steps), "--seed", str(arguments.seed), "--no-render"]
+        command += ["--load-best"] if arguments.load_best else []
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        films = sorted(Path(folder).glob("*.mp4"))
+        if done.returncode != 0 or not films:
+            raise EfficientError(
+                f"The video could not be recorded; everything else is in {file.parent} (--video-steps 0 leaves it "
+                f"out):\n{done.stderr.strip()[-2000:]}"
+            )
+        file.write_bytes(films[0].read_bytes())

@@ -1,0 +1,174 @@
+"""``sb3-efficient bench leaderboard``: every agent of a folder scored, in the columns of rl-zoo3's and in ours."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sb3_efficient.bench.rows import Row, Rows
+from sb3_efficient.errors import EfficientError
+from sb3_efficient.options import whole_number
+
+if TYPE_CHECKING:
+    import numpy as np
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+    from sb3_efficient.zoo.saved import SavedAgent
+
+HELP = "score every agent of a folder, as rl-zoo3's leaderboard does, with size and time of its policy"
+EXAMPLES = """\
+examples:
+  sb3-efficient bench leaderboard -f examples/agents
+  sb3-efficient bench leaderboard -f logs --episodes 20 --results scores
+
+Whole games, sampled actions on Atari (DQN and QR-DQN: greedy ones), no sticky actions: what rl-zoo3's benchmark.md
+has, which rl_zoo3.benchmark computes inside its own checkout only. Writes leaderboard.json and leaderboard.md; agents
+that are in it are not scored again. Hours and memory of training are shown where the agent's folder says them, in
+training.json: {"hours": 1.2, "peak_rss_mb": 700}.
+"""
+KEYS = ("algo", "env_id", "run")
+#: Act by their highest value: sampled are only the random actions of training
+_GREEDY = ("dqn", "qrdqn")
+_COLUMNS = {
+    "algo": "algo",
+    "env_id": "env_id",
+    "mean_reward": "mean_reward",
+    "std_reward": "std_reward",
+    "n_timesteps": "n_timesteps",
+    "eval_timesteps": "eval_timesteps",
+    "eval_episodes": "eval_episodes",
+    "hours": "hours of training",
+    "peak_rss_mb": "MB of memory",
+    "zip_mb": "MB of zip",
+    "predict_ms": "`predict`, ms",
+    "engine_ms": "on ONNX Runtime, ms",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """
+    :param parser: Of this command
+    """
+    parser.add_argument("-f", "--folder", type=Path, default=Path("logs"), help="the zoo's (default: %(default)s)")
+    parser.add_argument("--results", type=Path, default=Path("bench"), help="folder (default: %(default)s)")
+    add_game_arguments(parser)
+
+
+def add_game_arguments(parser: argparse.ArgumentParser) -> None:
+    """
+    :param parser: Of a command that scores agents
+    """
+    parser.add_argument("--episodes", type=int, default=100, help="whole games of each agent (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the first game (default: %(default)s)")
+    parser.add_argument("--n-envs", type=int, default=8, help="games at a time (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="of torch and of the engine (default: %(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    :param arguments: As :func:`add_arguments` has them
+    :return: Exit status
+    """
+    from sb3_efficient.doctor import machine
+    from sb3_efficient.zoo.saved import all_agents
+
+    for option in ("episodes", "n_envs", "threads"):
+        whole_number(f"--{option.replace('_', '-')}", getattr(arguments, option))
+    agents = all_agents(arguments.folder)
+    if not agents:
+        raise EfficientError(
+            f"There is no agent in {arguments.folder}. They lie in <folder>/<algo>/<env>_<n>/<env>.zip, as rl-zoo3 and "
+            "'sb3-efficient train' save them: name that folder with -f."
+        )
+    rows = Rows(arguments.results / "leaderboard.json", machine(), KEYS)
+    for agent in agents:
+        key = {"algo": agent.algo, "env_id": agent.env_id, "run": agent.path.parent.name}
+        if rows.has(**key, eval_episodes=arguments.episodes):
+            print(f"{agent.path.parent}: there already", file=sys.stderr)
+        else:
+            rows.add([{**key, **_score(agent, arguments), **_training(agent.path.parent)}])
+    text = table(rows.rows)
+    rows.file.with_suffix(".md").write_text(text)
+    print(text)
+    return 0
+
+
+def table(rows: list[Row]) -> str:
+    """
+    :param rows: Agents
+    :return: Markdown, best of each game first
+    """
+    lines = [f"| {' | '.join(_COLUMNS.values())} |", "|" + "---|" * len(_COLUMNS)]
+    for row in sorted(rows, key=lambda row: (row["env_id"], -row["mean_reward"])):
+        lines.append(f"| {' | '.join(_shown(row.get(column)) for column in _COLUMNS)} |")
+    return "\n".join(lines) + "\n"
+
+
+def whole_games(agent: SavedAgent, model: BaseAlgorithm, arguments: argparse.Namespace) -> tuple[np.ndarray, bool]:
+    """
+    :param agent: Where it plays
+    :param model: The agent's
+    :param arguments: As :func:`add_arguments` has them
+    :return: Return and length of each game, (N, 2), and whether actions were greedy
+    """
+    from sb3_efficient.evaluation.episodes import play_games
+    from sb3_efficient.evaluation.latency import torch_threads
+
+    greedy = agent.algo in _GREEDY or not agent.is_atari
+    with torch_threads(arguments.threads):
+        games = play_games(
+            model,
+            lambda: agent.make_env(sticky=0.0),
+            range(arguments.seed, arguments.seed + arguments.episodes),
+            n_envs=arguments.n_envs,
+            deterministic=greedy,
+            title=f"{agent.algo} {agent.path.parent.name}",
+        )
+    return games, greedy
+
+
+def _score(agent: SavedAgent, arguments: argparse.Namespace) -> Row:
+    from sb3_efficient.engines import make_engine
+    from sb3_efficient.evaluation.latency import time_in_turns, torch_threads
+
+    model = agent.load()
+    games, greedy = whole_games(agent, model, arguments)
+    with torch_threads(arguments.threads):
+        env = agent.make_env(sticky=0.0)
+        observation: Any = env.reset()
+        env.close()
+        calls = {"predict_ms": lambda: model.predict(observation)}
+        try:
+            engine = make_engine(model, threads=arguments.threads)
+            calls["engine_ms"] = lambda: engine.predict(observation)
+        except EfficientError as error:
+            print(f"no engine for {agent.path}: {error}", file=sys.stderr)
+        latency = time_in_turns(calls)
+    return {
+        "mean_reward": round(float(games[:, 0].mean()), 3),
+        "std_reward": round(float(games[:, 0].std()), 3),
+        "n_timesteps": model.num_timesteps,
+        "eval_timesteps": int(games[:, 1].sum()),
+        "eval_episodes": arguments.episodes,
+        "actions": "greedy" if greedy else "sampled",
+        "zip_mb": round(agent.path.stat().st_size / 1e6, 2),
+        **{name: round(found.median, 3) for name, found in latency.items()},
+        "threads": arguments.threads,
+    }
+
+
+def _training(folder: Path) -> dict[str, Any]:
+    file = folder / "training.json"
+    found = json.loads(file.read_text()) if file.is_file() else {}
+    return {name: found[name] for name in ("hours", "peak_rss_mb") if name in found}
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 10 else f"{value:,.1f}"
+    if isinstance(value, int):
+        return f"{value / 1e6:.3g}M" if value >= 10**6 else f"{value / 1e3:.3g}k" if value >= 10**4 else str(value)
+    return value or ""

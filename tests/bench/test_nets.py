@@ -1,0 +1,158 @@
+"""The command ``bench nets``, on one small network with few images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch as th
+from helpers import Run
+
+from sb3_efficient.bench.frameworks import ALL, FRAMEWORKS, Variant, build
+from sb3_efficient.bench.nets import FEEDS, Plan, measure
+from sb3_efficient.bench.nets_report import draw, tables
+from sb3_efficient.bench.network import LEARNING_RATE, N_CLASSES, Network, images
+from sb3_efficient.errors import MissingExtraError, OptionError, UnknownNameError
+
+# torch's compiler warns of parts of torch when it is imported
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:DeprecationWarning")
+
+SMALL = "nn-bench-small"
+TINY = Plan(samples=8, rounds=2, seconds=10.0, batches=(("train", 2), ("infer", 2)))
+
+
+def _variants(framework: str, name: str = SMALL) -> dict[str, Variant]:
+    try:
+        return build(framework, Network(name))
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+
+
+def test_networks_are_the_sources() -> None:
+    assert Network(SMALL).parameters == 1_345_082
+    assert Network("nn-bench-large").parameters == 1_689_258
+    assert Network(SMALL).macs == pytest.approx(3.63e6, rel=0.01)
+    assert sum(p.numel() for module in Network(SMALL).modules() for p in module.parameters()) == 1_345_082
+
+
+@pytest.mark.parametrize("framework", ALL)
+def test_variants_compute_the_network(framework: str) -> None:
+    observations, labels = images(8)
+    for name, variant in _variants(framework).items():
+        if (framework, name) == ("pytorch", "compile"):
+            continue  # a minute; the command's test has it
+        assert variant.infer is not None
+        assert variant.settings
+        found = variant.infer(observations)
+        assert found.shape == (8,)
+        assert set(found) <= set(range(N_CLASSES))
+        if variant.train is not None:
+            for _ in range(300):
+                variant.train(observations[:4], labels[:4])
+            np.testing.assert_array_equal(variant.infer(observations[:4]), labels[:4])
+
+
+def test_same_weights_and_outputs_in_torch_and_onnxruntime() -> None:
+    observations, _ = images(64)
+    eager = _variants("pytorch")["eager"].infer
+    fp32 = _variants("onnxruntime")["fp32"].infer
+    assert eager is not None
+    assert fp32 is not None
+    assert (eager(observations) == fp32(observations)).mean() > 0.95
+
+
+def test_a_training_step_is_plain_sgd() -> None:
+    network = Network(SMALL)
+    convolutions, linear, output = network.modules()
+    observations, labels = images(4)
+    loss = th.nn.functional.cross_entropy(
+        output(linear(convolutions(th.from_numpy(observations).float() / 255))), th.from_numpy(labels)
+    )
+    (gradient,) = th.autograd.grad(loss, output[-1].bias if isinstance(output, th.nn.Sequential) else output.bias)
+    from sb3_efficient.bench.frameworks import pytorch
+
+    forward, parameters = pytorch._plain(network)
+    variant = pytorch._variant(forward, parameters, "")
+    before = parameters[-1].detach().clone()
+    assert variant.train is not None
+    variant.train(observations, labels)
+    th.testing.assert_close(parameters[-1].detach(), before - LEARNING_RATE * gradient)
+
+
+@pytest.mark.parametrize("feed", list(FEEDS))
+def test_feeds_give_the_images_in_order(feed: str) -> None:
+    data = images(7)
+    batches = FEEDS[feed](data, 3)
+    for start in (0, 3, 0):
+        observations, labels = next(batches)
+        np.testing.assert_array_equal(observations, data[0][start : start + 3])
+        np.testing.assert_array_equal(labels, data[1][start : start + 3])
+
+
+def test_rows_and_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fake(framework: str, network: Network) -> dict[str, Variant]:
+        if framework == "flax":
+            raise MissingExtraError("flax is not installed")
+        infer = Variant(lambda batch: np.zeros(len(batch)), settings="zeros")
+        return {"eager": Variant(infer.infer, lambda batch, labels: None), "other": infer}
+
+    monkeypatch.setattr("sb3_efficient.bench.nets.build", fake)
+    rows = [row for found in measure(Network(SMALL), ["pytorch", "flax"], TINY) for row in found]
+    assert rows[0]["skipped"] == "flax is not installed"
+    kinds = {(row["work"], row["feed"], row["variant"]) for row in rows[1:]}
+    assert kinds == {
+        *((work, feed, "eager") for work in ("train", "infer") for feed in FEEDS),
+        *(("infer", feed, "other") for feed in FEEDS),
+    }
+    assert all(row["n"] == 2 and row["unit"] == "ms a batch" for row in rows[1:])
+    text = tables(rows)
+    assert "| pytorch eager |" in text
+    assert "nn-bench-small: flax is not installed" in text
+    draw(rows, tmp_path / "nets.png")
+    assert (tmp_path / "nets.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("framework", ["flax", "tensorflow"])
+def test_layers_without_a_counterpart_are_named(framework: str) -> None:
+    _variants(framework)  # skips what is not installed
+    with pytest.raises(OptionError, match="'impala' has a"):
+        build(framework, Network("impala"))
+
+
+def test_command(python: Run, tmp_path: Path) -> None:
+    quick = ("bench", "nets", "--quick", "--networks", SMALL, "--frameworks", "onnxruntime", "--results", "found")
+    done = python("-m", "sb3_efficient", *quick)
+    assert "| onnxruntime int8 |" in done.stdout
+    content = json.loads((tmp_path / "found" / "nets_quick.json").read_text())
+    assert {row["variant"] for row in content["rows"]} == {"fp32", "int8"}
+    assert content["machine"]["cores"] >= 1
+    before = (tmp_path / "found" / "nets_quick.json").stat().st_mtime_ns
+    python("-m", "sb3_efficient", *quick)  # everything is there already
+    assert (tmp_path / "found" / "nets_quick.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--networks", "imapla"), "Did you mean 'impala'?"),
+        (("--frameworks", "pytorhc"), "Did you mean 'pytorch'?"),
+        (("--threads", "0"), "--threads must be a whole number of at least 1"),
+        (("--results", "file/below"), "Results cannot be written to"),
+    ],
+)
+def test_bad_input(python: Run, tmp_path: Path, options: tuple[str, ...], message: str) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    done = python("-m", "sb3_efficient", "bench", "nets", *options, fails=True)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_all_are_registered() -> None:
+    assert sorted(ALL) == list(FRAMEWORKS)
+
+
+def test_unknown_framework() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'flax'"):
+        build("flaxx", Network(SMALL))

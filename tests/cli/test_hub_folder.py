@@ -1,0 +1,68 @@
+"""The command ``bench hub-folder``, and what rl-zoo3's downloader makes of its folder."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from pathlib import Path
+
+import pytest
+import rl_zoo3.load_from_hub
+import yaml
+from huggingface_hub import ModelCard
+from huggingface_sb3 import EnvironmentName
+from requests.exceptions import HTTPError
+from stable_baselines3 import PPO
+
+from sb3_efficient import cli
+from sb3_efficient.zoo.saved import find_agent
+
+
+@pytest.fixture
+def trained(agent: Path) -> Path:
+    """The agent with the settings that the zoo keeps beside it."""
+    settings = agent / "Catch-v0"
+    settings.mkdir()
+    (settings / "config.yml").write_text(yaml.dump(OrderedDict(n_envs=1, policy="CnnPolicy")))
+    (settings / "args.yml").write_text(yaml.dump({"algo": "ppo", "env": "Catch-v0", "env_kwargs": {}}))
+    (agent / "0.monitor.csv").write_text('#{"t_start": 0.0, "env_id": "Catch-v0"}\nr,l,t\n')
+    return agent
+
+
+def test_folder_goes_through_the_zoos_downloader(
+    trained: Path, catch: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = tmp_path / "hub"
+    command = ["bench", "hub-folder", *catch, "--episodes", "2", "-o", str(hub), "--video-steps", "20"]
+    assert cli.main(command) == 0
+    results = json.loads((hub / "results.json").read_text())
+    assert results["n_eval_episodes"] == 2
+    assert results["is_deterministic"] is True
+    assert (hub / "replay.mp4").stat().st_size > 500
+    card = ModelCard.load(hub / "README.md")
+    assert card.data.library_name == "stable-baselines3"
+    assert card.data.eval_results[0].metric_value == f"{results['mean_reward']:.2f} +/- {results['std_reward']:.2f}"
+    assert "Catch-v0" in card.data.tags
+    assert "pip install rl_zoo3\n" in card.text
+
+    def download(_: str, name: str) -> str:
+        if not (hub / name).is_file():
+            raise HTTPError
+        return str(hub / name)
+
+    monkeypatch.setattr(rl_zoo3.load_from_hub, "load_from_hub", download)
+    rl_zoo3.load_from_hub.download_from_hub("ppo", EnvironmentName("Catch-v0"), 1, str(tmp_path / "new"), "me")
+    found = find_agent("ppo", "Catch-v0", tmp_path / "new")
+    assert found.path.read_bytes() == (trained / "Catch-v0.zip").read_bytes()
+    assert isinstance(found.load(), PPO)
+    assert (found.path.parent / "0.monitor.csv").is_file()
+
+
+def test_bad_input(agent: Path, catch: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["bench", "hub-folder", *catch, "--episodes", "1"]
+    assert cli.main([*command, "-o", str(agent)]) == 1
+    assert "is there already and not empty" in capsys.readouterr().err
+    assert cli.main([*command, "-o", str(tmp_path / "hub")]) == 1
+    assert "has no config.yml, which the hub needs" in capsys.readouterr().err
+    assert cli.main([*command, "-o", str(tmp_path / "hub"), "--video-steps", "-1"]) == 1
+    assert "--video-steps must be a whole number of at least 0" in capsys.readouterr().err

@@ -1,0 +1,55 @@
+"""The command ``bench leaderboard`` on small agents in the zoo's layout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sb3_efficient import cli
+from sb3_efficient.cli.leaderboard import table
+from sb3_efficient.evaluation.episodes import play_games
+from sb3_efficient.zoo.saved import all_agents
+
+
+def test_every_agent_has_a_row(agent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logs, results = agent.parents[1], tmp_path / "scores"
+    (logs / "ppo" / "Catch-v0_2").mkdir()
+    (logs / "ppo" / "Catch-v0_2" / "Catch-v0.zip").write_bytes((agent / "Catch-v0.zip").read_bytes())
+    (logs / "ppo" / "Catch-v0_2" / "rl_model_100_steps.zip").write_bytes(b"a checkpoint")
+    (agent / "training.json").write_text('{"hours": 1.5, "peak_rss_mb": 700, "unknown": 1}')
+    command = ["bench", "leaderboard", "-f", str(logs), "--episodes", "3", "--n-envs", "2", "--results", str(results)]
+    assert cli.main(command) == 0
+    rows = json.loads((results / "leaderboard.json").read_text())["rows"]
+    assert [row["run"] for row in rows] == ["Catch-v0_1", "Catch-v0_2"]
+    first = all_agents(logs)[0]
+    games = play_games(first.load(), lambda: first.make_env(0.0), range(3), n_envs=2, deterministic=True)
+    assert games.shape == (3, 2)
+    assert rows[0]["mean_reward"] == pytest.approx(games[:, 0].mean(), abs=1e-3)
+    assert rows[0]["eval_timesteps"] == games[:, 1].sum() > 0
+    assert rows[0]["hours"] == 1.5
+    assert "unknown" not in rows[0]
+    assert "hours" not in rows[1]
+    assert rows[0]["engine_ms"] > 0
+    text = (results / "leaderboard.md").read_text()
+    assert text in capsys.readouterr().out
+    assert text.splitlines()[0].startswith("| algo | env_id | mean_reward | std_reward | n_timesteps | eval_timesteps")
+
+    (results / "leaderboard.json").chmod(0o644)
+    assert cli.main(command) == 0
+    assert capsys.readouterr().err.count("there already") == 2
+
+
+def test_best_agent_of_a_game_first() -> None:
+    row = {"algo": "ppo", "env_id": "Catch-v0", "mean_reward": 1.0, "n_timesteps": 2_500_000, "eval_timesteps": 12345}
+    lines = table([row, {**row, "mean_reward": 4.25}]).splitlines()
+    assert lines[2].startswith("| ppo | Catch-v0 | 4.25 |  | 2.5M | 12.3k |")
+    assert lines[3].startswith("| ppo | Catch-v0 | 1 |")
+
+
+def test_folder_without_agents(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "leaderboard", "-f", str(tmp_path / "nowhere")]) == 1
+    assert "There is no agent in" in capsys.readouterr().err
+    assert cli.main(["bench", "leaderboard", "-f", str(tmp_path), "--episodes", "0"]) == 1
+    assert "--episodes must be a whole number of at least 1" in capsys.readouterr().err

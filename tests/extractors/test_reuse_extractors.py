@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+from agents import Images, images
+from gymnasium import spaces
+from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3.common.utils import polyak_update
+
+from sb3_efficient import SEERCallback, accelerate, make_engine, make_extractor, policy_kwargs
+from sb3_efficient.errors import ConflictError, OptionError
+
+NAMES = ("reuse-conv", "reuse-impala", "reuse-conv2")
+BASES = {"reuse-conv": "nature", "reuse-impala": "impala", "reuse-conv2": "conv2"}
+SPACE = spaces.Box(0, 255, (2, 36, 36), np.uint8)
+
+
+def make(name: str, **options: Any) -> Any:
+    th.manual_seed(0)
+    return make_extractor(name, SPACE, **options)
+
+
+def batch(n: int = 3, seed: int = 0) -> th.Tensor:
+    return th.as_tensor(images(n, seed))
+
+
+def check(extractor: Any, observations: th.Tensor | None = None) -> None:
+    """Features without gradients are those with gradients."""
+    observations = batch() if observations is None else observations
+    expected = extractor(observations).detach()
+    with th.no_grad():
+        th.testing.assert_close(extractor(observations), expected, rtol=1e-4, atol=1e-5)
+        th.testing.assert_close(extractor.encode(observations), extractor.cnn(extractor.pixels(observations)))
+
+
+@pytest.fixture(params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param  # type: ignore[no-any-return]
+
+
+def test_same_parameters_and_function_as_the_network_it_is_named_after(name: str) -> None:
+    extractor, base = make(name), make_extractor(BASES[name], SPACE)
+    base.load_state_dict(extractor.state_dict())
+    assert list(base.state_dict()) == list(extractor.state_dict())
+    with th.no_grad():
+        for seed in range(3):
+            th.testing.assert_close(extractor(batch(seed=seed)), base(batch(seed=seed)), rtol=1e-4, atol=1e-5)
+
+
+def test_without_gradients_only_what_changed_is_computed(name: str) -> None:
+    extractor, observations = make(name), batch(1)
+    with th.no_grad():
+        extractor(observations)
+        first = extractor.plans["features" if "features" in extractor.plans else "latents"].work_left
+        for _ in range(9):
+            extractor(observations)
+        last = extractor.plans["features" if "features" in extractor.plans else "latents"].work_left
+    assert last < first / 5
+    seen = len(extractor.plans)
+    extractor(observations).sum().backward()
+    assert len(extractor.plans) == seen
+
+
+def _step(extractor: Any) -> None:
+    optimizer = th.optim.SGD(extractor.parameters(), lr=1e-4)
+    extractor(batch()).sum().backward()
+    optimizer.step()
+
+
+def _load(extractor: Any) -> None:
+    extractor.load_state_dict({k: v * 1.5 for k, v in extractor.state_dict().items()})
+
+
+def _polyak(extractor: Any) -> None:
+    other = copy.deepcopy(extractor)
+    with th.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(0.1)
+    polyak_update(other.parameters(), extractor.parameters(), 0.01)
+
+
+def _new_parameter(extractor: Any) -> None:
+    first = next(m for m in extractor.modules() if isinstance(m, th.nn.Conv2d))
+    first.bias = th.nn.Parameter(th.ones(len(first.bias)))
+
+
+def _data(extractor: Any) -> None:
+    for parameter in extractor.parameters():
+        parameter.data = parameter.data * 1.2
+
+
+@pytest.mark.parametrize("change", [_step, _load, _polyak, _data, _new_parameter])
+def test_new_weights_void_what_was_computed(name: str, change: Any) -> None:
+    extractor = make(name)
+    check(extractor)
+    change(extractor)
+    check(extractor)
+
+
+def test_device_and_number_format(name: str) -> None:
+    extractor = make(name)
+    check(extractor)
+    extractor.double()
+    with th.no_grad():
+        assert extractor.cnn(batch().double()).dtype == th.float64
+        with pytest.raises(RuntimeError, match="dtype|type"):
+            extractor(batch())
+    extractor.float()
+    check(extractor)
+    moved = copy.deepcopy(extractor).to("meta").to_empty(device="cpu")
+    moved.load_state_dict(extractor.state_dict())
+    check(moved)
+    extractor.eval()
+    check(extractor)
+    extractor.train()
+    check(extractor)
+
+
+def test_images_as_sb3_prepares_them(name: str) -> None:
+    raw, scaled = make(name, normalized_image=False), make(name)
+    with th.no_grad():
+        raw(batch().float())
+        scaled(batch().float() / 255)
+    assert raw.plans
+    assert scaled.plans
+    check(raw, batch().float())
+    check(scaled, batch().float() / 255)
+    # No image of bytes
+    check(scaled, th.rand(2, 2, 36, 36))
+
+
+def test_batches_that_are_no_environments_are_left_to_the_network() -> None:
+    extractor = make("reuse-conv", rows=2)
+    with th.no_grad():
+        extractor(batch(3))
+        assert not extractor.plans
+        extractor(batch(2))
+        assert extractor.plans
+    check(extractor, batch(5))
+
+
+def test_copies_and_files_hold_nothing_that_was_seen(name: str) -> None:
+    extractor = make(name)
+    check(extractor)
+    for other in (copy.deepcopy(extractor), pickle.loads(pickle.dumps(extractor))):
+        assert not other.plans
+        check(other)
+    assert extractor.plans
+
+
+def test_bf16_is_left_to_the_network(name: str) -> None:
+    extractor = make(name, precision="bf16")
+    with th.no_grad():
+        extractor(batch())
+    assert not extractor.plans
+
+
+def test_rows_of_convolutions_to_choose_from() -> None:
+    small = make("reuse-conv", base="conv2", filters=10, kernel=5, stride=(2, 1))
+    shapes = [tuple(m.weight.shape) for m in small.cnn if isinstance(m, th.nn.Conv2d)]
+    assert shapes == [(10, 2, 5, 5), (20, 10, 5, 5)]
+    assert len(small.linear) == 0
+    check(small)
+    assert [m.out_channels for m in make("reuse-conv", filters=16).cnn if hasattr(m, "out_channels")] == [16, 32, 32]
+    with pytest.raises(OptionError, match=r"base must be one of nature, nn-bench-small, conv2, got 'natur'\. Did you"):
+        make("reuse-conv", base="natur")
+    with pytest.raises(OptionError, match=r"got 'impala'\. Take the extractor 'reuse-impala'"):
+        make("reuse-conv", base="impala")
+    with pytest.raises(OptionError, match="kernel must be one number, or one for each of the 3 convolutions, got "):
+        make("reuse-conv", kernel=(3, 3))
+    with pytest.raises(ConflictError, match="channels names the filters of each convolution: leave out filters"):
+        make("reuse-conv", filters=3, channels=(3, 3, 3))
+
+
+def _learner(algorithm: Any, name: str, **options: Any) -> Any:
+    return algorithm(
+        "CnnPolicy", Images(), policy_kwargs=policy_kwargs(name, algorithm), device="cpu", seed=0, **options
+    )
+
+
+@pytest.mark.parametrize(("algorithm", "options"), [(PPO, {"n_steps": 32, "batch_size": 16}), (A2C, {"n_steps": 32})])
+def test_rollouts_are_those_of_the_dense_network(algorithm: Any, options: dict[str, Any]) -> None:
+    reusing, plain = (_learner(algorithm, name, **options) for name in ("reuse-conv", "nature"))
+    plain.policy.load_state_dict(reusing.policy.state_dict())
+    for model in (reusing, plain):
+        model.set_random_seed(0)
+        model.env.envs[0].observation_space.seed(0)
+        model.learn(32)
+    one, other = reusing.rollout_buffer, plain.rollout_buffer
+    np.testing.assert_array_equal(one.actions, other.actions)
+    np.testing.assert_allclose(one.values, other.values, atol=1e-4)
+    np.testing.assert_allclose(one.log_probs, other.log_probs, atol=1e-4)
+    assert reusing.policy.features_extractor.plans["features"].frames >= 32
+    # After the update, too
+    check(reusing.policy.features_extractor, batch().float())
+
+
+def test_off_policy_training() -> None:
+    model = _learner(DQN, "reuse-conv", buffer_size=64, learning_starts=16, target_update_interval=10)
+    model.learn(60)
+    for network in (model.q_net, model.q_net_target):
+        check(network.features_extractor, batch().float())
+
+
+def test_frozen_encoder_and_accelerate(tmp_path: Any) -> None:
+    model = _learner(PPO, "reuse-conv", n_steps=32, batch_size=16)
+    accelerate(model, precision="fp32", keep_memory=False)
+    model.learn(100, callback=SEERCallback(freeze_at=40, depth="conv"))
+    assert model.policy.features_extractor.plans["latents"].frames > 0
+    model.save(tmp_path / "model.zip")
+    loaded = PPO.load(tmp_path / "model.zip", device="cpu")
+    assert not loaded.policy.features_extractor.plans
+    found, expected = (make_engine(loaded, engine).outputs(images(2))["logits"] for engine in ("reuse", "eager"))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
