@@ -2,7 +2,8 @@
 Extractors that compute only what changed between frames, while the agent acts.
 
 The same networks with the same parameters as those they are named after; saved agents can be loaded into either by
-name of their parameters. Updates compute everything, but for ``conv2``: it once per distinct patch.
+name of their parameters. Updates compute everything, but for what is faster from distinct patches:
+``sb3_efficient.reuse.updating``.
 
 After Khachatourian, "Reusing Convolutional Activations from Frame to Frame to Speed up Training and
 Inference" (2019), arXiv 1909.05632.
@@ -36,8 +37,8 @@ ROWS = 16
 
 class _Reusing(EncoderExtractor):
     """
-    Without gradients, what changed since the last batch is computed, row by row. With them everything, or, for small
-    patches such as those of ``conv2``, each distinct patch of the batch once.
+    Without gradients, what changed since the last batch is computed, row by row. With them, what is faster so is
+    computed once per distinct patch of the batch: all of ``conv2``, and the first layers of ``impala``.
     """
 
     _acting: Any = None
@@ -66,10 +67,12 @@ class _Reusing(EncoderExtractor):
 
     def _reused(self, what: str, images: th.Tensor) -> th.Tensor | None:
         """None where everything is to be computed."""
-        if self.precision != "fp32" or images.shape[1:] != self._observation_space.shape:
+        if images.shape[1:] != self._observation_space.shape:
             return None
         if th.is_grad_enabled():
             return None if what == "features" else self._distinct(images)
+        if self.precision != "fp32":
+            return None
         if self._acting is None:
             # By its name, so that a list of names imports no compiler
             self._acting = import_module("sb3_efficient.reuse.acting").Acting(self, self._rows)
@@ -77,7 +80,7 @@ class _Reusing(EncoderExtractor):
         return found
 
     def _distinct(self, images: th.Tensor) -> th.Tensor | None:
-        """With gradients: once per distinct patch of the minibatch, where patches are small."""
+        """With gradients."""
         found: th.Tensor | None = import_module("sb3_efficient.reuse.updating").distinct_latents(self, images)
         return found
 

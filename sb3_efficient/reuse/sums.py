@@ -128,6 +128,13 @@ def _scatter(numbers, maps, results):  # type: ignore[no-untyped-def]
                     results[numbers[b, p], f] += maps[b, f, p]
 
 
+@jit
+def _sum_rows(numbers, rows, results):  # type: ignore[no-untyped-def]
+    for i in range(numbers.shape[0]):
+        for f in range(rows.shape[1]):
+            results[numbers[i], f] += rows[i, f]
+
+
 def _build(stamp: int) -> Any:
     # numba's cache looks at this file only; what it closes over counts, too
     @jit(cache=True)
@@ -150,7 +157,12 @@ def _build(stamp: int) -> Any:
         assert stamp >= 0
         _scatter(numbers, maps, results)
 
-    return forward, backward, gather, scatter
+    @jit(cache=True)
+    def sum_rows(numbers, rows, results):  # type: ignore[no-untyped-def]
+        assert stamp >= 0
+        _sum_rows(numbers, rows, results)
+
+    return forward, backward, gather, scatter, sum_rows
 
 
 #: outputs[b] = sum over p of weight[p] @ results[numbers[p, b]]; numbers (P, B), weight (P, A, F)
@@ -161,4 +173,6 @@ linear_backward: Any
 gather: Any
 #: results[numbers[b, p]] += maps[b, :, p]
 scatter: Any
-linear_forward, linear_backward, gather, scatter = _build(STAMP)
+#: results[numbers[i]] += rows[i]; numbers (M,), rows (M, F)
+sum_rows: Any
+linear_forward, linear_backward, gather, scatter, sum_rows = _build(STAMP)

@@ -73,6 +73,7 @@ def test_steps_aside_for_other_images_and_large_patches() -> None:
     assert distinct_latents(make(), images + 0.3) is None
     assert distinct_latents(make(channels=3), th.zeros(2, 3, 53, 40)) is None
     assert distinct_latents(make("reuse-conv"), images) is None
+    assert distinct_latents(make("reuse-impala"), images) is None
     with th.autocast("cpu", th.bfloat16):
         assert distinct_latents(make(), images) is None
 
@@ -89,3 +90,31 @@ def test_learns_what_the_plain_network_learns(algorithm: Any, options: dict[str,
         learnt.append(model.policy.state_dict())
     for key, value in learnt[0].items():
         th.testing.assert_close(value, learnt[1][key], atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_first_layers_of_impala(precision: str) -> None:
+    images = th.as_tensor(frames("Seaquest", 64)).float()
+    space = spaces.Box(0, 255, images.shape[1:], np.uint8)
+    reusing, plain, exact = (
+        make_extractor(name, space, precision=p, normalized_image=False)
+        for name, p in (("reuse-impala", precision), ("impala", precision), ("impala", "fp32"))
+    )
+    for other in (plain, exact):
+        other.load_state_dict(reusing.state_dict())
+    assert distinct_latents(reusing, images) is not None  # type: ignore[arg-type]
+    assert distinct_latents(reusing, images[:63]) is None  # type: ignore[arg-type]
+
+    def error(extractor: nn.Module) -> float:
+        """Of the gradients, to those of dense float32."""
+        found, expected = (
+            th.autograd.grad(e(images).square().mean(), list(e.parameters())) for e in (extractor, exact)
+        )
+        return max(float((a - b).norm() / b.norm()) for a, b in zip(found, expected, strict=True))
+
+    assert error(reusing) < (1e-4 if precision == "fp32" else 1.5 * error(plain) + 1e-3)
+
+
+@pytest.mark.parametrize("kwargs", [{"downsample": "strided"}])
+def test_other_stages_of_impala_are_computed_as_they_are(kwargs: dict[str, str]) -> None:
+    assert distinct_latents(make("reuse-impala", **kwargs), th.zeros(64, 1, 53, 40)) is None
