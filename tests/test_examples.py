@@ -48,6 +48,40 @@ def test_seer_dqn(python: Run, depth: str, size: int) -> None:
     assert "saved, loaded and trained on: 440 steps" in done.stdout
 
 
+def test_reuse(python: Run, tmp_path: Path) -> None:
+    small = ("--steps", "12", "--frames", "3", "--picture", "reuse.png")
+    done = python(str(EXAMPLES / "06_reuse_play.py"), *small)
+    assert "affected positions, overwritten" in done.stdout
+    assert "Stable-Baselines3: " in done.stdout
+    assert (tmp_path / "reuse.png").stat().st_size > 5000
+    assert 5000 < (tmp_path / "reuse.gif").stat().st_size < 1e6
+
+
+def test_tables_of_the_reuse_paper(python: Run, tmp_path: Path) -> None:
+    script = str(EXAMPLES / "benchmarks" / "reuse_tables.py")
+    command = (
+        "--games",
+        "Pong",
+        "--steps",
+        "30",
+        "--repeats",
+        "1",
+        "--dense-seconds",
+        "0.1",
+        "--file",
+        str(tmp_path / "rows.json"),
+    )
+    tables = ("--tables", "INFERENCE_D4 20/40", "TRAINING_D4 20/40")
+    done = python(script, *command, *tables)
+    assert "1/2 INFERENCE_D4 20/40" in done.stdout
+    rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    assert [row["table"] for row in rows] == ["INFERENCE_D4 20/40", "TRAINING_D4 20/40"]
+    assert all(row["error"] < 1e-3 for row in rows)
+    assert (tmp_path / "rows_training_d4_20_40.png").exists()
+    # Finished rows are not measured again
+    assert "1/" not in python(script, *command, *tables).stdout.split("INFERENCE")[0]
+
+
 def test_compress(python: Run, tmp_path: Path) -> None:
     small = ("--steps", "2", "--observations", "100", "--episodes", "0")
     done = python(str(EXAMPLES / "07_compress.py"), *small)

@@ -1,7 +1,12 @@
-"""The heatmaps of reuse_tables.py: as the reuse paper shows its tables, with its own figures beside ours."""
+"""
+The heatmaps of reuse_tables.py: as the reuse paper shows its tables, with its own figures beside ours.
+
+    python examples/benchmarks/reuse_heatmaps.py    # draw them again from results/reuse_tables.json
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +18,14 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 SOURCE = Path(__file__).parent / "reuse_source.json"
+ROWS = Path(__file__).parent / "results" / "reuse_tables.json"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--file", type=Path, default=ROWS, help="of the rows")
+    file = parser.parse_args().file
+    draw(json.loads(file.read_text())["rows"], file)
 
 
 def games() -> list[str]:
@@ -20,14 +33,14 @@ def games() -> list[str]:
     return sorted(next(iter(json.loads(SOURCE.read_text())["tables"].values())))
 
 
-def draw(rows: list[dict[str, Any]], source: dict[str, Any], file: Path) -> None:
+def draw(rows: list[dict[str, Any]], file: Path) -> None:
     """
     Draw a picture of each table of which there are rows, and print geometric means.
 
     :param rows: As reuse_tables.py writes them
-    :param source: reuse_source.json
     :param file: Pictures are put beside it
     """
+    source = json.loads(SOURCE.read_text())
     for table in sorted({row["table"] for row in rows}):
         found = {row["game"]: row for row in rows if row["table"] == table}
         theirs = source["tables"][table]
@@ -90,3 +103,7 @@ def _picture(table: str, found: dict[str, dict[str, Any]], theirs: dict[str, lis
     figure.suptitle(f"{table}: the reuse paper's network and games, CPU, one thread", fontsize=10)
     figure.savefig(file, dpi=110)
     plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()

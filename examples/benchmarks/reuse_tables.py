@@ -4,7 +4,7 @@ The tables of the reuse paper: its network on its 24 games, dense and with reuse
     python examples/benchmarks/reuse_tables.py            # everything, some hours
     python examples/benchmarks/reuse_tables.py --quick    # two games, few steps, nothing written
     python examples/benchmarks/reuse_tables.py --tables "INFERENCE_D2 80/160" --games Pong Breakout
-    python examples/benchmarks/reuse_tables.py --rewrite  # pictures and summary again
+    python examples/benchmarks/reuse_heatmaps.py          # pictures and summary again
 
 Khachatourian (2019), arXiv 1909.05632: one environment <Game>-v0 (random frame skip of 2 to 4, sticky actions with
 probability 0.25), the red channel sampled down by 4 (D4, 53x40) or 2 (D2, 105x80), two 3x3 convolutions and a linear
@@ -48,7 +48,6 @@ from sb3_efficient.reuse.stack import Stack
 from sb3_efficient.reuse.training import distinct_outputs, warm_up
 
 RESULTS = Path(__file__).parent / "results"
-SOURCE = Path(__file__).parent / "reuse_source.json"
 SCALE = 1 / 255
 DISCOUNT, RATE, MOMENTUM = 0.99, 5e-4, 1e-3
 FILTERS = ("20/40", "40/80", "80/160")
@@ -58,8 +57,6 @@ TABLES = [
     for kind in ("INFERENCE_D4", "INFERENCE_D2", "TRAINING_D4", "TRAINING_D2")
     for filters in FILTERS
 ]
-#: Seconds of dense computation that are timed for each row
-DENSE_SECONDS = 4.0
 
 
 def main() -> None:
@@ -71,7 +68,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--repeats", type=int, default=3, help="of the loop with reuse, each with its own seed")
     parser.add_argument("--quick", action="store_true", help="Pong and Seaquest, 300 steps, one repetition")
-    parser.add_argument("--rewrite", action="store_true", help="draw again, measure nothing")
+    parser.add_argument("--dense-seconds", type=float, default=4, help="of dense computation timed for each row")
     parser.add_argument("--file", type=Path, default=RESULTS / "reuse_tables.json", help="of the rows")
     arguments = parser.parse_args()
     gym.register_envs(ale_py)
@@ -81,22 +78,20 @@ def main() -> None:
     if arguments.quick:
         for table in arguments.tables:
             for game in ("Pong", "Seaquest"):
-                print(line(measure(table, game, 300, 1)), flush=True)
+                print(line(measure(table, game, 300, 1, arguments.dense_seconds)), flush=True)
         return
     found = json.loads(arguments.file.read_text()) if arguments.file.exists() else {"machine": machine(), "rows": []}
     done = {(row["table"], row["game"]) for row in found["rows"] if row["steps"] == arguments.steps}
-    todo = (
-        [] if arguments.rewrite else [(t, g) for t in arguments.tables for g in arguments.games if (t, g) not in done]
-    )
+    todo = [(t, g) for t in arguments.tables for g in arguments.games if (t, g) not in done]
     for number, (table, game) in enumerate(todo, start=1):
-        row = measure(table, game, arguments.steps, arguments.repeats)
+        row = measure(table, game, arguments.steps, arguments.repeats, arguments.dense_seconds)
         found["rows"] = [r for r in found["rows"] if (r["table"], r["game"]) != (table, game)] + [row]
         arguments.file.parent.mkdir(exist_ok=True)
         unfinished = arguments.file.with_suffix(".unfinished")
         unfinished.write_text(json.dumps(found, indent=1) + "\n")
         unfinished.replace(arguments.file)
         print(f"{number}/{len(todo)} {line(row)}", flush=True)
-    reuse_heatmaps.draw(found["rows"], json.loads(SOURCE.read_text()), arguments.file)
+    reuse_heatmaps.draw(found["rows"], arguments.file)
 
 
 def line(row: dict[str, Any]) -> str:
@@ -105,11 +100,11 @@ def line(row: dict[str, Any]) -> str:
     return f"{name} {without:7.1f}x, with environment {with_:6.1f}x, error {row['error']:.0e}"
 
 
-def measure(table: str, game: str, steps: int, repeats: int) -> dict[str, Any]:
+def measure(table: str, game: str, steps: int, repeats: int, dense_seconds: float) -> dict[str, Any]:
     kind, filters = table.split()
     training, factor = kind.startswith("TRAINING"), int(kind[-1])
     loops = [play(game, factor, int(filters.split("/")[0]), steps, seed, training) for seed in range(repeats)]
-    dense = time_dense(loops[0], training)
+    dense = time_dense(loops[0], training, dense_seconds)
     environment = np.concatenate([loop.environment for loop in loops])
     # Training: what a step costs on average, because updates come once an episode
     reuse = np.concatenate([loop.network for loop in loops])
@@ -257,16 +252,16 @@ def reinforce(loop: Loop, logits: th.Tensor, begin: int, end: int) -> th.Tensor:
     return (F.cross_entropy(logits, actions, reduction="none") * returns).sum()
 
 
-def time_dense(loop: Loop, training: bool) -> dict[str, Any]:
+def time_dense(loop: Loop, training: bool, budget: float) -> dict[str, Any]:
     """Seconds a frame of torch eager, hot and alone, and the largest difference to the outputs with reuse."""
-    return time_dense_training(loop) if training else time_dense_acting(loop)
+    return time_dense_training(loop, budget) if training else time_dense_acting(loop, budget)
 
 
-def time_dense_acting(loop: Loop) -> dict[str, Any]:
+def time_dense_acting(loop: Loop, budget: float) -> dict[str, Any]:
     seconds, error = [], 0.0
     with th.inference_mode():
         once = timed(lambda: loop.net(image(loop, 0)), 3)
-        sample = np.linspace(0, len(loop.frames) - 1, min(len(loop.frames), max(100, int(DENSE_SECONDS / once))))
+        sample = np.linspace(0, len(loop.frames) - 1, min(len(loop.frames), max(100, int(budget / once))))
         for step in sample.astype(int).tolist():
             start = time.perf_counter()
             logits = loop.net(image(loop, step))
@@ -275,7 +270,7 @@ def time_dense_acting(loop: Loop) -> dict[str, Any]:
     return {"seconds": np.array(seconds), "optimizer": 0.0, "chunk": 1, "error": error}
 
 
-def time_dense_training(loop: Loop) -> dict[str, Any]:
+def time_dense_training(loop: Loop, budget: float) -> dict[str, Any]:
     """The error is that of the gradients of 32 steps, in parts of the largest of each parameter."""
     begin, end = loop.episodes[-1]
 
@@ -287,7 +282,7 @@ def time_dense_training(loop: Loop) -> dict[str, Any]:
     chunks = [n for n in (1, 4, 16) if n <= end - begin]
     once = {n: timed(lambda n=n: work(begin, n), 3) / n for n in chunks}
     chunk = min(once, key=lambda n: once[n])
-    count = max(8, int(DENSE_SECONDS / once[chunk] / chunk))
+    count = max(8, int(budget / once[chunk] / chunk))
     seconds = []
     for start in np.linspace(begin, end - chunk, count).astype(int).tolist():
         before = time.perf_counter()

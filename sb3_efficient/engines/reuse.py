@@ -20,6 +20,7 @@ from sb3_efficient.reuse.network import Network, read_layers
 from sb3_efficient.reuse.plan import Plan
 from sb3_efficient.reuse.rememberer import Rememberer, suits
 from sb3_efficient.reuse.reuser import Reuser
+from sb3_efficient.reuse.seen import Seen
 
 _INSTEAD = "take the engine 'eager' or 'onnxruntime'."
 
@@ -55,6 +56,15 @@ class ReuseEngine(Engine):
     def plan(self) -> Plan:
         """Which layer is computed how, what it remembers, and how much was computed so far: ``print(engine.plan)``."""
         return self._reuser.plan
+
+    def seen(self, row: int = 0) -> list[Seen]:
+        """
+        :param row: Of the batch: an environment
+        :return: Where each layer was computed, and changed, for its last observation
+        """
+        if isinstance(self._reuser, Rememberer):
+            raise OptionError("This network's results are remembered by patch, not by position: see engine.plan.")
+        return self._reuser.seen(row)
 
     def refresh(self, model: BaseAlgorithm | BasePolicy) -> None:
         """

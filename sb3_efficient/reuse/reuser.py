@@ -14,6 +14,7 @@ from sb3_efficient.reuse.network import Network
 from sb3_efficient.reuse.plan import Plan
 from sb3_efficient.reuse.planning import make_plan
 from sb3_efficient.reuse.program import Program
+from sb3_efficient.reuse.seen import Seen, look
 
 #: Seconds of preparation after which it is said what takes so long
 PATIENCE = 1.5
@@ -82,6 +83,15 @@ class Reuser:
     def plan(self) -> Plan:
         """What is computed how, and how much of it so far."""
         return make_plan(self.program, self.counts, self.frames)
+
+    def seen(self, row: int = 0) -> list[Seen]:
+        """
+        :param row: Of the batch
+        :return: Where each layer was computed for the last observation
+        """
+        if row not in range(self.rows):
+            raise OptionError(f"Row {row} of the batch has seen nothing yet: there are {self.rows} rows.")
+        return look(self.program, int(self._bases[row]))
 
     @property
     def rows(self) -> int:
