@@ -15,15 +15,15 @@ From a finished run of the zoo to an agent that ships: slim zip, settings, learn
     python -m rl_zoo3.train --algo ppo --env PongNoFrameskip-v4 -n 2500000 --seed 1 --eval-freq -1 --save-freq 100000 \\
         -f logs/nature -params vec_env=ale accelerate=True "seer=dict(freeze_at=500000, depth=2)"
     python examples/benchmarks/publish_agent.py logs/nature/ppo/PongNoFrameskip-v4_1 --exp-id 3 --frozen 500000:2
-    python -m rl_zoo3.train --algo ppo --env QbertNoFrameskip-v4 -n 2000000 --seed 1 --eval-freq -1 --save-freq 100000 \\
-        -f logs/qbert -params vec_env=ale accelerate=True seer=True
+    python -m rl_zoo3.train --algo ppo --env QbertNoFrameskip-v4 -n 2000000 --seed 1 --eval-freq -1 \\
+        --save-freq 100000 -f logs/qbert -params vec_env=ale accelerate=True seer=True
     python examples/benchmarks/publish_agent.py logs/qbert/ppo/QbertNoFrameskip-v4_1 --frozen 297984:2
 
 The agent is that of the last run, which went on from the one before it. Writes examples/agents/<algo>/<env>_<exp-id> in
 the zoo's layout, which enjoy -f examples/agents plays, and results/curve_<algo>_<env>_<exp-id>.json and .png.
 Wall-clock is that of the runs, whatever else the machine did. (The second run was ended at its checkpoint at 800,000
-steps. The third agent's was stopped and gone on with, from its checkpoints, at 500,000 steps, where the freeze is, and at
-its planned end of 2.5 million, for another million.)
+steps. The third agent's was stopped and gone on with, from its checkpoints, at 500,000 steps, where the freeze is, and
+at its planned end of 2.5 million, for another million.)
 """
 
 from __future__ import annotations
