@@ -44,7 +44,8 @@ def algo(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def memory_as_it_was() -> Iterator[None]:
-    """What one test does to the process is not for the others."""
+    """What one test does to the process is not for the others, and what others did not for this one."""
+    memory_module._as_it_was()
     yield
     memory_module._as_it_was()
 

@@ -12,11 +12,18 @@ From a finished run of the zoo to an agent that ships: slim zip, settings, learn
         -f logs/impala -params features_extractor=impala vec_env=ale accelerate=True \\
         "seer=dict(depth=[(250000, 2), (900000, 'conv')])"
     python examples/benchmarks/publish_agent.py logs/impala/ppo/PongNoFrameskip-v4_1 --exp-id 2 --frozen 250000:2
+    python -m rl_zoo3.train --algo ppo --env PongNoFrameskip-v4 -n 2500000 --seed 1 --eval-freq -1 --save-freq 100000 \\
+        -f logs/nature -params vec_env=ale accelerate=True "seer=dict(freeze_at=500000, depth=2)"
+    python examples/benchmarks/publish_agent.py logs/nature/ppo/PongNoFrameskip-v4_1 --exp-id 3 --frozen 500000:2
+    python -m rl_zoo3.train --algo ppo --env QbertNoFrameskip-v4 -n 2000000 --seed 1 --eval-freq -1 \\
+        --save-freq 100000 -f logs/qbert -params vec_env=ale accelerate=True seer=True
+    python examples/benchmarks/publish_agent.py logs/qbert/ppo/QbertNoFrameskip-v4_1 --frozen 297984:2
 
 The agent is that of the last run, which went on from the one before it. Writes examples/agents/<algo>/<env>_<exp-id> in
 the zoo's layout, which enjoy -f examples/agents plays, and results/curve_<algo>_<env>_<exp-id>.json and .png.
 Wall-clock is that of the runs, whatever else the machine did. (The second run was ended at its checkpoint at 800,000
-steps.)
+steps. The third agent's was stopped and gone on with, from its checkpoints, at 500,000 steps, where the freeze is, and
+at its planned end of 2.5 million, for another million.)
 """
 
 from __future__ import annotations
@@ -24,6 +31,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
@@ -54,7 +62,9 @@ def main() -> None:
     target = EXAMPLES / "agents" / algo / f"{env_id}_{arguments.exp_id}"
     print(sb3_efficient.save_slim(model, target / f"{env_id}.zip"))
     copy_settings(run / env_id, target / env_id)
-    steps = [find_algorithm(algo).load(run / f"{env_id}.zip", device="cpu").num_timesteps for run in runs]
+    counted = [find_algorithm(algo).load(run / f"{env_id}.zip", device="cpu").num_timesteps for run in runs]
+    # A run that counts on where the one before it ended, or from nothing, as the zoo's -i
+    steps = [now - before if now > before else now for before, now in pairwise([0, *counted])]
     curve = learning_curve(runs, steps)
     file = RESULTS / f"curve_{algo}_{env_id}_{arguments.exp_id}.json"
     frozen = [(int(step), depth) for step, _, depth in (pair.partition(":") for pair in arguments.frozen)]
