@@ -108,6 +108,7 @@ def test_nothing_is_left_out() -> None:
         "03_fast_atari.py",
         "04_seer_ppo.py",
         "05_seer_dqn.py",
+        "06_reuse_play.py",
         "07_compress.py",
     ]
 
