@@ -240,11 +240,11 @@ def table(rows: list[dict]) -> str:
 
 def write_rows(file: Path, rows: list[dict]) -> None:
     """A line for each row: some are long."""
+    from sb3_efficient.atomic import replace_file
     from sb3_efficient.doctor import machine
 
     lines = ",\n  ".join(map(json.dumps, rows))
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(f'{{"machine": {json.dumps(machine())},\n "rows": [\n  {lines}\n]}}\n')
+    replace_file(file, f'{{"machine": {json.dumps(machine())},\n "rows": [\n  {lines}\n]}}\n'.encode())
 
 
 def write_readme(begin: str, text: str) -> None:
