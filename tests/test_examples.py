@@ -83,7 +83,7 @@ def test_tables_of_the_reuse_paper(python: Run, tmp_path: Path) -> None:
 
 
 def test_compress(python: Run, tmp_path: Path) -> None:
-    small = ("--steps", "2", "--observations", "100", "--episodes", "0")
+    small = ("--steps", "2", "--observations", "200", "--episodes", "0")
     done = python(str(EXAMPLES / "07_compress.py"), *small)
     assert "| original | 6,7" in done.stdout
     assert "saved to compressed_pong.policy\nloaded from there, it returns " in done.stdout

@@ -42,7 +42,8 @@ def page(report: Report) -> str:
     notes = "\n".join(f"<li>{escape(note)}</li>" for note in report.notes())
     return f"""<!DOCTYPE html>
 <html lang="en">
-<head><meta charset="utf-8"><title>{escape(report.title)}</title><style>{_STYLE}</style></head>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{escape(report.title)}</title><style>{_STYLE}</style></head>
 <body>
 <h1>{escape(report.title)}</h1>
 <figure>{pareto_picture(report)}</figure>
@@ -122,6 +123,7 @@ def _point(row: Row, size: int) -> tuple[float, float]:
 def _row(number: int, texts: dict[str, str]) -> str:
     cells = [f"<td>{number}</td>"]
     for name, text in texts.items():
-        marked = f' style="color: {LOOKS[text][0]}; font-weight: bold"' if name == "verdict" and text else ""
-        cells.append(f"<td{marked}>{escape(text)}</td>")
+        # The colour of the picture beside the text, which would be hard to read in it
+        dot = f'<b style="color: {LOOKS[text][0]}">\u25cf</b> ' if name == "verdict" and text else ""
+        cells.append(f"<td>{dot}{escape(text)}</td>")
     return f"<tr>{''.join(cells)}</tr>"
