@@ -94,10 +94,11 @@ def main() -> None:
 
 
 def hurry(arguments: argparse.Namespace) -> None:
-    arguments.agents, arguments.rounds = ["Pong Nature", TINY_AGENT], 2
+    arguments.rounds = 2
     arguments.observations = min(arguments.observations, 200)
     arguments.episodes = min(arguments.episodes, 2)
     arguments.recipes = arguments.recipes or ["static-int8", "channels, distilled, static-int8", *list(TINY_RL)[1:4]]
+    arguments.agents = ["Pong Nature", *([TINY_AGENT] if {*arguments.recipes} & {*TINY_RL} else [])]
     arguments.work = arguments.work / "quick"
 
 
