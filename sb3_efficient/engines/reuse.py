@@ -21,6 +21,7 @@ from sb3_efficient.reuse.plan import Plan
 from sb3_efficient.reuse.rememberer import Rememberer, suits
 from sb3_efficient.reuse.reuser import Reuser
 from sb3_efficient.reuse.seen import Seen
+from sb3_efficient.reuse.watch import plain
 
 _INSTEAD = "take the engine 'eager' or 'onnxruntime'."
 
@@ -108,7 +109,7 @@ class _Split:
 
 
 def _check(source: ActingNetwork) -> None:
-    """Refuse observations and devices."""
+    """Refuse observations, devices, and layers that something else is done to."""
     space = source.observation_space
     if isinstance(space, spaces.Dict):
         raise OptionError(f"The engine 'reuse' takes one image, and the observations are dictionaries: {_INSTEAD}")
@@ -119,6 +120,12 @@ def _check(source: ActingNetwork) -> None:
             f"The engine 'reuse' computes on the CPU, and the model is on {source.device}: load it with device='cpu', "
             "or let the model itself predict."
         )
+    for name, layer in source.named_modules():
+        if not plain(layer):
+            raise OptionError(
+                f"The engine 'reuse' computes what layers are by their class, and {name} ({layer}) has hooks, a "
+                f"parametrization or a forward of its own, as during quantization-aware training: {_INSTEAD}"
+            )
 
 
 def _read(source: ActingNetwork) -> tuple[Network, list[nn.Module] | None]:

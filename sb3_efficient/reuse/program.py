@@ -24,7 +24,7 @@ class Program:
     def __init__(self, network: Network, scale: float) -> None:
         self.network = network
         self.state_bytes = 0
-        self.padding = max(window(step.module)[2] for step in network.steps if step.kind == "conv")
+        self.padding = max((window(step.module)[2] for step in network.steps if step.kind == "conv"), default=0)
         self._maps: dict[Map, dict[str, int]] = {}
         #: Weights and biases, which the table has the addresses of
         self.shared: list[np.ndarray] = []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import gymnasium as gym
@@ -14,6 +15,7 @@ from stable_baselines3.common.envs import FakeImageEnv
 
 from sb3_efficient import make_engine, policy_kwargs
 from sb3_efficient.compression import compress
+from sb3_efficient.compression.straight_through import coarsen
 from sb3_efficient.engines.network import ActingNetwork
 from sb3_efficient.engines.reuse import ReuseEngine
 from sb3_efficient.errors import ObservationError, OptionError
@@ -82,6 +84,28 @@ def test_pixels_are_scaled_as_the_model_does_it() -> None:
             model = PPO("CnnPolicy", Images(), policy_kwargs=kwargs, device="cpu", seed=0)
             found, expected = (make_engine(model, name).outputs(images(2))["logits"] for name in ("reuse", "eager"))
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_copy_has_weights_and_states_of_its_own() -> None:
+    model = agent("ppo nature")
+    engine = make_engine(model, "reuse")
+    expected = engine.outputs(images(2))["logits"]
+    other = copy.deepcopy(engine)
+    with th.no_grad():
+        for parameter in model.policy.parameters():
+            parameter.mul_(1.5)
+    engine.refresh(model)  # type: ignore[attr-defined]
+    assert np.abs(engine.outputs(images(2))["logits"] - expected).max() > 1e-3
+    np.testing.assert_array_equal(other.outputs(images(2))["logits"], expected)
+    other.refresh(model)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(other.outputs(images(2))["logits"], engine.outputs(images(2))["logits"], atol=1e-5)
+
+
+def test_layers_that_something_else_is_done_to_are_refused() -> None:
+    model = agent("ppo nature")
+    coarsen(model.policy.features_extractor.cnn[2], th.round)
+    with pytest.raises(OptionError, match=r"extractors.0.* \(Conv2d.*has hooks, a parametrization or a forward of its"):
+        make_engine(model, "reuse")
 
 
 def test_plan_and_memory() -> None:

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import copy
+import pickle
 import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -91,6 +95,16 @@ def test_nothing_and_everything_changed() -> None:
     np.testing.assert_allclose(fast(one), first, atol=1e-6)
 
 
+def test_games_that_begin_anew() -> None:
+    """A life is lost, a game is over: the whole stack of frames is another one."""
+    source, played = extractor("nature"), frames("Breakout", 300, n_envs=2)
+    fast = reuser(source)
+    changed = [(now != before).mean() for before, now in pairwise(played)]
+    assert max(changed) > 10 * np.median(changed)
+    errors = [np.abs(fast(images) - dense(source, images)).max() for images in played]
+    assert max(errors) < 1e-5
+
+
 def test_environments_that_take_turns_in_one_row() -> None:
     source = extractor("nature")
     fast = reuser(source)
@@ -106,6 +120,57 @@ def test_batches_of_any_size() -> None:
         batch = np.ascontiguousarray(images[: 1 + t % 3])
         np.testing.assert_allclose(fast(batch), dense(source, batch), atol=1e-5)
     assert fast.rows == 3
+
+
+def test_large_batches_take_turns_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = extractor("nature")
+    fast, played = reuser(source), np.concatenate(frames("Pong", 60, n_envs=3))  # type: ignore[arg-type]
+    monkeypatch.setattr("sb3_efficient.reuse.reuser.MEMORY", 7 * fast.program.state_bytes)
+    for batch in (played, played[:3], played[::-1].copy()):
+        np.testing.assert_allclose(fast(batch), dense(source, batch), atol=1e-5)
+    assert fast.rows == 7
+    assert fast.frames == 363
+    assert fast(played[:0]).shape == (0, 512)
+
+
+def test_threads_wait_for_each_other() -> None:
+    """Compiled code lets other threads run."""
+    source = extractor("nature")
+    fast, played = reuser(source), frames("Pong", 60)[:, 0]
+    expected = dense(source, played)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda i: fast(played[i : i + 1]), list(range(60)) * 4))
+    np.testing.assert_allclose(np.concatenate(found), np.tile(expected, (4, 1)), atol=1e-5)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda fast: pickle.loads(pickle.dumps(fast))])
+def test_copies_stand_on_their_own(copied: Any) -> None:
+    source = extractor("nature")
+    fast, images = reuser(source), frames("Pong")[50]
+    expected = fast(images)
+    other = copied(fast)
+    assert other.rows == 0
+    np.testing.assert_array_equal(other(images), expected)
+    with th.no_grad():
+        source.linear[0].weight.mul_(2)
+    fast.load()
+    del fast
+    np.testing.assert_array_equal(other(images), expected)
+    other.load()
+    np.testing.assert_array_equal(other(frames("Pong")[51]), copied(other)(frames("Pong")[51]))
+
+
+@pytest.mark.parametrize("layers", [[nn.Flatten()], [nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]])
+def test_networks_without_convolutions(layers: list[nn.Module]) -> None:
+    net = nn.Sequential(*layers)
+    size = net(th.zeros(1, 3, 21, 17)).numel()
+    net.append(nn.Linear(size, 5))
+    network, network.linear = read_layers(net, (3, 21, 17))  # type: ignore[assignment]
+    fast, rng = Reuser(network), np.random.default_rng(0)
+    for n in (1, 2, 1):
+        images = rng.integers(0, 256, (n, 3, 21, 17), np.uint8)
+        with th.no_grad():
+            np.testing.assert_allclose(fast(images), net(th.as_tensor(images) / 255), atol=1e-5)
 
 
 def test_rounding_does_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
