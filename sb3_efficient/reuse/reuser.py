@@ -33,11 +33,8 @@ class Reuser:
     def __init__(self, network: Network, scale: float = 255.0, memory: int | None = None) -> None:
         # Compiles, or loads what was compiled
         with Announced():
-            from sb3_efficient.reuse.interpret import run
-
-            self._run = run
+            self._run, self.program = self._compiled(network, scale)
             self.network, self.scale = network, scale
-            self.program = Program(network, scale)
             self.memory = memory
             _check_memory(memory, 1, self.program.state_bytes)
             self._lock = threading.Lock()
@@ -52,6 +49,11 @@ class Reuser:
             image = network.image
             self(np.zeros((1, image.channels, image.height, image.width), np.uint8))
             self.void()
+
+    def _compiled(self, network: Network, scale: float) -> tuple[Any, Program]:
+        from sb3_efficient.reuse.interpret import run
+
+        return run, Program(network, scale)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """

@@ -14,7 +14,6 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.envs import FakeImageEnv
 
 from sb3_efficient import make_engine, policy_kwargs
-from sb3_efficient.compression import compress
 from sb3_efficient.compression.straight_through import coarsen
 from sb3_efficient.engines.network import ActingNetwork
 from sb3_efficient.engines.reuse import ReuseEngine
@@ -149,8 +148,6 @@ def test_models_that_it_does_not_know_are_refused() -> None:
     source.device = th.device("cuda")
     with pytest.raises(OptionError, match="computes on the CPU, and the model is on cuda: load it with device='cpu'"):
         ReuseEngine(source, 1)
-    with pytest.raises(OptionError, match="in float32, and this is a compressed policy: use 'onnxruntime' or 'openvi"):
-        make_engine(compress(agent(), "dynamic-int8"), "reuse")
 
 
 def test_listing_engines_and_extractors_imports_no_compiler(python: Run) -> None:
