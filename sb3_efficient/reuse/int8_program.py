@@ -5,6 +5,8 @@ counts words of four bytes here: four channels of a map.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from sb3_efficient.reuse import fields as at
@@ -33,7 +35,8 @@ class Int8Program(Program):
         self.shared.clear()
         for row, step in zip(self.table[1:-1], self.network.steps, strict=True):
             self._layer(row, step.module, blocked_int8(_kernel(step.module, 4 * int(row[at.SOURCE_CHANNELS]))))
-        row, last, layer = self.table[-1], self.network.last[0], self.network.linear[0]
+        row, last = self.table[-1], self.network.last[0]
+        layer: Any = self.network.linear[0]
         weight = layer.weight.reshape(-1, last.channels, last.height, last.width)
         self._layer(row, layer, summed_int8(_padded(weight, 4 * int(row[at.SOURCE_CHANNELS]), OUTPUTS)))
 

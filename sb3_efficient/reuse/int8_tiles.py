@@ -90,7 +90,7 @@ class Int8Emitter(Emitter):
     def _halves(self, value: Any) -> tuple[Any, Any]:
         """Those at even and at odd places."""
         n, nothing = value.type.count, ir.Constant(value.type, ir.Undefined)
-        return tuple(  # type: ignore[return-value]
+        return tuple(
             self.builder.shuffle_vector(
                 value, nothing, ir.Constant(ir.VectorType(_WORD, n // 2), list(range(first, n, 2)))
             )
@@ -125,7 +125,7 @@ def make_int8_tile(positions: int, vectors: int, lanes: int) -> Any:
         signature = types.void(*[types.int64] * 12)
 
         def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            *reads, scales, zero, result, flags = arguments
+            inputs, outputs, source, rows, length, step, weights, bias, scales, zero, result, flags = arguments
             e = Int8Emitter(builder, lanes)
             narrow = ir.VectorType(_BYTE, lanes)
             number = builder.trunc(zero, _WORD)
@@ -141,7 +141,7 @@ def make_int8_tile(positions: int, vectors: int, lanes: int) -> Any:
                     e.store_number(flag, builder.or_(e.load_number(flag, _BYTE), builder.zext(found, _BYTE)))
                     builder.store(value, place, align=1)
 
-            convolve(e, positions, vectors, finish, *reads, flags)
+            convolve(e, positions, vectors, finish, inputs, outputs, source, rows, length, step, weights, bias, flags)
             return cgutils.get_null_value(_BYTE.as_pointer())
 
         return signature, generate

@@ -89,7 +89,7 @@ class Plan:
         if self.dense_int8_is_faster:
             notes.append(
                 "With this network and this game a dense int8 network is probably faster: "
-                "make_engine(compress(model, 'static-int8', calibration=...), 'onnxruntime'). "
-                "Without residuals and pooling, the engine 'reuse' takes the compressed policy, too, and is faster still."
+                "make_engine(compress(model, 'static-int8', calibration=...), 'onnxruntime'), or 'reuse' again, which "
+                "takes compressed networks of convolutions and linear layers."
             )
         return notes

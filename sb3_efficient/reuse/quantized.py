@@ -62,7 +62,7 @@ class QuantizedLinear:
         if self.zero is None:
             return values
         zero = np.float32(self.zero)
-        return np.rint(np.clip(values, -zero, 255 - zero)) + zero  # type: ignore[no-any-return]
+        return np.rint(np.clip(values, -zero, 255 - zero)) + zero
 
 
 @dataclass(frozen=True, eq=False)
