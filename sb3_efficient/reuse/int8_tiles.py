@@ -26,6 +26,9 @@ def _has(*features: str) -> bool:
 
 #: Whether vectors of so many words can multiply bytes at once
 VNNI = {16: _has("avx512vnni"), 8: _has("avxvnni", "avx512vnni"), 4: False}[LANES]
+X86 = _has("sse2")
+#: Sums of two products of shorts, where there is no VNNI
+_MADD = f"llvm.x86.{ {16: 'avx512.pmaddw.d.512', 8: 'avx2.pmadd.wd', 4: 'sse2.pmadd.wd'}[LANES] }"
 #: Names of the instructions: four products of bytes, two products of shorts
 _FOUR, _TWO = (f"llvm.x86.avx512.{name}.{32 * LANES}" for name in ("vpdpbusd", "vpdpwssd"))
 
@@ -43,12 +46,13 @@ class Int8Emitter(Emitter):
         """Sums c of four products of a, uint8, and b, int8."""
         if VNNI:
             return self._call(_FOUR, c, a, b)
-        kind = ir.VectorType(_BYTE, 4 * self.lanes)
-        wide = ir.VectorType(_SHORT, 4 * self.lanes)
-        one = self.builder.zext(self.builder.bitcast(a, kind), wide)
-        other = self.builder.sext(self.builder.bitcast(b, kind), wide)
-        pairs = self._pairs(one, other)
-        return self.builder.add(c, self.builder.add(*self._halves(pairs)))
+        shorts = ir.VectorType(_SHORT, 2 * self.lanes)
+        a, b = self.builder.bitcast(a, shorts), self.builder.bitcast(b, shorts)
+        eight, low = (ir.Constant(shorts, [number] * 2 * self.lanes) for number in (8, 255))
+        # Each short holds two bytes
+        lower = self._pairs(self.builder.and_(a, low), self.builder.ashr(self.builder.shl(b, eight), eight))
+        upper = self._pairs(self.builder.lshr(a, eight), self.builder.ashr(b, eight))
+        return self.builder.add(c, self.builder.add(lower, upper))
 
     def add_pairs(self, total: Any, a: Any, b: Any) -> Any:
         """Sums of two products of int16."""
@@ -99,6 +103,9 @@ class Int8Emitter(Emitter):
 
     def _pairs(self, a: Any, b: Any) -> Any:
         """Sums of two products of shorts each."""
+        if X86:
+            kind = ir.FunctionType(self.bits, [a.type] * 2)
+            return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, _MADD), [a, b])
         wide = ir.VectorType(_WORD, a.type.count // 2)
         products = [
             self.builder.mul(self.builder.sext(x, wide), self.builder.sext(y, wide))

@@ -84,10 +84,12 @@ def test_a_sum_is_exact(n_inputs: int, n_outputs: int, n: int) -> None:
     check_sum(n_inputs, 32 * n_outputs, n)
 
 
-@pytest.mark.parametrize("lanes", ["4", "8"])
-def test_narrower_vectors_give_the_same(lanes: str, python, tmp_path) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize(("lanes", "without"), [("4", ""), ("4", "X86"), ("8", ""), ("8", "VNNI"), ("", "VNNI")])
+def test_other_cpus_give_the_same(lanes: str, without: str, python, tmp_path) -> None:  # type: ignore[no-untyped-def]
     code = f"""
 import sys; sys.path.insert(0, {str(__file__.rpartition("/")[0])!r})
+from sb3_efficient.reuse import int8_tiles
+{f"int8_tiles.{without} = False" if without else ""}
 from test_int8_kernels import check_convolution, check_sum
 check_convolution(32, 48, 3, 2, 20, 100)
 check_sum(100, 224, 20)

@@ -24,6 +24,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "nature": {"name": "nature"},
     "pruned": {"name": "nature", "channels": (13, 24, 35), "features_dim": 100},
     "small": {"name": "nn-bench-small"},
+    "tiny": {"name": "tiny-rl"},
     "conv2": {"name": "reuse-conv", "base": "conv2", "filters": 5, "kernel": 5, "stride": 2},
 }
 
