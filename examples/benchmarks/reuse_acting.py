@@ -218,16 +218,18 @@ def compared(engine: Any, reference: Any, observations: list[np.ndarray]) -> dic
 
 def table(rows: list[dict]) -> str:
     """Medians, and in brackets means; behind the bar how many times faster than the left ones reuse is."""
-    head = ["network", "batch", "weights", "game", *(f"{c}, µs" for c in COLUMNS.values())]
-    head += [*RATIOS, "work left"]
+    measured = {name for row in rows for name in row["microseconds"]}
+    columns = {name: text for name, text in COLUMNS.items() if name in measured}
+    ratios = {text: pair for text, pair in RATIOS.items() if measured.issuperset(pair)}
+    head = ["network", "batch", "weights", "game", *(f"{text}, µs" for text in columns.values()), *ratios, "work left"]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for row in rows:
         times = row["microseconds"]
         cells = [row["network"], str(row["batch"]), row["weights"], row["game"]]
         cells += [
-            f"{times[name]['median']:.0f} ({times[name]['mean']:.0f})" if name in times else "" for name in COLUMNS
+            f"{times[name]['median']:.0f} ({times[name]['mean']:.0f})" if name in times else "" for name in columns
         ]
-        cells += [compared_times(times, slow, fast) for slow, fast in RATIOS.values()]
+        cells += [compared_times(times, slow, fast) for slow, fast in ratios.values()]
         cells.append(f"{row['work_left']:.0%}")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
