@@ -36,7 +36,8 @@ class CompressedPolicy(ActingGraph):
 
     def engine(self, name: str = "onnxruntime", *, threads: int = 1) -> Engine:
         """
-        :param name: ``"onnxruntime"`` or ``"openvino"``
+        :param name: ``"onnxruntime"``, ``"openvino"`` or, for ``static-int8`` of convolutions and linear layers,
+            ``"reuse"``
         :param threads: That it may compute on
         """
         return make_engine(self, name, threads=threads)
