@@ -35,7 +35,8 @@ import sys
 from typing import Any
 
 import training_loop
-from training_loop import PPO_SETTINGS, RESULTS, SEED, answer, in_turn, make_venv, row, table
+from common import RESULTS
+from training_loop import PPO_SETTINGS, SEED, answer, in_turn, make_venv, row, table
 
 CORES = sorted(os.sched_getaffinity(0))
 N_ENVS = 8

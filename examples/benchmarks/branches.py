@@ -26,9 +26,9 @@ from typing import Any
 import matplotlib
 import numpy as np
 import torch as th
+from common import RESULTS, write_readme
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from training_loop import RESULTS, write_readme
 
 import sb3_efficient
 from sb3_efficient.envs import AleVecEnv

@@ -31,10 +31,10 @@ from typing import Any
 
 import numpy as np
 import torch as th
+from common import IN_README, RESULTS, run, write_readme, write_rows
 from compress_tables import RECIPES, TINY_RL, table
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
-from training_loop import RESULTS, write_readme, write_rows
 
 from sb3_efficient import compress, make_engine, policy_kwargs, save_slim
 from sb3_efficient.cli.compress import slug
@@ -95,14 +95,15 @@ def main() -> None:
     th.set_num_threads(1)
     if arguments.quick:
         hurry(arguments)
-    rows = [] if arguments.quick else measured()
+    keep = not (arguments.quick and IN_README)
+    rows = measured() if keep else []
     for kind in [] if arguments.rewrite else arguments.only:
         for row in KINDS[kind](arguments, rows):
             rows = replaced(rows, row)
-            if not arguments.quick:
+            if keep:
                 write_rows(FILE, rows)
     print(table(rows))
-    if not arguments.quick:
+    if keep:
         write_readme(BEGIN, table(rows))
 
 
@@ -320,4 +321,4 @@ KINDS: dict[str, Callable[[argparse.Namespace, list[Row]], Iterator[Row]]] = {
 }
 
 if __name__ == "__main__":
-    main()
+    run(main)

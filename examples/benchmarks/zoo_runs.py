@@ -29,13 +29,13 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import psutil
+from common import RESULTS
 
 from sb3_efficient.doctor import machine
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-RESULTS = Path(__file__).parent / "results"
 POINTS = 40
 
 

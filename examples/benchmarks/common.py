@@ -1,0 +1,84 @@
+"""What all benchmarks share: where results go, and how tables get into README.md."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from sb3_efficient.bench.rows import Rows
+from sb3_efficient.errors import EfficientError
+
+HERE = Path(__file__).resolve().parent
+README = HERE.parents[1] / "README.md"
+END = "<!-- end of table -->"
+#: ``sb3-efficient bench all`` names another folder, in which --quick writes as well, and README.md is left alone
+RESULTS = Path(os.environ.get("SB3_EFFICIENT_RESULTS") or HERE / "results").resolve()
+IN_README = RESULTS == HERE / "results"
+
+
+def open_rows(name: str, keys: Iterable[str], *, quick: bool = False) -> Rows:
+    """
+    :param name: Of the file
+    :param keys: What makes two rows the same measurement
+    :param quick: Whether nothing is to be kept, but in another folder than this one's
+    """
+    from sb3_efficient.doctor import machine
+
+    return Rows(None if quick and IN_README else RESULTS / f"{name}.json", machine(), tuple(keys))
+
+
+def write_rows(file: Path, rows: list[dict]) -> None:
+    """A line for each row: some are long."""
+    from sb3_efficient.doctor import machine
+
+    lines = ",\n  ".join(map(json.dumps, rows))
+    file.parent.mkdir(exist_ok=True, parents=True)
+    file.write_text(f'{{"machine": {json.dumps(machine())},\n "rows": [\n  {lines}\n]}}\n')
+
+
+def write_readme(begin: str, text: str) -> None:
+    """
+    The table beside the rows, and in README.md.
+
+    :param begin: Line behind which it stands there, with the name of the script
+    :param text: Markdown
+    """
+    name = re.search(r"(\w+)\.py", begin)
+    assert name is not None
+    (RESULTS / f"{name[1]}.md").write_text(f"{text.strip()}\n")
+    if not IN_README:
+        return
+    before, _, rest = README.read_text().partition(begin)
+    _, _, after = rest.partition(END)
+    if not after:
+        raise SystemExit(f"{README} has no place for the table: {begin.strip()} ... {END}")
+    README.write_text(f"{before}{begin}\n{text}\n{END}{after}")
+
+
+def check_games(names: Iterable[str]) -> None:
+    """
+    :param names: Of Atari games, as Pong; one that there is not ends the program
+    """
+    from sb3_efficient.envs.ale_ids import look_up
+
+    for name in names:
+        look_up(f"{name}NoFrameskip-v4")
+
+
+def run(main: Callable[[], Any]) -> None:
+    """
+    :param main: The program, whose errors that a user can act on are shown without a traceback
+    """
+    try:
+        main()
+    except EfficientError as error:
+        raise SystemExit(f"{Path(sys.argv[0]).name}: {error}") from None
+    except subprocess.CalledProcessError as error:
+        # A process of our own, which has said why
+        raise SystemExit(error.returncode) from None
