@@ -42,6 +42,16 @@ def write_rows(file: Path, rows: list[dict]) -> None:
     file.write_text(f'{{"machine": {json.dumps(machine())},\n "rows": [\n  {lines}\n]}}\n')
 
 
+def write_table(name: str, text: str) -> None:
+    """
+    The table beside the rows, from where 'bench report' takes it.
+
+    :param name: Of the file
+    :param text: Markdown
+    """
+    (RESULTS / f"{name}.md").write_text(f"{text.strip()}\n")
+
+
 def write_readme(begin: str, text: str) -> None:
     """
     The table beside the rows, and in README.md.
@@ -51,7 +61,7 @@ def write_readme(begin: str, text: str) -> None:
     """
     name = re.search(r"(\w+)\.py", begin)
     assert name is not None
-    (RESULTS / f"{name[1]}.md").write_text(f"{text.strip()}\n")
+    write_table(name[1], text)
     if not IN_README:
         return
     before, _, rest = README.read_text().partition(begin)

@@ -26,10 +26,13 @@ HEADINGS = {
     "headline": "Pong over hours, and the memory of a replay buffer",
     "composition": "One agent, from stock to everything",
     "leaderboard": "Agents",
+    "score": "Agents: scores in two pipelines",
+    "curve": "Agents: learning curves",
     "runs": "Training runs",
     "branches": "When and how deep to freeze",
     "extractors": "Extractors",
     "training_loop": "Training, plain and accelerated",
+    "loop": "Where the time of a training run goes",
     "environments": "Atari environments",
     "seer": "Freezing the encoder",
     "reuse_acting": "Acting on what changed",
@@ -39,6 +42,8 @@ HEADINGS = {
     "sbx": "Beside SBX",
     "all": "What was run",
 }
+#: Files of many agents, and pictures without a table: first word -> section
+_TOGETHER = {"curve": "curve", "score": "score", "loop": "loop", "reuse": "reuse_acting"}
 _PICTURES = {".png": "image/png", ".gif": "image/gif", ".svg": "image/svg+xml"}
 _NAME = "report.html"
 
@@ -73,9 +78,7 @@ def write(results: Path, output: Path | None = None) -> Path:
 
     names = sections(results)
     if not names:
-        raise EfficientError(
-            f"There are no results in {results}: make some with 'sb3-efficient bench all --quick'."
-        )
+        raise EfficientError(f"There are no results in {results}: make some with 'sb3-efficient bench all --quick'.")
     output = output or results / _NAME
     check_writable(output)
     parts = [f"<nav>{' · '.join(f'<a href=#{escape(n)}>{escape(_heading(n))}</a>' for n in names)}</nav>"]
@@ -93,7 +96,9 @@ def sections(results: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for file in files:
         owners = [name for name in tables if file.stem == name or file.stem.startswith(f"{name}_")]
-        found.setdefault(max(owners, key=len, default=file.stem), []).append(file)
+        together = _TOGETHER.get(file.stem.partition("_")[0], file.stem)
+        name = together if together in ("curve", "score", "loop") else max(owners, key=len, default=together)
+        found.setdefault(name, []).append(file)
     known = list(HEADINGS)
     return dict(sorted(found.items(), key=lambda item: (known.index(item[0]) if item[0] in known else 99, item[0])))
 
@@ -155,8 +160,12 @@ def _table(rows: list[Row]) -> str:
     """Plain values only: curves and the like stay in the file."""
     names = list(dict.fromkeys(name for row in rows for name, value in row.items() if _shown(value)))
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
-    body = "\n".join(f"<tr>{''.join(f'<td>{escape(_shown(row.get(n)))}</td>' for n in names)}</tr>" for row in rows)
+    body = "\n".join(f"<tr>{''.join(_cell(row.get(name)) for name in names)}</tr>" for row in rows)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cell(value: Any) -> str:
+    return f"<td{' class=text' if isinstance(value, str) else ''}>{escape(_shown(value))}</td>"
 
 
 def _shown(value: Any) -> str:

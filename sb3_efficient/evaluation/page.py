@@ -22,12 +22,13 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 96rem; padding: 0 1rem; color: #222; }
 h1 { font-size: 1.4rem; }
 h2 { font-size: 1.15rem; margin-top: 2.5rem; }
-figure { margin: 1rem 0; max-width: 60rem; }
+figure { margin: 1rem 0; max-width: 60rem; overflow-x: auto; }
 figure svg, figure img { max-width: 100%; height: auto; }
+@media (max-width: 40rem) { figure img { max-width: 40rem; } }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; }
 th, td { padding: .35rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #ddd; }
-th:first-child, td:first-child { text-align: left; }
+th:first-child, td:first-child, td.text { text-align: left; }
 li, .machine { color: #555; font-size: 13px; }
 """
 #: Of the report: the second column is a recipe
