@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sb3_efficient.bench.rows import Rows
 from sb3_efficient.errors import EfficientError
@@ -69,6 +71,38 @@ def write_readme(begin: str, text: str) -> None:
     if not after:
         raise SystemExit(f"{README} has no place for the table: {begin.strip()} ... {END}")
     README.write_text(f"{before}{begin}\n{text}\n{END}{after}")
+
+
+@contextmanager
+def locked(file: Path, *, wait: bool = True) -> Iterator[IO[str]]:
+    """
+    Until the end of the block this file is ours, however many of us there are; a process that dies gives it back.
+
+    :param file: The lock is a file beside it
+    :param wait: Whether to wait for it; otherwise one that is taken ends the program
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.with_name(f".{file.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise EfficientError(f"{file} is being worked on by another process: wait for it, or end it.") from None
+        yield lock
+
+
+def is_locked(file: Path) -> bool:
+    """
+    :param file: As of :func:`locked`
+    """
+    lock = file.with_name(f".{file.name}.lock")
+    if not lock.exists():
+        return False
+    with lock.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def check_games(names: Iterable[str]) -> None:
