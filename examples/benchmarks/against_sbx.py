@@ -35,7 +35,7 @@ import sys
 from typing import Any
 
 import training_loop
-from common import RESULTS, run, write_table
+from common import RESULTS, run_program, write_table
 from training_loop import PPO_SETTINGS, SEED, answer, in_turn, make_venv, row, table
 
 CORES = sorted(os.sched_getaffinity(0))
@@ -116,4 +116,4 @@ def make_sbx_model(venv: str, threads: int) -> Any:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

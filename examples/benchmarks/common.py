@@ -115,7 +115,7 @@ def check_games(names: Iterable[str]) -> None:
         look_up(f"{name}NoFrameskip-v4")
 
 
-def run(main: Callable[[], Any]) -> None:
+def run_program(main: Callable[[], Any]) -> None:
     """
     :param main: The program, whose errors that a user can act on are shown without a traceback
     """

@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch as th
-from common import IN_README, RESULTS, run, write_readme, write_rows
+from common import IN_README, RESULTS, run_program, write_readme, write_rows
 from compress_tables import RECIPES, TINY_RL, table
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -321,4 +321,4 @@ KINDS: dict[str, Callable[[argparse.Namespace, list[Row]], Iterator[Row]]] = {
 }
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

@@ -24,7 +24,7 @@ import time
 import cv2
 import numpy as np
 import torch as th
-from common import check_games, open_rows, run, write_table
+from common import check_games, open_rows, run_program, write_table
 from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack
 
@@ -146,4 +146,4 @@ def ratios(rows: list[dict], variant: str, threads: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

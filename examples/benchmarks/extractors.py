@@ -29,7 +29,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import torch as th
-from common import open_rows, run, write_readme
+from common import open_rows, run_program, write_readme
 from gymnasium import spaces
 
 from sb3_efficient import EncoderExtractor, make_extractor
@@ -203,4 +203,4 @@ def draw(rows: list[dict], file: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 import torch as th
-from common import IN_README, RESULTS, check_games, run, write_readme, write_rows
+from common import IN_README, RESULTS, check_games, run_program, write_readme, write_rows
 from stable_baselines3 import PPO
 
 from sb3_efficient import compress, make_engine, policy_kwargs
@@ -217,4 +217,4 @@ def table(rows: list[dict]) -> str:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

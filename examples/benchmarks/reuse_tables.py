@@ -41,7 +41,7 @@ import numpy as np
 import reuse_heatmaps
 import torch as th
 import torch.nn.functional as F
-from common import IN_README, RESULTS, run
+from common import IN_README, RESULTS, run_program
 from torch import nn
 
 from sb3_efficient.doctor import machine
@@ -325,4 +325,4 @@ def timed(function: Any, repeats: int) -> float:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 import yaml
 import zoo_runs
-from common import HERE, RESULTS, is_locked, locked, run, write_table
+from common import HERE, RESULTS, is_locked, locked, run_program, write_table
 
 from sb3_efficient.errors import OptionError, UnknownNameError, suggestion
 from sb3_efficient.evaluation.statistics import bootstrap, interquartile_mean, probability_of_improvement
@@ -343,6 +343,6 @@ def interval(values: list[list[float]]) -> str:
 
 if __name__ == "__main__":
     try:
-        run(main)
+        run_program(main)
     except KeyboardInterrupt:
         raise SystemExit(130) from None

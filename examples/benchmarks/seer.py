@@ -37,7 +37,7 @@ from typing import Any
 import matplotlib
 import psutil
 import training_loop as loop
-from common import IN_README, RESULTS, run, write_readme, write_rows
+from common import IN_README, RESULTS, run_program, write_readme, write_rows
 from stable_baselines3.common.callbacks import BaseCallback
 from training_loop import make_model
 
@@ -427,4 +427,4 @@ CHILDREN: dict[str, Any] = {
 }
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

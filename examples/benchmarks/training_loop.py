@@ -28,7 +28,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from common import open_rows, run, write_readme
+from common import open_rows, run_program, write_readme
 
 BEGIN = "<!-- table of examples/benchmarks/training_loop.py -->\n"
 KEYS = ("algo", "network", "variant", "threads")
@@ -192,9 +192,14 @@ def make_model(algo: str, network: str, variant: str, threads: int, **options: A
     if fast:
         accelerate(model)
     elif network != "nature":
-        for extractor in (m for m in model.policy.modules() if hasattr(m, "latent_dim")):
-            extractor.forward = lambda images, net=extractor: net.linear(net.cnn(images / 255.0))
+        make_plain(model)
     return model
+
+
+def make_plain(model: Any) -> None:
+    """Our modules on contiguous float32 images, as SB3 runs its NatureCNN."""
+    for extractor in (m for m in model.policy.modules() if hasattr(m, "latent_dim")):
+        extractor.forward = lambda images, net=extractor: net.linear(net.cnn(images / 255.0))
 
 
 def make_venv(name: str, n_envs: int, threads: int) -> Any:
@@ -229,4 +234,4 @@ def table(rows: list[dict]) -> str:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

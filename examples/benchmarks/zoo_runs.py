@@ -34,7 +34,7 @@ from typing import Any
 
 import matplotlib
 import psutil
-from common import RESULTS, locked, run
+from common import RESULTS, locked, run_program
 
 from sb3_efficient.atomic import replace_file
 from sb3_efficient.doctor import machine
@@ -172,6 +172,17 @@ def checkpoints(folder: Path) -> list[tuple[int, Path]]:
     return sorted(pair for pair in found if zipfile.is_zipfile(pair[1]))
 
 
+def trained(folder: Path, env: str) -> int:
+    """
+    :param folder: Of all attempts at one run
+    :return: Steps of the agent that the last of them left
+    """
+    # The zoo numbers its attempts
+    newest = max(folder.glob(f"*/{env}_*"), key=lambda path: int(path.name.rpartition("_")[2]))
+    with zipfile.ZipFile(newest / f"{env}.zip") as agent:
+        return int(json.loads(agent.read("data"))["num_timesteps"])
+
+
 def train(extractor: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any] | None:
     """
     :return: Its row; None if it is to end at a checkpoint
@@ -195,14 +206,15 @@ def train(extractor: str, seed: int, arguments: argparse.Namespace) -> dict[str,
             process.wait()
         if ended:
             return None
+    steps = trained(folder, arguments.env) if process.returncode == 0 else 0
     # The zoo ends well when it is interrupted
-    if process.returncode != 0 or not log.points or log.points[-1][0] < arguments.steps:
+    if steps < max(1, arguments.steps) or not log.points:
         raise SystemExit(f"failed or interrupted: {' '.join(command)}")
     every = max(1, len(log.points) // POINTS)
     curve = [(step, value) for step, _, value, _, _ in log.points[::-every][::-1] if value is not None]
     return {
         **settings(extractor, seed, arguments),
-        "steps": log.points[-1][0],
+        "steps": steps,
         "fps": log.points[-1][3],
         "hours": round(log.points[-1][1] / 3600, 3),
         "peak_rss_mb": max(point[4] for point in log.points),
@@ -313,4 +325,4 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)
