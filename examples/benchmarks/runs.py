@@ -162,6 +162,7 @@ def zoo_words(group: Row, env: str, arm: str, seed: int, params: list[str], opti
     words += ["--extractors", options["extractor"], "--label", arm, "--logs", str(LOGS), "--save-freq", "50000"]
     words += ["--precision", options["precision"]] if "precision" in options else []
     words += ["--conf", group["conf"]] if "conf" in group else []
+    words += ["--vec-env", group["vec_env"]] if "vec_env" in group else []
     return [*words, *(["--params", *params] if params else [])]
 
 

@@ -82,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--steps", type=int, default=-1, help="default: as the configuration says")
     options.add_argument("--seeds", type=int, nargs="+", default=[1])
     options.add_argument("--threads", type=int, default=1)
+    options.add_argument("--vec-env", choices=["dummy", "subproc"], default="dummy", help="as of rl-zoo3")
     options.add_argument("--save-freq", type=int, default=-1, help="steps between checkpoints (default: none)")
     options.add_argument("--until", type=int, help="end at this checkpoint, with which other runs begin: no row")
     options.add_argument("--logs", type=Path, default=Path("logs/zoo_runs"), help="where the zoo puts its agents")
@@ -132,6 +133,7 @@ def command_of(extractor: str, seed: int, folder: Path, checkpoint: Path | None,
     words += ["--num-threads", str(arguments.threads), "--eval-freq", "-1", "--save-freq", str(arguments.save_freq)]
     words += ["-params", *(ours if extractor != "stock" else ["features_extractor=None"]), *arguments.params]
     words += ["-conf", arguments.conf] if arguments.conf else []
+    words += ["--vec-env", arguments.vec_env] if arguments.vec_env != "dummy" else []
     words += ["-n", str(arguments.steps)] if arguments.steps > 0 else []
     if checkpoint is None:
         return [sys.executable, "-m", "rl_zoo3.train", *words]
