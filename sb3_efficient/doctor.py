@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
 from importlib.metadata import PackageNotFoundError, entry_points, version
+from pathlib import Path
 from typing import Any
 
 import torch as th
@@ -37,6 +39,8 @@ EXTRAS = {
     "stable-retro": ("retro", "console games"),
     "jax": ("jax", "benchmarks against JAX"),
 }
+#: Whose versions belong beside every measurement
+_MEASURED = ("torch", "stable-baselines3", "rl-zoo3", "ale-py", "onnxruntime")
 _CPU_FLAGS = ("avx2", "avx512_f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
 
@@ -53,8 +57,19 @@ def machine() -> dict[str, Any]:
         "gpu": th.cuda.get_device_name() if th.cuda.is_available() else None,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in ("torch", "stable-baselines3", "rl-zoo3", "ale-py")},
+        "versions": {name: _version(name) for name in _MEASURED},
+        "revision": _revision(),
     }
+
+
+def machine_class() -> str:
+    """
+    :return: Machines of one name are alike enough to compare figures of: processor or GPU, cores, vector units
+    """
+    facts = machine()
+    best = next((flag for flag in reversed(_CPU_FLAGS) if flag in facts["cpu_flags"]), "")
+    words = f"{facts['gpu'] or facts['cpu']} {facts['cores']} cores {best if not facts['gpu'] else ''}"
+    return "-".join(re.findall(r"[a-z0-9]+", words.lower()))
 
 
 def report() -> tuple[str, bool]:
@@ -92,6 +107,15 @@ def _version(name: str) -> str | None:
     try:
         return version(name)
     except PackageNotFoundError:
+        return None
+
+
+def _revision() -> str | None:
+    """Of the checkout that this package lies in."""
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
         return None
 
 

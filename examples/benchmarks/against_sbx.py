@@ -35,7 +35,8 @@ import sys
 from typing import Any
 
 import training_loop
-from training_loop import PPO_SETTINGS, RESULTS, SEED, answer, in_turn, make_venv, row, table
+from common import RESULTS, run_program, write_table
+from training_loop import PPO_SETTINGS, SEED, answer, in_turn, make_venv, row, table
 
 CORES = sorted(os.sched_getaffinity(0))
 N_ENVS = 8
@@ -77,6 +78,7 @@ def main() -> None:
         RESULTS.mkdir(exist_ok=True)
         result = {"machine": machine(), "sbx_versions": versions, "rows": rows}
         (RESULTS / "sbx.json").write_text(json.dumps(result, indent=1) + "\n")
+        write_table("sbx", table(rows))
 
 
 def sbx_versions(python: str) -> dict[str, str]:
@@ -114,4 +116,4 @@ def make_sbx_model(venv: str, threads: int) -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

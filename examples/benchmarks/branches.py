@@ -26,11 +26,12 @@ from typing import Any
 import matplotlib
 import numpy as np
 import torch as th
+from common import RESULTS, locked, run_program, write_readme
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from training_loop import RESULTS, write_readme
 
 import sb3_efficient
+from sb3_efficient.atomic import replace_file
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.evaluation.statistics import bootstrap, interquartile_mean
 from sb3_efficient.policies import find_algorithm
@@ -107,9 +108,10 @@ def run(arguments: argparse.Namespace) -> None:
     # Read again: other arms may have ended meanwhile
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     row = {**key, "until": arguments.until, "peak_rss_mb": peak, "columns": ["step", "return"], "curve": curve}
-    rows = [*measured(), row]
-    lines = ",\n".join(json.dumps(row) for row in rows)
-    FILE.write_text(f'{{"rows": [\n{lines}\n]}}\n')
+    with locked(FILE):
+        rows = [*measured(), row]
+        lines = ",\n".join(json.dumps(row) for row in rows)
+        replace_file(FILE, f'{{"rows": [\n{lines}\n]}}\n'.encode())
 
 
 def train(model: BaseAlgorithm, env_id: str, arguments: argparse.Namespace) -> list[tuple[int, float]]:
@@ -218,4 +220,4 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -31,9 +31,9 @@ from pathlib import Path
 from typing import Any
 
 import torch as th
+from common import IN_README, RESULTS, run_program, write_readme, write_rows
 from compress_agent import AGENTS, FOLDER, TINY_AGENT, Bench, say
 from compress_tables import NAMES, TINY_RL, table
-from training_loop import RESULTS, write_readme, write_rows
 
 from sb3_efficient import make_engine
 from sb3_efficient.errors import EfficientError, MissingExtraError
@@ -81,15 +81,16 @@ def main() -> None:
     th.set_num_threads(1)
     if arguments.quick:
         hurry(arguments)
-    rows = [] if arguments.quick else measured()
+    keep = not (arguments.quick and IN_README)
+    rows = measured() if keep else []
     for kind in [] if arguments.rewrite else arguments.only:
         for row in KINDS[kind](arguments, rows):
             # Others may write meanwhile
-            rows = replaced(rows if arguments.quick else measured(), row)
-            if not arguments.quick:
+            rows = replaced(measured() if keep else rows, row)
+            if keep:
                 write_rows(FILE, rows)
     print(table(rows))
-    if not arguments.quick:
+    if keep:
         write_readme(BEGIN, table(rows))
 
 
@@ -203,4 +204,4 @@ KINDS: dict[str, Callable[[argparse.Namespace, list[Row]], Iterator[Row]]] = {
 }
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from training_loop import RESULTS
+from common import RESULTS
 
 from sb3_efficient.evaluation.statistics import bootstrap, interquartile_mean, non_inferiority
 

@@ -16,22 +16,21 @@ Writes results/environments.json.
 from __future__ import annotations
 
 import argparse
-import json
+import itertools
 import os
 import statistics
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch as th
+from common import check_games, open_rows, run_program, write_table
 from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack
 
-from sb3_efficient.doctor import machine
 from sb3_efficient.envs import AleVecEnv
 
-RESULTS = Path(__file__).parent / "results"
+KEYS = ("env", "variant", "threads", "n_envs")
 CORES = sorted(os.sched_getaffinity(0))
 GAMES = ("Pong", "Breakout", "Seaquest", "MsPacman", "SpaceInvaders", "BeamRider")
 
@@ -44,31 +43,53 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--steps", type=int, default=100, help="of every environment, in a turn")
+    parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
+    parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.games, arguments.turns = GAMES[:1], 5
-    rows = []
-    for game in arguments.games:
-        for threads in arguments.threads:
-            found = measure(f"{game}NoFrameskip-v4", threads, arguments)
-            rows += found
-            plain = found[0]["median"]
-            for row in found:
-                print(
-                    f"{game:14} {threads} threads  {row['variant']:8} {row['median']:7.0f} steps/s  "
-                    f"{row['median'] / plain:.2f}x",
-                    flush=True,
-                )
+    check_games(arguments.games)
+    rows = open_rows("environments", KEYS, quick=arguments.quick)
+    for game, threads in itertools.product([] if arguments.rewrite else arguments.games, arguments.threads):
+        env_id = f"{game}NoFrameskip-v4"
+        if arguments.missing and rows.has(env=env_id, threads=threads, n_envs=arguments.n_envs):
+            continue
+        found = measure(env_id, threads, arguments)
+        rows.add(found)
+        plain = found[0]["median"]
+        for row in found:
+            print(
+                f"{game:14} {threads} threads  {row['variant']:8} {row['median']:7.0f} steps/s  "
+                f"{row['median'] / plain:.2f}x",
+                flush=True,
+            )
+    if rows.file is not None:
+        write_table("environments", table(rows.rows))
     for threads in arguments.threads:
         for variant in ("ale", "subproc"):
-            speeds = ratios(rows, variant, threads).values()
+            speeds = ratios(rows.rows, variant, threads).values()
             print(
                 f"{threads} threads, {variant} against dummy: median of the games {statistics.median(speeds):.2f}x, "
                 f"from {min(speeds):.2f}x to {max(speeds):.2f}x"
             )
-    if not arguments.quick:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "environments.json").write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+
+
+def table(rows: list[dict]) -> str:
+    """Markdown: steps a second, and how much faster than ``dummy``."""
+    threads = sorted({row["threads"] for row in rows})
+    heads = [f"{name}, {n} thread{'s' * (n > 1)}" for n in threads for name in ("dummy", "subproc", "ale")]
+    lines = [f"| agent steps a second | {' | '.join(heads)} |", "|" + "---|" * (1 + len(heads))]
+    speed = {(row["env"], row["threads"], row["variant"]): row["median"] for row in rows}
+    for env in dict.fromkeys(row["env"] for row in rows):
+        cells = []
+        for n in threads:
+            plain = speed.get((env, n, "dummy"))
+            for name in ("dummy", "subproc", "ale"):
+                found = speed.get((env, n, name))
+                times = "" if name == "dummy" or not plain or not found else f" ({found / plain:.2f}x)"
+                cells.append(f"{found or ''}{times}")
+        lines.append(f"| {env} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def make(env_id: str, n_envs: int) -> dict[str, VecEnv]:
@@ -125,4 +146,4 @@ def ratios(rows: list[dict], variant: str, threads: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import json
 import os
 import statistics
@@ -28,18 +29,17 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import torch as th
+from common import open_rows, run_program, write_readme
 from gymnasium import spaces
-from training_loop import write_readme
 
 from sb3_efficient import EncoderExtractor, make_extractor
-from sb3_efficient.doctor import machine
 from sb3_efficient.sizes import size
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-RESULTS = Path(__file__).parent / "results"
 BEGIN = "<!-- table of examples/benchmarks/extractors.py -->\n"
+KEYS = ("extractor", "work", "batch", "variant", "threads", "isa")
 NAMES = ("nature", "impala", "impala-x2", "impoola")
 SPACE = spaces.Box(0, 255, (4, 84, 84), np.uint8)
 ISAS = {"": "all", "AVX2": "AVX2"}
@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="nature and impala, two threads, few repetitions")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
     parser.add_argument("--rewrite", action="store_true", help="draw and write the table again, measure nothing")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -58,30 +59,26 @@ def main() -> None:
         names = NAMES[:2] if arguments.quick else NAMES
         print(json.dumps(measure(names, arguments.threads[0], arguments.repeats)))
         return
-    file = RESULTS / "extractors.json"
-    if not arguments.rewrite:
-        rows = run(arguments)
-        print(table(rows))
-        if arguments.quick:
-            return
-        RESULTS.mkdir(exist_ok=True)
-        file.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
-    rows = json.loads(file.read_text())["rows"]
-    draw(rows, file.with_suffix(".png"))
-    write_readme(BEGIN, table(rows))
+    if arguments.quick:
+        arguments.threads, arguments.repeats = [2], 3
+    rows = open_rows("extractors", KEYS, quick=arguments.quick)
+    for isa, threads in itertools.product([] if arguments.rewrite else ISAS, arguments.threads):
+        if not (arguments.missing and rows.has(isa=ISAS[isa], threads=threads)):
+            rows.add(child(isa, threads, arguments))
+    print(table(rows.rows))
+    if rows.file is not None:
+        draw(rows.rows, rows.file.with_suffix(".png"))
+        write_readme(BEGIN, table(rows.rows))
 
 
-def run(arguments: argparse.Namespace) -> list[dict]:
-    rows = []
-    for isa in ISAS:
-        for threads in [2] if arguments.quick else arguments.threads:
-            print(f"measuring: {threads} threads, instruction set: {ISAS[isa]}", file=sys.stderr)
-            command = [sys.executable, __file__, "--child", "--threads", str(threads)]
-            command += ["--repeats", "3", "--quick"] if arguments.quick else ["--repeats", str(arguments.repeats)]
-            env = {**os.environ, **({"ONEDNN_MAX_CPU_ISA": isa} if isa else {})}
-            done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
-            rows += json.loads(done.stdout)
-    return rows
+def child(isa: str, threads: int, arguments: argparse.Namespace) -> list[dict]:
+    """Rows of one instruction set and number of threads, from a process of their own."""
+    print(f"measuring: {threads} threads, instruction set: {ISAS[isa]}", file=sys.stderr)
+    command = [sys.executable, __file__, "--child", "--threads", str(threads), "--repeats", str(arguments.repeats)]
+    command += ["--quick"] if arguments.quick else []
+    env = {**os.environ, **({"ONEDNN_MAX_CPU_ISA": isa} if isa else {})}
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout)
 
 
 def measure(names: tuple[str, ...], threads: int, repeats: int) -> list[dict]:
@@ -206,4 +203,4 @@ def draw(rows: list[dict], file: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

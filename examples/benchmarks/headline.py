@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
+from common import RESULTS
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import seer
 
-RESULTS = Path(__file__).parent / "results"
 PICTURE = RESULTS / "headline.png"
 #: Depth -> variant in seer.json
 VARIANTS = {"": "accelerated", "1": "first stage", "2": "lower stages", "conv": "conv", "features": "features"}

@@ -37,6 +37,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
+from common import RESULTS
 
 import sb3_efficient
 from sb3_efficient.policies import find_algorithm
@@ -45,7 +46,6 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 EXAMPLES = Path(__file__).parents[1]
-RESULTS = Path(__file__).parent / "results"
 POINTS = 60
 
 

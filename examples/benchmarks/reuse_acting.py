@@ -34,11 +34,10 @@ from typing import Any
 
 import numpy as np
 import torch as th
+from common import IN_README, RESULTS, check_games, run_program, write_readme, write_rows
 from stable_baselines3 import PPO
-from training_loop import RESULTS, write_readme
 
 from sb3_efficient import compress, make_engine, policy_kwargs
-from sb3_efficient.doctor import machine
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.errors import OptionError
 
@@ -76,6 +75,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=2000, help="of each game")
     parser.add_argument("--blocks", type=int, default=10, help="turns that each variant gets")
     parser.add_argument("--quick", action="store_true", help="300 frames of Pong, nothing is written")
+    parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
     parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -86,17 +86,20 @@ def main() -> None:
         return
     if arguments.quick:
         arguments.games, arguments.frames, arguments.blocks = arguments.games[:1], 300, 2
-    rows = json.loads(FILE.read_text())["rows"] if FILE.exists() and not arguments.quick else []
+    check_games(arguments.games)
+    keep = not (arguments.quick and IN_README)
+    rows = json.loads(FILE.read_text())["rows"] if FILE.exists() and keep else []
     for job in [] if arguments.rewrite else jobs(arguments):
+        if arguments.missing and any(job == (r["network"], r["weights"], r["game"], r["batch"]) for r in rows):
+            continue
         print("measuring:", *job, file=sys.stderr)
         new = child(job, arguments)
-        rows = [row for row in rows if key(row) != key(new)] + [new]
-        if not arguments.quick:
-            content = {"machine": machine(), "rows": sorted(rows, key=key)}
-            FILE.write_text(json.dumps(content, indent=1) + "\n")
-    print(table(sorted(rows, key=key)))
-    if not arguments.quick:
-        write_readme(BEGIN, table(sorted(rows, key=key)))
+        rows = sorted([*(row for row in rows if key(row) != key(new)), new], key=key)
+        if keep:
+            write_rows(FILE, rows)
+    print(table(rows))
+    if keep:
+        write_readme(BEGIN, table(rows))
 
 
 def jobs(arguments: argparse.Namespace) -> list[tuple[str, str, str, int]]:
@@ -244,4 +247,4 @@ def compared_times(times: dict[str, dict[str, float]], slow: str, fast: str) -> 
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

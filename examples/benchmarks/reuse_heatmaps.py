@@ -13,12 +13,13 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from common import RESULTS
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 SOURCE = Path(__file__).parent / "reuse_source.json"
-ROWS = Path(__file__).parent / "results" / "reuse_tables.json"
+ROWS = RESULTS / "reuse_tables.json"
 
 
 def main() -> None:

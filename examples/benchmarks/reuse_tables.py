@@ -28,6 +28,7 @@ results/reuse_tables.json, and a heatmap of each table beside the source's figur
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ import numpy as np
 import reuse_heatmaps
 import torch as th
 import torch.nn.functional as F
+from common import IN_README, RESULTS, run_program
 from torch import nn
 
 from sb3_efficient.doctor import machine
@@ -47,7 +49,6 @@ from sb3_efficient.reuse.memo import Memo
 from sb3_efficient.reuse.stack import Stack
 from sb3_efficient.reuse.training import distinct_outputs, warm_up
 
-RESULTS = Path(__file__).parent / "results"
 SCALE = 1 / 255
 DISCOUNT, RATE, MOMENTUM = 0.99, 5e-4, 1e-3
 FILTERS = ("20/40", "40/80", "80/160")
@@ -76,9 +77,10 @@ def main() -> None:
     th.set_num_threads(1)
     warm_up()
     if arguments.quick:
-        for table in arguments.tables:
-            for game in ("Pong", "Seaquest"):
-                print(line(measure(table, game, 300, 1, arguments.dense_seconds)), flush=True)
+        arguments.games, arguments.steps, arguments.repeats = ["Pong", "Seaquest"], 300, 1
+    if arguments.quick and IN_README:
+        for table, game in itertools.product(arguments.tables, arguments.games):
+            print(line(measure(table, game, 300, 1, arguments.dense_seconds)), flush=True)
         return
     found = json.loads(arguments.file.read_text()) if arguments.file.exists() else {"machine": machine(), "rows": []}
     done = {(row["table"], row["game"]) for row in found["rows"] if row["steps"] == arguments.steps}
@@ -86,7 +88,7 @@ def main() -> None:
     for number, (table, game) in enumerate(todo, start=1):
         row = measure(table, game, arguments.steps, arguments.repeats, arguments.dense_seconds)
         found["rows"] = [r for r in found["rows"] if (r["table"], r["game"]) != (table, game)] + [row]
-        arguments.file.parent.mkdir(exist_ok=True)
+        arguments.file.parent.mkdir(exist_ok=True, parents=True)
         unfinished = arguments.file.with_suffix(".unfinished")
         unfinished.write_text(json.dumps(found, indent=1) + "\n")
         unfinished.replace(arguments.file)
@@ -323,4 +325,4 @@ def timed(function: Any, repeats: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

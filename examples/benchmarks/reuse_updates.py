@@ -36,6 +36,7 @@ import numpy as np
 import seer
 import torch as th
 import training_loop as loop
+from common import RESULTS, run_program, write_readme, write_rows
 from gymnasium import spaces
 from reuse_acting import play
 from stable_baselines3 import PPO
@@ -47,7 +48,7 @@ from sb3_efficient.reuse.patches import distinct
 from sb3_efficient.reuse.updating import distinct_latents
 
 BEGIN = "<!-- tables of examples/benchmarks/reuse_updates.py -->\n"
-FILE = loop.RESULTS / "reuse_updates.json"
+FILE = RESULTS / "reuse_updates.json"
 GAMES = ("Pong", "Breakout", "Seaquest", "MsPacman")
 #: Network -> its options, and side and stride of the patches that its first layers are computed from
 NETWORKS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
@@ -92,10 +93,10 @@ def main() -> None:
         for new in {"updates": updates, "training": training}[kind](arguments):
             rows = sorted([row for row in rows if key(row) != key(new)] + [new], key=key)
             if not arguments.quick:
-                loop.write_rows(FILE, rows)
+                write_rows(FILE, rows)
     print(table(rows))
     if not arguments.quick:
-        loop.write_readme(BEGIN, table(rows))
+        write_readme(BEGIN, table(rows))
 
 
 def key(row: dict) -> tuple:
@@ -271,4 +272,4 @@ def table_of_training(rows: list[dict]) -> str:
 TABLES = {"updates": table_of_updates, "training": table_of_training}
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -18,6 +18,7 @@ import ale_py
 import gymnasium as gym
 import numpy as np
 import torch as th
+from common import RESULTS
 from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecFrameStack, VecTransposeImage
@@ -25,8 +26,6 @@ from stable_baselines3.common.vec_env import VecFrameStack, VecTransposeImage
 from sb3_efficient.doctor import machine
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.policies import find_algorithm
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:

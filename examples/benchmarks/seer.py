@@ -26,6 +26,7 @@ keeping.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -39,6 +40,7 @@ import matplotlib
 import numpy as np
 import psutil
 import training_loop as loop
+from common import IN_README, RESULTS, run_program, write_readme, write_rows
 from stable_baselines3.common.callbacks import BaseCallback
 from training_loop import make_model
 
@@ -52,8 +54,7 @@ from sb3_efficient.seer.encoder import CHUNK, LatentEncoder
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-BEGIN, END = "<!-- tables of examples/benchmarks/seer.py -->\n", loop.END
-RESULTS = loop.RESULTS
+BEGIN = "<!-- tables of examples/benchmarks/seer.py -->\n"
 FILE, PICTURE = RESULTS / "seer.json", RESULTS / "seer_run_memory.png"
 #: name -> (variant of training_loop.py, depth that is frozen)
 VARIANTS: dict[str, tuple[str, Any]] = {
@@ -103,6 +104,7 @@ def main() -> None:
     parser.add_argument("--transitions", type=int, default=100_000, help="conversion: in the replay buffer")
     parser.add_argument("--steps", type=int, default=1_000_000, help="run_memory: of training, frozen after a quarter")
     parser.add_argument("--quick", action="store_true", help="without Impala, two rounds, 2,000 transitions and steps")
+    parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
     parser.add_argument("--rewrite", action="store_true", help="draw and write the tables again, measure nothing")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -113,23 +115,29 @@ def main() -> None:
     if arguments.quick:
         arguments.rounds = min(arguments.rounds, 2)
         arguments.transitions, arguments.steps = (min(n, 2_000) for n in (arguments.transitions, arguments.steps))
-    rows = json.loads(FILE.read_text())["rows"] if FILE.exists() and not arguments.quick else []
-    for kind in [] if arguments.rewrite else arguments.only:
-        for threads in arguments.threads:
-            print(f"measuring: {kind}, {threads} threads", file=sys.stderr)
-            rows = replaced(rows, [{"kind": kind, **row} for row in KINDS[kind](threads, arguments)])
-            if not arguments.quick:
-                loop.write_rows(FILE, rows)
+    keep = not (arguments.quick and IN_README)
+    rows = json.loads(FILE.read_text())["rows"] if FILE.exists() and keep else []
+    for kind, threads in itertools.product([] if arguments.rewrite else arguments.only, arguments.threads):
+        if arguments.missing and (kind, threads) in measured(rows):
+            continue
+        print(f"measuring: {kind}, {threads} threads", file=sys.stderr)
+        rows = replaced(rows, [{"kind": kind, **row} for row in KINDS[kind](threads, arguments)])
+        if keep:
+            write_rows(FILE, rows)
     print(table(rows))
-    if not arguments.quick:
+    if keep:
         draw([row for row in rows if row["kind"] == "run_memory"])
-        loop.write_readme(BEGIN, table(rows))
+        write_readme(BEGIN, table(rows))
+
+
+def measured(rows: list[dict]) -> set[tuple[str, int]]:
+    """Kinds and numbers of threads."""
+    return {(row["kind"], row["threads"]) for row in rows}
 
 
 def replaced(rows: list[dict], new: list[dict]) -> list[dict]:
     """New rows in place of those of the same kind and number of threads."""
-    measured = {(row["kind"], row["threads"]) for row in new}
-    rows = [row for row in rows if (row["kind"], row["threads"]) not in measured] + new
+    rows = [row for row in rows if (row["kind"], row["threads"]) not in measured(new)] + new
     return sorted(rows, key=lambda row: (list(KINDS).index(row["kind"]), row["threads"]))
 
 
@@ -445,4 +453,4 @@ CHILDREN: dict[str, Any] = {
 }
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -17,6 +17,7 @@ keeping.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import shlex
@@ -25,12 +26,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
-README = Path(__file__).parents[2] / "README.md"
-BEGIN, END = "<!-- table of examples/benchmarks/training_loop.py -->\n", "<!-- end of table -->"
+from common import open_rows, run_program, write_readme
+
+BEGIN = "<!-- table of examples/benchmarks/training_loop.py -->\n"
+KEYS = ("algo", "network", "variant", "threads")
 ENV_ID = "PongNoFrameskip-v4"
 SEED = 1
 CASES = (("ppo", "nature"), ("ppo", "impala"), ("dqn", "nature"))
@@ -68,6 +69,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one thread, three segments, without Impala")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--segments", type=int, default=9, help="segments of training of each variant")
+    parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
     parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")
     parser.add_argument("--child", nargs=3, metavar=("ALGO", "NETWORK", "VARIANT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -76,26 +78,14 @@ def main() -> None:
         return
     if arguments.quick:
         arguments.threads, arguments.segments = [1], 3
-    file = RESULTS / "training_loop.json"
-    if not arguments.rewrite:
-        rows = run(arguments)
-        print(table(rows))
-        if arguments.quick:
-            return
-        from sb3_efficient.doctor import machine
-
-        RESULTS.mkdir(exist_ok=True)
-        file.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
-    write_readme(BEGIN, table(json.loads(file.read_text())["rows"]))
-
-
-def run(arguments: argparse.Namespace) -> list[dict]:
-    rows = []
-    for threads in arguments.threads:
-        for algo, network in CASES:
-            if not (arguments.quick and network == "impala"):
-                rows += compare(algo, network, threads, arguments.segments)
-    return rows
+    rows = open_rows("training_loop", KEYS, quick=arguments.quick)
+    for threads, (algo, network) in itertools.product([] if arguments.rewrite else arguments.threads, CASES):
+        there = arguments.missing and rows.has(algo=algo, network=network, threads=threads)
+        if not there and not (arguments.quick and network == "impala"):
+            rows.add(compare(algo, network, threads, arguments.segments))
+    print(table(rows.rows))
+    if rows.file is not None:
+        write_readme(BEGIN, table(rows.rows))
 
 
 def compare(algo: str, network: str, threads: int, segments: int) -> list[dict]:
@@ -202,9 +192,14 @@ def make_model(algo: str, network: str, variant: str, threads: int, **options: A
     if fast:
         accelerate(model)
     elif network != "nature":
-        for extractor in (m for m in model.policy.modules() if hasattr(m, "latent_dim")):
-            extractor.forward = lambda images, net=extractor: net.linear(net.cnn(images / 255.0))
+        make_plain(model)
     return model
+
+
+def make_plain(model: Any) -> None:
+    """Our modules on contiguous float32 images, as SB3 runs its NatureCNN."""
+    for extractor in (m for m in model.policy.modules() if hasattr(m, "latent_dim")):
+        extractor.forward = lambda images, net=extractor: net.linear(net.cnn(images / 255.0))
 
 
 def make_venv(name: str, n_envs: int, threads: int) -> Any:
@@ -238,22 +233,5 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_rows(file: Path, rows: list[dict]) -> None:
-    """A line for each row: some are long."""
-    from sb3_efficient.atomic import replace_file
-    from sb3_efficient.doctor import machine
-
-    lines = ",\n  ".join(map(json.dumps, rows))
-    replace_file(file, f'{{"machine": {json.dumps(machine())},\n "rows": [\n  {lines}\n]}}\n'.encode())
-
-
-def write_readme(begin: str, text: str) -> None:
-    before, _, rest = README.read_text().partition(begin)
-    _, _, after = rest.partition(END)
-    if not after:
-        raise SystemExit(f"{README} has no place for the table: {begin.strip()} ... {END}")
-    README.write_text(f"{before}{begin}\n{text}\n{END}{after}")
-
-
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -10,71 +10,100 @@ Train extractors through rl-zoo3's own command, same settings and seeds, and kee
         accelerate=True
 
 Each run is one row of <env>_<algo>.json, or another --name: fps as the zoo logs it, peak memory of the process,
-returns. Rows that exist with the same settings are skipped, so an interrupted series goes on where it stopped: to
-measure again what is committed here, name another folder with --results. --redraw only draws the picture.
+returns (mean of the last 100 games, also as logged). Rows that exist with the same settings are skipped, so an
+interrupted series goes on where it stopped: to measure again what is committed here, name another folder with
+--results. With --save-freq a run that was killed goes on from its last checkpoint, steps and schedules counted on (not
+for algorithms with replay buffers, which are not in a checkpoint). runs.py is the queue that calls this.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
+import signal
 import subprocess
 import sys
 import threading
 import time
+import zipfile
+from functools import partialmethod
 from pathlib import Path
+from typing import Any
 
 import matplotlib
-import numpy as np
-import pandas as pd
 import psutil
+from common import RESULTS, locked, run_program
 
+from sb3_efficient.atomic import replace_file
 from sb3_efficient.doctor import machine
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-RESULTS = Path(__file__).parent / "results"
-POINTS = 40
+#: Of a curve in a row
+POINTS = 60
+_OFF_POLICY = ("dqn", "qrdqn", "sac", "td3", "ddpg", "tqc")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--env", default="PongNoFrameskip-v4")
-    parser.add_argument("--algo", default="ppo")
-    parser.add_argument("--conf", help="as rl-zoo3's -conf (default: the zoo's own file)")
-    parser.add_argument("--extractors", nargs="+", default=["nature", "impala"], help="stock: SB3's own NatureCNN")
-    parser.add_argument("--params", nargs="+", default=[], help="further hyper-parameters, as behind -params")
-    parser.add_argument("--label", help="in the picture, default: the extractor")
-    parser.add_argument("--name", help="of the files, default: <env>_<algo>")
-    parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16", "auto"])
-    parser.add_argument("--steps", type=int, default=-1, help="default: as the configuration says")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--logs", type=Path, default=Path("logs/zoo_runs"), help="where the zoo puts its agents")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where the rows and the picture go")
-    parser.add_argument("--redraw", action="store_true", help="draw the picture again and train nothing")
-    arguments = parser.parse_args()
-
-    arguments.results.mkdir(exist_ok=True, parents=True)
+    if sys.argv[1:2] == ["--go-on"]:
+        go_on(sys.argv[2:])
+        return
+    arguments = parser().parse_args()
+    # So that the trainer is ended with us
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     file = arguments.results / f"{arguments.name or f'{arguments.env}_{arguments.algo}'}.json"
-    rows = json.loads(file.read_text()) if file.exists() else []
     for seed in arguments.seeds if not arguments.redraw else []:
         for extractor in arguments.extractors:
-            if any(settings(extractor, seed, arguments).items() <= row.items() for row in rows):
+            if any(settings(extractor, seed, arguments).items() <= row.items() for row in read(file)):
                 print(f"{extractor}, seed {seed}: there already")
                 continue
-            row = run(extractor, seed, arguments)
-            # Another series may have written in the meantime
-            rows = json.loads(file.read_text()) if file.exists() else []
-            rows = sorted([*rows, row], key=lambda row: (row["label"], row["seed"]))
-            file.write_text(json.dumps(rows, indent=1) + "\n")
+            row = train(extractor, seed, arguments)
+            if row is None:
+                continue
+            add(file, row)
             print({key: value for key, value in row.items() if key not in ("curve", "machine")})
-    draw(rows, file.with_suffix(".png"), arguments.env, arguments.algo)
+    if rows := read(file):
+        draw(rows, file.with_suffix(".png"))
 
 
-def settings(extractor: str, seed: int, arguments: argparse.Namespace) -> dict[str, object]:
+def parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--env", default="PongNoFrameskip-v4")
+    options.add_argument("--algo", default="ppo")
+    options.add_argument("--conf", help="as rl-zoo3's -conf (default: the zoo's own file)")
+    options.add_argument("--extractors", nargs="+", default=["nature", "impala"], help="stock: SB3's own NatureCNN")
+    options.add_argument("--params", nargs="+", default=[], help="further hyper-parameters, as behind -params")
+    options.add_argument("--label", help="in the picture, default: the extractor")
+    options.add_argument("--name", help="of the files, default: <env>_<algo>")
+    options.add_argument("--precision", default="bf16", choices=["fp32", "bf16", "auto"])
+    options.add_argument("--steps", type=int, default=-1, help="default: as the configuration says")
+    options.add_argument("--seeds", type=int, nargs="+", default=[1])
+    options.add_argument("--threads", type=int, default=1)
+    options.add_argument("--vec-env", choices=["dummy", "subproc"], default="dummy", help="as of rl-zoo3")
+    options.add_argument("--save-freq", type=int, default=-1, help="steps between checkpoints (default: none)")
+    options.add_argument("--until", type=int, help="end at this checkpoint, with which other runs begin: no row")
+    options.add_argument("--logs", type=Path, default=Path("logs/zoo_runs"), help="where the zoo puts its agents")
+    options.add_argument("--results", type=Path, default=RESULTS, help="where the rows and the picture go")
+    options.add_argument("--redraw", action="store_true", help="draw the picture again and train nothing")
+    return options
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    return json.loads(file.read_text()) if file.exists() else []
+
+
+def add(file: Path, row: dict[str, Any]) -> None:
+    """Other series may write to the same file."""
+    file.parent.mkdir(exist_ok=True, parents=True)
+    with locked(file):
+        rows = sorted([*read(file), row], key=lambda row: (row["env"], row["algo"], row["label"], row["seed"]))
+        replace_file(file, ("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n").encode())
+
+
+def settings(extractor: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """What makes two runs the same, as a row has it."""
     return {
         "env": arguments.env,
@@ -90,41 +119,168 @@ def settings(extractor: str, seed: int, arguments: argparse.Namespace) -> dict[s
     }
 
 
-def run(extractor: str, seed: int, arguments: argparse.Namespace) -> dict[str, object]:
-    folder = arguments.logs / f"{arguments.env}_{arguments.label or extractor}_{seed}"
-    command = [sys.executable, "-m", "rl_zoo3.train", "--algo", arguments.algo, "--env", arguments.env]
+def folder_of(extractor: str, seed: int, arguments: argparse.Namespace) -> Path:
+    """One for each row, so that nothing is continued with other settings."""
+    digest = hashlib.sha256(json.dumps(settings(extractor, seed, arguments)).encode()).hexdigest()[:8]
+    name = f"{arguments.algo}_{arguments.env}_{arguments.label or extractor}_{seed}_{digest}"
+    return arguments.logs / re.sub(r"[^\w.-]+", "-", name)
+
+
+def command_of(extractor: str, seed: int, folder: Path, checkpoint: Path | None, arguments: argparse.Namespace) -> list:
+    """rl-zoo3's own program, but for the counting of a run that goes on."""
     ours = [f"features_extractor={extractor}", f"features_extractor_kwargs=dict(precision='{arguments.precision}')"]
-    command += ["-params", *(ours if extractor != "stock" else ["features_extractor=None"]), *arguments.params]
-    command += ["--seed", str(seed), "--num-threads", str(arguments.threads), "--eval-freq", "-1", "-f", str(folder)]
-    command += ["-conf", arguments.conf] if arguments.conf else []
-    command += ["-n", str(arguments.steps)] if arguments.steps > 0 else []
-    started = time.time()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    peak = _watch_memory(process.pid)
-    assert process.stdout is not None
-    fps, steps = 0, 0
-    for line in process.stdout:
-        if match := re.search(r"\| +fps +\| (\d+)", line):
-            fps = int(match[1])
-        if match := re.search(r"total_timesteps +\| (\d+)", line):
-            steps = int(match[1])
-            print(f"\r{extractor}, seed {seed}: {steps} steps, {fps} fps", end="", flush=True)
-    print()
-    if process.wait() != 0:
-        raise SystemExit(f"failed: {' '.join(command)}")
-    # The zoo numbers its runs, those that were interrupted too
-    newest = max(folder.glob(f"*/{arguments.env}_*"), key=lambda path: int(path.name.rpartition("_")[2]))
-    curve = learning_curve(newest, steps)
+    words = ["--algo", arguments.algo, "--env", arguments.env, "-f", str(folder), "--seed", str(seed)]
+    words += ["--num-threads", str(arguments.threads), "--eval-freq", "-1", "--save-freq", str(arguments.save_freq)]
+    words += ["-params", *(ours if extractor != "stock" else ["features_extractor=None"]), *arguments.params]
+    words += ["-conf", arguments.conf] if arguments.conf else []
+    words += ["--vec-env", arguments.vec_env] if arguments.vec_env != "dummy" else []
+    words += ["-n", str(arguments.steps)] if arguments.steps > 0 else []
+    if checkpoint is None:
+        return [sys.executable, "-m", "rl_zoo3.train", *words]
+    return [sys.executable, __file__, "--go-on", *words, "-i", str(checkpoint)]
+
+
+def go_on(words: list[str]) -> None:
+    """
+    rl_zoo3.train with -i, but counting on from the agent's steps, in schedules too: as if it had not been interrupted.
+
+    :param words: Command line of rl_zoo3.train
+    """
+    from rl_zoo3 import train as zoo
+    from rl_zoo3.exp_manager import ExperimentManager
+
+    from sb3_efficient.zoo import register
+
+    register()
+    learn = ExperimentManager.learn
+
+    def counting(self: Any, model: Any) -> None:
+        self.n_timesteps -= model.num_timesteps
+        algo = type(model)
+        algo.learn = partialmethod(algo.learn, reset_num_timesteps=False)
+        learn(self, model)
+
+    ExperimentManager.learn = counting
+    sys.argv = ["rl_zoo3.train", *words]
+    zoo.train()
+
+
+def checkpoints(folder: Path) -> list[tuple[int, Path]]:
+    """
+    :param folder: Of all attempts at one run
+    :return: Steps and file, in order; without what was being written when a run was killed
+    """
+    found = [(int(file.stem.split("_")[2]), file) for file in folder.glob("*/*/rl_model_*_steps.zip")]
+    return sorted(pair for pair in found if zipfile.is_zipfile(pair[1]))
+
+
+def trained(folder: Path, env: str) -> int:
+    """
+    :param folder: Of all attempts at one run
+    :return: Steps of the agent that the last of them left
+    """
+    # The zoo numbers its attempts
+    newest = max(folder.glob(f"*/{env}_*"), key=lambda path: int(path.name.rpartition("_")[2]))
+    with zipfile.ZipFile(newest / f"{env}.zip") as agent:
+        return int(json.loads(agent.read("data"))["num_timesteps"])
+
+
+def train(extractor: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """
+    :return: Its row; None if it is to end at a checkpoint
+    """
+    folder = folder_of(extractor, seed, arguments)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / "run", wait=False) as lock:
+        there = checkpoints(folder) if arguments.algo not in _OFF_POLICY else []
+        if arguments.until and arguments.until in dict(there):
+            print(f"{extractor}, seed {seed}: checkpoint at {arguments.until} steps is there already")
+            return None
+        start, checkpoint = there[-1] if there else (0, None)
+        log = Log(folder / "progress.json", start)
+        command = command_of(extractor, seed, folder, checkpoint, arguments)
+        # The lock is the trainer's as well: it holds as long as one of us lives
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, pass_fds=[lock.fileno()])
+        try:
+            ended = follow(process, log, f"{arguments.label or extractor}, seed {seed}", folder, arguments.until)
+        finally:
+            process.terminate()
+            process.wait()
+        if ended:
+            return None
+    steps = trained(folder, arguments.env) if process.returncode == 0 else 0
+    # The zoo ends well when it is interrupted
+    if steps < max(1, arguments.steps) or not log.points:
+        raise SystemExit(f"failed or interrupted: {' '.join(command)}")
+    every = max(1, len(log.points) // POINTS)
+    curve = [(step, value) for step, _, value, _, _ in log.points[::-every][::-1] if value is not None]
     return {
         **settings(extractor, seed, arguments),
         "steps": steps,
-        "fps": fps,
-        "hours": round((time.time() - started) / 3600, 3),
-        "peak_rss_mb": round(peak[0] / 2**20),
+        "fps": log.points[-1][3],
+        "hours": round(log.points[-1][1] / 3600, 3),
+        "peak_rss_mb": max(point[4] for point in log.points),
         "final_return": curve[-1][1],
         "curve": curve,
         "machine": machine(),
     }
+
+
+def follow(process: subprocess.Popen[str], log: Log, title: str, folder: Path, until: int | None) -> bool:
+    """
+    Read what a trainer prints until it ends.
+
+    :return: Whether it is to be ended, at the checkpoint that it was for
+    """
+    peak = _watch_memory(process.pid)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if log.read(line, peak[0]):
+            step, _, value, fps, _ = log.points[-1]
+            print(f"\r{title}: {step} steps, {fps} fps, return {value}", end="", flush=True)
+            found = checkpoints(folder)
+            if until is not None and until in dict(found):
+                print()
+                return True
+            for _, file in found[:-2] if until is None else []:
+                file.unlink()
+    print()
+    process.wait()
+    return False
+
+
+class Log:
+    """
+    What the zoo prints, kept in a file, so that a run that goes on has all of it.
+
+    :param file: Points of it: steps, seconds, return (None before the first games end), fps, MB
+    :param start: Steps behind which all that was logged is forgotten
+    """
+
+    def __init__(self, file: Path, start: int) -> None:
+        self.file = file
+        self.points = [point for point in read(file) if point[0] <= start]
+        self._seconds = self.points[-1][1] if self.points else 0.0
+        self._began = time.perf_counter()
+        self._found: dict[str, float] = {}
+
+    def read(self, line: str, peak: int) -> bool:
+        """
+        :param line: Of the table that SB3 prints
+        :param peak: Bytes of memory so far
+        :return: Whether it made a point complete
+        """
+        match = re.match(r"\| +(ep_rew_mean|fps|total_timesteps) +\| (\S+)", line)
+        if match is None:
+            return False
+        self._found[match[1]] = float(match[2])
+        if match[1] != "total_timesteps":
+            return False
+        seconds = round(self._seconds + time.perf_counter() - self._began, 1)
+        step, fps = int(self._found["total_timesteps"]), int(self._found.get("fps", 0))
+        self.points.append([step, seconds, self._found.get("ep_rew_mean"), fps, peak // 2**20])
+        replace_file(self.file, json.dumps(self.points).encode())
+        return True
 
 
 def _watch_memory(pid: int) -> list[int]:
@@ -145,36 +301,30 @@ def _watch_memory(pid: int) -> list[int]:
     return peak
 
 
-def learning_curve(folder: Path, steps: int) -> list[tuple[int, float]]:
-    """
-    :param folder: Run with the monitor files of all its environments
-    :param steps: Steps of the whole run
-    :return: (step, mean return of the last 100 episodes at most), whole games, raw rewards
-    """
-    episodes = pd.concat(pd.read_csv(file, skiprows=1) for file in folder.glob("*.monitor.csv")).sort_values("t")
-    # Lengths are in frames where the game skips frames, so the end of the run gives the scale
-    position = episodes["l"].cumsum() / episodes["l"].sum() * steps
-    smooth = episodes["r"].rolling(100, min_periods=10).mean()
-    at = np.unique(np.linspace(9, len(episodes) - 1, POINTS).astype(int))
-    return [(int(position.iloc[i]), round(float(smooth.iloc[i]), 3)) for i in at]
-
-
-def draw(rows: list[dict], file: Path, env: str, algo: str) -> None:
-    figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
-    for i, name in enumerate(sorted({row["label"] for row in rows})):
-        series = [row for row in rows if row["label"] == name]
-        first = series[0]
-        note = f"{len(series)} seeds" if series[1:] else f"{first['fps']} fps, {first['peak_rss_mb']} MB"
-        label = f"{name} ({note})"
-        for row in series:
-            axes.plot(*zip(*row["curve"], strict=True), color=f"C{i}", label=label if row is first else None)
-    threads = sorted({row["threads"] for row in rows})
-    axes.set(xlabel="steps", ylabel="return, mean of 100 games", title=f"{algo.upper()} on {env}, {threads[0]} thread")
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+def draw(rows: list[dict[str, Any]], file: Path) -> None:
+    """A panel for each game and algorithm."""
+    panels = list(dict.fromkeys((row["env"], row["algo"]) for row in rows))
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(6.4 if len(panels) == 1 else 4.6 * len(panels), 4), layout="constrained", squeeze=False
+    )
+    for (env, algo), panel in zip(panels, axes[0], strict=True):
+        own = [row for row in rows if (row["env"], row["algo"]) == (env, algo)]
+        for i, name in enumerate(sorted({row["label"] for row in own})):
+            series = [row for row in own if row["label"] == name]
+            first = series[0]
+            note = f"{len(series)} seeds" if series[1:] else f"{first['fps']} fps, {first['peak_rss_mb']} MB"
+            for row in series:
+                label = f"{name} ({note})" if row is first else None
+                panel.plot(*zip(*row["curve"], strict=True), color=f"C{i}", label=label)
+        threads = sorted({row["threads"] for row in own})
+        panel.set(xlabel="steps", ylabel="return, mean of 100 games")
+        panel.set_title(f"{algo.upper()} on {env}, {threads[0]} thread")
+        panel.grid(alpha=0.3)
+        panel.legend(frameon=False)
     figure.savefig(file, dpi=110)
+    plt.close(figure)
     print(f"picture: {file}")
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

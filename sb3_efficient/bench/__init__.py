@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sb3_efficient.bench import loop
-from sb3_efficient.errors import EfficientError
+from sb3_efficient.bench import everything, loop, report, scripts
+from sb3_efficient.errors import EfficientError, UnknownNameError, suggestion
 
 _LOOP = "where the time of a training run goes, plain and fast, in rl-zoo3's own program"
 _NETS = "the networks themselves under PyTorch, ONNX Runtime, OpenVINO, Flax and TensorFlow"
+_MODULES: dict[str, Any] = {"all": everything, "report": report}
 _NETS_EXAMPLES = """\
 examples:
   sb3-efficient bench nets --quick
@@ -44,7 +46,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse._SubParsersAction
     nets.add_argument("--results", type=Path, default=Path("bench"), help="folder (default: %(default)s)")
     nets.add_argument("--again", action="store_true", help="measure rows that are there as well")
     nets.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    for name, module in _MODULES.items():
+        own = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.HELP.capitalize() + ".",
+            epilog=module.EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(own)
+    for name, (script, what) in scripts.SCRIPTS.items():
+        # Only so that they are listed: they have their own options, and :func:`script` runs them
+        commands.add_parser(name, help=f"{what} (examples/benchmarks/{script})")
     return commands
+
+
+def script(words: Sequence[str]) -> str | None:
+    """
+    :param words: Of a command line, behind ``bench``
+    :return: Name of the script that they call, if it is one
+    """
+    return words[0] if words and words[0] in scripts.SCRIPTS else None
+
+
+def check_name(words: Sequence[str], known: Iterable[str]) -> None:
+    """
+    :param words: Of a command line, behind ``bench``
+    :param known: Commands that there are
+    """
+    names = list(known)
+    if words and not words[0].startswith("-") and words[0] not in names:
+        raise UnknownNameError(
+            f"Unknown benchmark {words[0]!r}.{suggestion(words[0], names)} There are: {', '.join(sorted(names))}."
+        )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -52,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
     :param arguments: As :func:`add_arguments` has them
     :return: Exit status
     """
+    if arguments.what in _MODULES:
+        return int(_MODULES[arguments.what].run(arguments))
     if arguments.what == "loop":
         loop.loop(arguments)
     else:
@@ -76,7 +112,8 @@ def _nets(arguments: argparse.Namespace) -> None:
     for threads in arguments.threads:
         whole_number("--threads", threads)
     name = "nets_quick" if arguments.quick else "nets"
-    rows = Rows(arguments.results / f"{name}.json", machine(), KEYS)
+    file = arguments.results / f"{name}.json"
+    rows = Rows(file, machine(), KEYS)
     if arguments.child:
         _measure(rows, networks[0], arguments.threads[0], frameworks, arguments)
         return
@@ -88,11 +125,11 @@ def _nets(arguments: argparse.Namespace) -> None:
             command += [f"--{flag}" for flag in ("quick", "again") if getattr(arguments, flag)]
             if subprocess.run(command, check=False).returncode != 0:
                 raise EfficientError(f"Measuring {network} with {threads} thread(s) failed; what was measured is kept.")
-    rows = Rows(rows.file, machine(), KEYS)
+    rows = Rows(file, machine(), KEYS)
     text = tables(rows.rows)
     print(text)
-    rows.file.with_suffix(".md").write_text(text)
-    draw(rows.rows, rows.file.with_suffix(".png"))
+    file.with_suffix(".md").write_text(text)
+    draw(rows.rows, file.with_suffix(".png"))
 
 
 def _measure(rows: Any, name: str, threads: int, frameworks: list[str], arguments: argparse.Namespace) -> None:

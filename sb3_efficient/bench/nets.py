@@ -29,7 +29,7 @@ from sb3_efficient.bench.rows import Row, summary
 from sb3_efficient.errors import EfficientError, OptionError
 from sb3_efficient.evaluation.progress import progress_bar
 
-NETWORKS = ("nn-bench-small", "nn-bench-large", "impala")
+NETWORKS = ("nn-bench-small", "nn-bench-large", "nature", "impala")
 KEYS = ("network", "threads", "work", "batch", "feed", "framework", "variant")
 #: A training step costs the products of a forward pass three times
 PASSES = {"infer": 1, "train": 3}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sb3_efficient.atomic import replace_file
-from sb3_efficient.errors import OptionError
+from sb3_efficient.errors import ArtifactError, OptionError
 
 Row = dict[str, Any]
 
@@ -19,17 +19,19 @@ class Rows:
     """
     A JSON file of rows and of the machine they were measured on.
 
-    :param file: Read if it is there, and replaced in one step with every row that is added
+    :param file: Read if it is there, and replaced in one step with every row that is added; None for no file
     :param machine: As :func:`sb3_efficient.doctor.machine` has it
     :param keys: What makes two rows the same measurement, of which the newer one stays
     """
 
-    def __init__(self, file: Path, machine: dict[str, Any], keys: Sequence[str]) -> None:
+    def __init__(self, file: Path | None, machine: dict[str, Any], keys: Sequence[str]) -> None:
         self.file = file
         self._machine = machine
         self._keys = keys
-        self.rows: list[Row] = json.loads(file.read_text())["rows"] if file.exists() else []
-        _check_writable(file)
+        self.rows: list[Row] = []
+        if file is not None:
+            self.rows = _read(file) if file.exists() else []
+            check_writable(file)
 
     def has(self, **wanted: Any) -> bool:
         """
@@ -39,15 +41,23 @@ class Rows:
 
     def add(self, rows: Iterable[Row]) -> None:
         """
-        :param rows: New ones
+        :param rows: New ones, each in the place of the one that it replaces, or at the end
         """
-        new = list(rows)
-        same = [tuple(row.get(key) for key in self._keys) for row in new]
-        kept = [row for row in self.rows if tuple(row.get(key) for key in self._keys) not in same]
-        self.rows = sorted([*kept, *new], key=lambda row: [str(row.get(key)) for key in self._keys])
+        places = {self._key(row): i for i, row in enumerate(self.rows)}
+        for row in rows:
+            if (place := places.get(self._key(row))) is not None:
+                self.rows[place] = row
+            else:
+                places[self._key(row)] = len(self.rows)
+                self.rows.append(row)
+        if self.file is None:
+            return
         lines = ",\n".join(json.dumps(row) for row in self.rows)
         content = f'{{"machine": {json.dumps(self._machine)},\n "rows": [\n{lines}\n]}}\n'
         replace_file(self.file, content.encode())
+
+    def _key(self, row: Row) -> tuple[Any, ...]:
+        return tuple(row.get(key) for key in self._keys)
 
 
 def summary(values: Sequence[float], unit: str, digits: int = 4) -> Row:
@@ -61,7 +71,10 @@ def summary(values: Sequence[float], unit: str, digits: int = 4) -> Row:
     return {"unit": unit, "n": len(values), "median": median, "quartiles": [low, high]}
 
 
-def _check_writable(file: Path) -> None:
+def check_writable(file: Path) -> None:
+    """
+    :param file: That is going to be written, in a folder that is made now
+    """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         probe = file.with_name(f".{file.name}.probe")
@@ -71,3 +84,13 @@ def _check_writable(file: Path) -> None:
         raise OptionError(
             f"Results cannot be written to {file.parent}: {error.strerror}. Name another folder with --results."
         ) from error
+
+
+def _read(file: Path) -> list[Row]:
+    try:
+        rows: list[Row] = json.loads(file.read_text())["rows"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(
+            f"{file} holds no rows of measurements ({error!r}): move it away, or name another folder for results."
+        ) from error
+    return rows

@@ -27,7 +27,7 @@ commands of our own (each with --help and examples):
   evaluate       compare an agent with others and with compressed policies
   collect        record observations of an agent at play
   list           extractors by name with their sizes, engines, and the shipped hyper-parameters
-  bench          how fast things are on this machine: loop, nets, leaderboard, hub-folder
+  bench          how fast things are on this machine: nets, loop, seer, reuse, compress, ..., all, report
   doctor         what is installed, what this machine can do, whether rl-zoo3 is adapted
 """
 _BENCH = "how fast things are on this machine, beside the plain way in the same run"
@@ -55,6 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             run(argv[0], argv[1:])
             return 0
+        if argv and argv[0] == "bench":
+            if (script := bench.script(argv[1:])) is not None:
+                return bench.scripts.run(script, argv[2:])
+            bench.check_name(argv[1:], _benchmarks(argparse.ArgumentParser()).choices)
         arguments = _parser().parse_args(argv)
         return _OWN[arguments.command](arguments)
     except EfficientError as error:
@@ -77,15 +81,21 @@ def _parser() -> argparse.ArgumentParser:
         "--image", default="4x84x84", metavar="CxHxW", help="image that the sizes refer to (default: %(default)s)"
     )
     commands.add_parser("doctor", help="check the installation")
-    benchmarks = bench.add_arguments(commands.add_parser("bench", help=_BENCH, description=_BENCH.capitalize() + "."))
-    _add(benchmarks, "leaderboard", leaderboard, "bench leaderboard -f FOLDER [options]")
-    _add(benchmarks, "hub-folder", hub_folder, "bench hub-folder --algo ALGO --env ENV -o FOLDER [options]")
+    usage = "sb3-efficient bench WHAT [options]"
+    _benchmarks(commands.add_parser("bench", help=_BENCH, description=_BENCH.capitalize() + ".", usage=usage))
     for name, command in _WITH_AGENTS.items():
         _add(commands, name, command, f"{name} --algo ALGO --env ENV [options]")
     for verb in ZOO_VERBS:
         # Only so that a misspelt command is answered with all of them; main() hands these to rl-zoo3
         commands.add_parser(verb)
     return parser
+
+
+def _benchmarks(parser: argparse.ArgumentParser) -> Any:
+    commands = bench.add_arguments(parser)
+    _add(commands, "leaderboard", leaderboard, "bench leaderboard -f FOLDER [options]")
+    _add(commands, "hub-folder", hub_folder, "bench hub-folder --algo ALGO --env ENV -o FOLDER [options]")
+    return commands
 
 
 def _add(commands: Any, name: str, command: Any, usage: str) -> None:

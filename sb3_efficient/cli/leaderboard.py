@@ -83,7 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"There is no agent in {arguments.folder}. They lie in <folder>/<algo>/<env>_<n>/<env>.zip, as rl-zoo3 and "
             "'sb3-efficient train' save them: name that folder with -f."
         )
-    rows = Rows(arguments.results / "leaderboard.json", machine(), KEYS)
+    file = arguments.results / "leaderboard.json"
+    rows = Rows(file, machine(), KEYS)
     for agent in agents:
         key = {"algo": agent.algo, "env_id": agent.env_id, "run": agent.path.parent.name}
         if rows.has(**key, eval_episodes=arguments.episodes):
@@ -91,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             rows.add([{**key, **_score(agent, arguments), **_training(agent.path.parent)}])
     text = table(rows.rows)
-    rows.file.with_suffix(".md").write_text(text)
+    file.with_suffix(".md").write_text(text)
     print(text)
     return 0
 

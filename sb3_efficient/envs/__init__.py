@@ -1,4 +1,4 @@
-"""Environments and wrappers. Importing this module registers ``Catch-v0`` with gymnasium."""
+"""Environments and wrappers. Importing this module registers ``Catch-v0`` and two games of consoles with gymnasium."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import gymnasium as gym
 
 from sb3_efficient.envs.catch import CatchEnv
 from sb3_efficient.envs.downsample import DownsampleWrapper
+from sb3_efficient.envs.retro import FREE, register
 
 if TYPE_CHECKING:
     from sb3_efficient.envs.ale import AleVecEnv
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["AleVecEnv", "CatchEnv", "DownsampleWrapper"]
 
 gym.register("Catch-v0", entry_point="sb3_efficient.envs.catch:CatchEnv")
+register(*FREE)
 
 
 def __getattr__(name: str) -> Any:

@@ -21,13 +21,39 @@ LOOKS = {
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 96rem; padding: 0 1rem; color: #222; }
 h1 { font-size: 1.4rem; }
-figure { margin: 1rem 0; max-width: 46rem; }
-figure svg { width: 100%; height: auto; }
-div { overflow-x: auto; }
+h2 { font-size: 1.15rem; margin-top: 2.5rem; }
+figure { margin: 1rem 0; max-width: 60rem; overflow-x: auto; }
+figure svg, figure img { max-width: 100%; height: auto; }
+@media (max-width: 40rem) { figure img { max-width: 40rem; } }
+.wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; }
 th, td { padding: .35rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #ddd; }
+th:first-child, td:first-child, td.text { text-align: left; }
+li, .machine { color: #555; font-size: 13px; }
+"""
+#: Of the report: the second column is a recipe
+_RECIPES = """
+figure { max-width: 46rem; }
 th:nth-child(2), td:nth-child(2) { text-align: left; white-space: normal; min-width: 12rem; }
-li { color: #555; font-size: 13px; }
+"""
+
+
+def document(title: str, body: str, style: str = "") -> str:
+    """
+    :param title: Also its heading
+    :param body: HTML; what is wider than a phone stands in a ``<div class="wide">``
+    :param style: CSS, after the one of all pages
+    :return: A page that needs no other file
+    """
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title><style>{_STYLE}{style}</style></head>
+<body>
+<h1>{escape(title)}</h1>
+{body}
+</body>
+</html>
 """
 
 
@@ -38,27 +64,19 @@ def page(report: Report) -> str:
     """
     cells = report.cells()
     head = "".join(f"<th>{escape(name)}</th>" for name in ("#", *cells[0]))
-    body = "\n".join(_row(i, texts) for i, texts in enumerate(cells))
+    rows = "\n".join(_row(i, texts) for i, texts in enumerate(cells))
     notes = "\n".join(f"<li>{escape(note)}</li>" for note in report.notes())
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{escape(report.title)}</title><style>{_STYLE}</style></head>
-<body>
-<h1>{escape(report.title)}</h1>
-<figure>{pareto_picture(report)}</figure>
-<div><table>
+    body = f"""<figure>{pareto_picture(report)}</figure>
+<div class="wide"><table>
 <thead><tr>{head}</tr></thead>
 <tbody>
-{body}
+{rows}
 </tbody>
 </table></div>
 <ul>
 {notes}
-</ul>
-</body>
-</html>
-"""
+</ul>"""
+    return document(report.title, body, _RECIPES)
 
 
 def pareto_picture(report: Report) -> str:

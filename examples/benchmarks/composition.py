@@ -1,0 +1,252 @@
+"""
+What all of it comes to: a Pong Impala agent from stock to everything, step by step.
+
+    python examples/benchmarks/composition.py            # half an hour
+    python examples/benchmarks/composition.py --quick    # two minutes, nothing is written
+
+    python examples/benchmarks/composition.py --only training    # a minute, on any machine
+
+Every step keeps what the ones before it brought. Taken from the other benchmarks: times faster in training and memory
+of the process (training_loop.json and seer.json, one thread, each beside plain SB3 in its own run), and the hours of
+800,000 steps at these speeds, frozen at 250,000 as the agent examples/agents/ppo/PongNoFrameskip-v4_2 was; returns of
+whole games with sticky actions, where compress.json has them. Measured here: bytes of an observation in the rollout
+buffer, bytes of the file, the whole of ``predict`` for one image, all variants in turn on consecutive frames (one
+thread, means), and returns that are not there yet.
+
+"stock" is our Impala on contiguous float32 images in plain SB3, which has no such network. What it returns when it is
+trained to the end is left to runs.py. "reuse" takes the place of "int8" and computes in float32. Minutes of
+distillation are not in the hours. The last rows are what freezing deeper would bring: agents that were not trained.
+
+Writes results/composition.json and the table in README.md. Only a machine that does nothing else gives numbers worth
+keeping.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import compress
+import headline
+import numpy as np
+import reuse_acting
+import seer
+import torch as th
+import training_loop
+from common import RESULTS, open_rows, run_program, write_readme
+from compress_agent import AGENTS, FOLDER, Bench, find_agent, make_recipe
+from compress_tables import recipes_of
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_efficient import make_engine, save_slim
+from sb3_efficient.evaluation.statistics import bootstrap, mean
+
+BEGIN = "<!-- table of examples/benchmarks/composition.py -->\n"
+AGENT = "Pong Impala"
+STEPS, FROZEN_AT = 800_000, 250_000
+RECIPES = recipes_of(AGENT)
+PRUNED, INT8 = RECIPES["channels, distilled"], RECIPES["channels, distilled, static-int8"]
+CUT = PRUNED.partition(" distillation")[0]
+#: Step -> variant of training_loop.json or seer.json, and depth that is frozen from FROZEN_AT on
+TRAINING: dict[str, tuple[str, str | None]] = {
+    "stock": ("plain", None),
+    "bf16, `accelerate`": ("accelerated", None),
+    "`AleVecEnv`": ("with AleVecEnv", None),
+    "SEER, `depth=2`": ("lower stages", "2"),
+}
+#: Not on the way
+DEEPER: dict[str, tuple[str, str | None]] = {
+    "`depth='conv'` instead": ("conv", "conv"),
+    "`depth='features'` instead": ("features", "features"),
+}
+#: Step -> recipe, its name in compress.json, and engine
+ACTING = {
+    "pruned": (CUT, "channels, not distilled", "onnxruntime"),
+    "distilled": (PRUNED, "channels, distilled", "onnxruntime"),
+    "int8": (INT8, "channels, distilled, static-int8", "onnxruntime"),
+    "int8, reuse": (INT8, "channels, distilled, static-int8", "reuse"),
+}
+#: Column -> how it is shown
+UNITS = {
+    "hours": (1, "{:.1f} h"),
+    "process_mb": (1, "{:,.0f} MB"),
+    "rollout_bytes": (1, "{:,.0f} B"),
+    "file_bytes": (1e6, "{:.2f} MB"),
+    "predict_us": (1e3, "{:.2f} ms"),
+}
+Row = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--episodes", type=int, default=50, help="whole games, where there are none yet")
+    parser.add_argument("--frames", type=int, default=2000, help="acted on by each variant")
+    parser.add_argument("--observations", type=int, default=16_000, help="to train and calibrate with")
+    parser.add_argument("--work", type=Path, default=Path("logs/compress"), help="as of compress.py: %(default)s")
+    parser.add_argument("--only", choices=["training"], help="nothing that is timed here, and no games")
+    parser.add_argument("--quick", action="store_true", help="few frames and steps of distillation, no games")
+    parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")
+    arguments = parser.parse_args()
+    th.set_num_threads(1)
+    if arguments.quick:
+        arguments.episodes, arguments.frames, arguments.observations = 0, 200, 200
+        arguments.work /= "quick"
+    rows = open_rows("composition", ("step",), quick=arguments.quick)
+    if not arguments.rewrite:
+        rows.add(trained())
+        if arguments.only != "training":
+            rows.add(acted(rows.rows, arguments))
+    print(table(rows.rows))
+    if rows.file is not None:
+        write_readme(BEGIN, table(rows.rows))
+
+
+def trained() -> list[Row]:
+    """Steps of training, and in which file they end."""
+    file_bytes = stock_bytes(find_agent(*AGENTS[AGENT][:2], FOLDER, exp_id=2).load())
+    found = []
+    for step, (variant, depth) in {**TRAINING, **DEEPER}.items():
+        found.append({"step": step, **training(variant, depth), "rollout_bytes": rollout_bytes(variant, depth)})
+    return [row if row["step"] in DEEPER else {**row, "file_bytes": file_bytes} for row in found]
+
+
+def acted(rows: list[Row], arguments: argparse.Namespace) -> list[Row]:
+    """
+    Steps after training.
+
+    :param rows: Steps of training
+    :return: Those, with what acting takes, and the steps after them
+    """
+    bench = Bench(AGENT, arguments)
+    on_the_way = [row for row in rows if row["step"] in TRAINING]
+    policies = {step: made(bench, recipe, engine) for step, (recipe, _, engine) in ACTING.items()}
+    steps = [{**on_the_way[-1], "step": step, "file_bytes": size} for step, (_, size) in policies.items()]
+    stock = bench.saved.load()
+    training_loop.make_plain(stock)
+    frames = reuse_acting.play("Pong", arguments.frames, bench.model)[:, :1]
+    times = latency({"stock": stock, **{step: policy for step, (policy, _) in policies.items()}}, frames)
+    games = {step: returns(bench, name, recipe, arguments) for step, (recipe, name, _) in ACTING.items()}
+    # The agent was trained with all of the steps of training
+    games[on_the_way[-1]["step"]] = returns(bench, "original", "original", arguments)
+    return [
+        {**row, "predict_us": times.get(row["step"], times["stock"]), "returns": games.get(row["step"])}
+        for row in (*on_the_way, *steps)
+    ]
+
+
+def stock_bytes(model: BaseAlgorithm) -> int:
+    """What SB3 saves of an agent that has been trained: weights, and the optimizer's moments."""
+    with tempfile.TemporaryDirectory() as folder:
+        for parameter in model.policy.parameters():
+            parameter.grad = th.zeros_like(parameter)
+        model.policy.optimizer.step()
+        file = Path(folder) / "agent.zip"
+        model.save(file)
+        return file.stat().st_size
+
+
+def training(variant: str, depth: str | None) -> Row:
+    """Times faster than plain SB3 in the same run, hours of the whole training and memory."""
+    speed = {row["variant"]: row for row in rows_of("seer") if is_impala(row)}
+    if variant in ("accelerated", "with AleVecEnv"):
+        speed = {**speed, **{row["variant"]: row for row in rows_of("training_loop") if is_impala(row)}}
+    own, plain = speed[variant], speed["plain"]
+    stock = next(row["median"] for row in rows_of("seer") if is_impala(row) and row["variant"] == "plain")
+    times = own["median"] / plain["median"]
+    hours = STEPS / (stock * times) / 3600
+    if depth is not None:
+        pace = {row["variant"]: row["median"] for row in rows_of("seer") if is_impala(row)}
+        hours = float(headline.hours((STEPS,), [(0, ""), (FROZEN_AT, depth)], pace)[0])
+    return {"times_faster": round(times, 2), "hours": round(hours, 2), "process_mb": own["memory_mb"]}
+
+
+def is_impala(row: Row) -> bool:
+    return (row.get("algo"), row.get("network"), row["threads"]) == ("ppo", "impala", 1)
+
+
+def rows_of(name: str) -> list[Row]:
+    file = RESULTS / f"{name}.json"
+    if not file.exists():
+        raise SystemExit(f"composition.py takes speeds from {file}, which is not there: run {name}.py first.")
+    return json.loads(file.read_text())["rows"]
+
+
+def rollout_bytes(variant: str, depth: str | None) -> int:
+    """Of one observation in the rollout buffer."""
+    model = training_loop.make_model("ppo", "impala", "plain" if depth is None else "with AleVecEnv", 1, n_steps=16)
+    if depth is not None:
+        seer.freeze(model, seer.VARIANTS[variant][1])
+    buffer = model.rollout_buffer
+    return int(buffer.observations.nbytes / (buffer.buffer_size * buffer.n_envs))
+
+
+def made(bench: Bench, recipe: str, engine: str) -> tuple[Any, int]:
+    """
+    :return: What acts, and the bytes of its file
+    """
+    if recipe.endswith("static-int8"):
+        policy, _ = bench.policy(recipe)
+        return policy.engine(engine), policy.n_bytes
+    student, _ = bench.student(tuple(make_recipe(recipe)))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "agent.zip"
+        save_slim(student, file)
+        return make_engine(student, engine), file.stat().st_size
+
+
+def returns(bench: Bench, name: str, recipe: str, arguments: argparse.Namespace) -> Row | None:
+    """Of whole games with sticky actions: from compress.json, or played now."""
+    row = compress.found(compress.measured(), "returns", AGENT, name)
+    games = row["returns"] if row else bench.returns(recipe, [])
+    if not games:
+        return None
+    found = bootstrap(mean, games)
+    return {"mean": round(found.estimate, 2), "interval": [round(found.low, 2), round(found.high, 2)], "n": len(games)}
+
+
+def latency(policies: dict[str, Any], frames: np.ndarray) -> dict[str, float]:
+    """Mean microseconds of ``predict``."""
+    calls: dict[str, Callable[[np.ndarray], Any]] = {
+        name: lambda images, policy=policy: policy.predict(images, deterministic=True)
+        for name, policy in policies.items()
+    }
+    times = reuse_acting.in_turn(calls, list(frames), blocks=max(2, len(frames) // 200))
+    return {name: round(float(np.mean(found)), 1) for name, found in times.items()}
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown: in brackets how many times less than stock."""
+    lines = [
+        "| step | 800,000 steps | memory of the process | an observation in the rollout | file | `predict` "
+        "| mean return |",
+        "|" + "---|" * 7,
+    ]
+    found = {row["step"]: row for row in rows}
+    for step in (*TRAINING, *ACTING, *DEEPER):
+        if step in found:
+            cells = [cell(found[step], found["stock"], name) for name in UNITS]
+            lines.append(f"| {step} | {' | '.join([*cells, played(found[step].get('returns'))])} |")
+    return "\n".join(lines) + "\n"
+
+
+def cell(row: Row, stock: Row, name: str) -> str:
+    """What was measured."""
+    if name not in row:
+        return ""
+    divisor, form = UNITS[name]
+    less = "" if row[name] == stock[name] else f" ({stock[name] / row[name]:.1f}x)"
+    return form.format(row[name] / divisor) + less
+
+
+def played(found: Row | None) -> str:
+    if found is None:
+        return ""
+    return f"{found['mean']:.1f} [{found['interval'][0]:.1f}, {found['interval'][1]:.1f}], {found['n']} games"
+
+
+if __name__ == "__main__":
+    run_program(main)

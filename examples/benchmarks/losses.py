@@ -1,0 +1,147 @@
+"""
+Where it does not help: everything in the results of the other benchmarks that lost to what it was compared with.
+
+    python examples/benchmarks/losses.py
+
+A loss is a speed below 0.97 of the baseline's in the same run, a run that was frozen and ended with less than those
+from the same checkpoint that were not, or a compressed policy that is shown to be worse than its original. Measures
+nothing; writes results/losses.json and the table in README.md. Run it again when results have changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import branches
+import compress_tables
+import numpy as np
+from common import RESULTS, run_program, write_readme, write_rows
+
+from sb3_efficient.evaluation.statistics import non_inferiority
+
+BEGIN = "<!-- table of examples/benchmarks/losses.py -->\n"
+#: Slower by less is noise
+LOSS = 0.97
+Row = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rewrite", action="store_true", help="the same")
+    parser.parse_args()
+    rows = find()
+    print(table(rows))
+    write_rows(RESULTS / "losses.json", rows)
+    write_readme(BEGIN, table(rows))
+
+
+def find() -> list[Row]:
+    """What lost, against what, where and how much, and the script that says so."""
+    return [*extractors(), *acting(), *freezing(), *compressing()]
+
+
+def rows_of(name: str) -> list[Row]:
+    file = RESULTS / f"{name}.json"
+    return json.loads(file.read_text())["rows"] if file.exists() else []
+
+
+def grouped(losses: Iterator[tuple[str, str, str, float]], script: str) -> list[Row]:
+    """
+    :param losses: What, against what, where, and times as fast
+    :param script: That measured it
+    :return: A row for each pair of the first two
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for what, against, where, times in losses:
+        if times < LOSS:
+            found.setdefault((what, against), []).append(f"{where} {times:.2f}x")
+    return [
+        {"what": what, "against": against, "found": ", ".join(cells), "script": script}
+        for (what, against), cells in found.items()
+    ]
+
+
+def extractors() -> list[Row]:
+    rows = rows_of("extractors")
+    keys = ("extractor", "work", "batch", "threads", "isa")
+    plain = {tuple(row[key] for key in keys): row["median"] for row in rows if row["variant"] == "plain"}
+
+    def losses() -> Iterator[tuple[str, str, str, float]]:
+        for row in rows:
+            if row["variant"] == "plain":
+                continue
+            work = "training on" if row["work"] == "train" else "acting on"
+            isa = ", held to AVX2 (bf16 emulated)" if row["isa"] == "AVX2" and row["variant"] == "bf16" else ""
+            isa = ", held to AVX2" if row["isa"] == "AVX2" and not isa else isa
+            what = f"{row['variant']}, {work} {row['batch']}{isa}"
+            where = f"`{row['extractor']}` on {row['threads']} thread{'s' * (row['threads'] > 1)}"
+            yield what, "the same network, plain float32", where, plain[tuple(row[k] for k in keys)] / row["median"]
+
+    return grouped(losses(), "extractors")
+
+
+def acting() -> list[Row]:
+    def losses() -> Iterator[tuple[str, str, str, float]]:
+        for row in rows_of("reuse_acting"):
+            times = {name: found["median"] for name, found in row["microseconds"].items()}
+            what = f"reuse engine, {row['network']}, batch {row['batch']}"
+            for name, label in (("eager", "torch"), ("onnxruntime", "ONNX Runtime"), ("static-int8", "its int8")):
+                yield what, label, f"{row['game']} ({row['weights']} weights)", times[name] / times["reuse"]
+
+    return grouped(losses(), "reuse_acting")
+
+
+def freezing() -> list[Row]:
+    """Means over seeds where all of both arms have come."""
+    found = []
+    groups = branches.groups(rows_of("branches"))
+    for (env, start, arm), curves in groups.items():
+        never = groups.get((env, start, "never"))
+        if never is None or arm in ("never", "plain"):
+            continue
+        end = min(max(curve) for curve in (*curves, *never))
+        ours, theirs = (float(np.mean([curve[end] for curve in runs])) for runs in (curves, never))
+        if ours < theirs:
+            game = env.removesuffix("NoFrameskip-v4")
+            runs = f"{len(curves)} and {len(never)} run{'s' * (len(never) > 1)}"
+            found.append(
+                {
+                    "what": f"frozen: {arm}, {game}, from {start // 1000} k",
+                    "against": "never frozen",
+                    "found": f"return {ours:.1f}, not {theirs:.1f}, at {end // 1000} k ({runs})",
+                    "script": "branches",
+                }
+            )
+    return found
+
+
+def compressing() -> list[Row]:
+    rows = [row for row in rows_of("compress") if row["kind"] == "returns"]
+    games = {(row["agent"], row["recipe"]): row["returns"] for row in rows}
+    found = []
+    for (agent, recipe), own in games.items():
+        original, random = games.get((agent, "original"), []), games.get((agent, "random play"), [])
+        n = min(len(own), len(original))
+        if recipe not in (*compress_tables.RECIPES, *compress_tables.TINY_RL) or not n or not random:
+            continue
+        if non_inferiority(own[:n], original[:n], random).verdict == "worse":
+            shown = f"return {np.mean(own[:n]):.1f}, not {np.mean(original[:n]):.1f} ({n} games)"
+            found.append({"what": f"{recipe}, {agent}", "against": "original", "found": shown, "script": "compress"})
+    return found
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown."""
+    lines = ["| what | against | what came out | measured by |", "|---|---|---|---|"]
+    lines += [
+        f"| {r['what']} | {r['against']} | {r['found']} | [{r['script']}.py](examples/benchmarks/{r['script']}.py) |"
+        for r in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    run_program(main)

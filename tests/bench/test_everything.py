@@ -1,0 +1,99 @@
+"""The command ``bench all``: what is done stays done, and what is skipped has a reason."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from sb3_efficient import cli
+from sb3_efficient.bench import everything, scripts
+from sb3_efficient.doctor import machine_class
+
+#: Step -> what runs in its place
+FAKES = {
+    "nets": "import os, pathlib; pathlib.Path(os.environ['SB3_EFFICIENT_RESULTS'], 'nets.md').write_text('a table')",
+    "seer-ppo": "raise SystemExit('seer.py: 57 GB are needed, and there are 3')",
+    "loop": "raise ValueError('a defect')",
+}
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    found: list[str] = []
+
+    def command(step: str, results: Path, quick: bool) -> list[str]:
+        found.append(step)
+        return [sys.executable, "-c", FAKES[step]]
+
+    monkeypatch.setattr(everything, "command", command)
+    return found
+
+
+def test_all(calls: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["bench", "all", "--only", "nets", "seer-ppo", "--results", str(tmp_path / "found")]
+    assert cli.main(words) == 0
+    shown = capsys.readouterr().out
+    assert "nets          done" in shown
+    assert "seer.py: 57 GB are needed, and there are 3" in shown
+    rows = json.loads((tmp_path / "found" / "all.json").read_text())["rows"]
+    assert [(row["step"], row["state"]) for row in rows] == [("nets", "done"), ("seer-ppo", "skipped")]
+    assert "a table" in (tmp_path / "found" / "report.html").read_text()
+    # What is done is not run again, what was skipped is tried
+    assert cli.main(words) == 0
+    assert calls == ["nets", "seer-ppo", "seer-ppo"]
+    assert cli.main([*words, "--again"]) == 0
+    assert calls[3:] == ["nets", "seer-ppo"]
+
+
+def test_a_defect_is_no_skip(calls: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "all", "--only", "loop", "--results", str(tmp_path)]) == 1
+    assert "failed" in capsys.readouterr().out
+    assert "a defect" in (tmp_path / "logs" / "loop.log").read_text()
+
+
+def test_goes_on_after_an_interruption(
+    calls: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["bench", "all", "--only", "nets", "seer-ppo", "--results", str(tmp_path)]
+    row = everything._row
+
+    def interrupted(step: str, results: Path, quick: bool) -> dict[str, object]:
+        if step == "seer-ppo":
+            raise KeyboardInterrupt
+        return row(step, results, quick)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(everything, "_row", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            cli.main(words)
+    cli.main(words)
+    assert calls == ["nets", "seer-ppo"]
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_commands_are_those_of_bench(quick: bool, tmp_path: Path) -> None:
+    known = {"nets", "loop", "leaderboard", *scripts.SCRIPTS}
+    for step in everything.STEPS:
+        words = everything.command(step, tmp_path, quick)
+        assert words[3] == "bench"
+        assert words[4] in known
+        assert "{" not in " ".join(words)
+
+
+def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "all", "--only", "sear-ppo"]) == 1
+    assert "Unknown step 'sear-ppo'. Did you mean 'seer-ppo'?" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert cli.main(["bench", "all", "--results", str(tmp_path / "file" / "below")]) == 1
+    assert "Results cannot be written to" in capsys.readouterr().err
+
+
+def test_folder_is_named_after_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(scripts, "folder", lambda: tmp_path)
+    assert everything.default_folder(False) == tmp_path / "results" / machine_class()
+    assert everything.default_folder(True).name == f"{machine_class()}-quick"
+    monkeypatch.setattr(scripts, "folder", lambda: None)
+    assert everything.default_folder(False) == Path("bench") / machine_class()

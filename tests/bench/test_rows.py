@@ -1,0 +1,46 @@
+"""Files of rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sb3_efficient.bench.rows import Rows, check_writable
+from sb3_efficient.errors import ArtifactError, OptionError
+
+
+def test_rows_are_kept_and_replaced_where_they_stand(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "rows.json"
+    rows = Rows(file, {"cores": 2}, ("net", "batch"))
+    rows.add([{"net": "b", "batch": 1, "ms": 1}, {"net": "a", "batch": 1, "ms": 2}])
+    rows.add([{"net": "b", "batch": 1, "ms": 3}, {"net": "b", "batch": 2, "ms": 4}])
+    again = Rows(file, {}, ("net", "batch"))
+    assert [(row["net"], row["batch"], row["ms"]) for row in again.rows] == [("b", 1, 3), ("a", 1, 2), ("b", 2, 4)]
+    assert again.has(net="a", ms=2)
+    assert not again.has(net="a", ms=3)
+    assert json.loads(file.read_text())["machine"] == {"cores": 2}
+
+
+def test_without_a_file(tmp_path: Path) -> None:
+    rows = Rows(None, {}, ("net",))
+    rows.add([{"net": "a"}])
+    assert rows.has(net="a")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"machine": 1}'])
+def test_other_files_are_not_overwritten(tmp_path: Path, text: str) -> None:
+    (tmp_path / "rows.json").write_text(text)
+    with pytest.raises(ArtifactError, match="holds no rows of measurements"):
+        Rows(tmp_path / "rows.json", {}, ())
+    assert (tmp_path / "rows.json").read_text() == text
+
+
+def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        OptionError, match=r"Results cannot be written to .*file: .*\. Name another folder with --results\."
+    ):
+        check_writable(tmp_path / "file" / "rows.json")
