@@ -98,8 +98,8 @@ def _deterministic(space: Any, outputs: Outputs, rng: np.random.Generator | None
 def _draw(logits: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
     if rng is None:
         return logits.argmax(axis=1)
-    # Gumbel's trick: no softmax, and no overflow
-    return (logits - np.log(rng.standard_exponential(logits.shape, np.float32))).argmax(axis=1)
+    # Gumbel's trick: no softmax, and no overflow; in float64, because in float32 a zero is drawn once in some million
+    return (logits - np.log(rng.standard_exponential(logits.shape))).argmax(axis=1)
 
 
 def _normal(outputs: Outputs, rng: np.random.Generator | None) -> np.ndarray:
