@@ -50,12 +50,14 @@ recipe = arguments.recipe or (
     "channel-pruning(ratio=0.5, layers={'linear.0': 0.75}) "
     f"distillation(steps={arguments.steps}, batch_size=128) static-int8"
 )
+# Policies are compared on others than they have learnt from
+held_out, observations = observations[:100], observations[100:]
 policy = sb3_efficient.compress(model, recipe, calibration=observations)
 
 # The same games for both, paired by their seeds
 candidates = [model_candidate("original", model), graph_candidate(recipe, policy, policy.n_bytes)]
 rows, random_return = compare(
-    candidates, observations, make_env, range(arguments.episodes), n_envs=8, repeats=50, progress=True
+    candidates, held_out, make_env, range(arguments.episodes), n_envs=8, repeats=50, progress=True
 )
 print(Report(arguments.env, rows, random_return).to_markdown())
 

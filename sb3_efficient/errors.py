@@ -49,3 +49,10 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     """
     matches = get_close_matches(name, list(known), n=1)
     return f" Did you mean {matches[0]!r}?" if matches else ""
+
+
+def briefly(value: object) -> str:
+    """
+    :return: How a message names something unexpected: text and numbers as they are, all else by its class
+    """
+    return repr(value) if isinstance(value, (str, int, float, type(None))) else f"an object of {type(value).__name__}"

@@ -38,6 +38,18 @@ def check_switches(**switches: Any) -> None:
             raise OptionError(f"{name} must be true or false, got {value!r}.")
 
 
+def number(option: str, value: Any, least: float | None = None) -> float:
+    """
+    :param least: None: anything above zero
+    :return: ``value``, if it is a finite number, and large enough
+    """
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not is_number or not np.isfinite(value) or (value <= 0 if least is None else value < least):
+        asked = "a positive number" if least is None else f"a number of at least {least:g}"
+        raise OptionError(f"{option} must be {asked}, got {value!r}.")
+    return float(value)
+
+
 def whole_number(option: str, value: Any, least: int = 1) -> int:
     """
     :return: ``value`` as a plain int, if it is a whole number of at least ``least``

@@ -106,7 +106,8 @@ def search(searcher: Searcher, n_trials: int, *, storage: str | None = None, nam
             storage=_storage(storage), study_name=name, directions=DIRECTIONS, load_if_exists=True
         )
     except Exception as error:  # of Optuna, SQLAlchemy, or whichever driver
-        raise OptionError(f"Optuna cannot use storage {storage!r} for the study {name!r}: {error}") from error
+        driver = " (for PostgreSQL: pip install psycopg2-binary)" if isinstance(error, ImportError) else ""
+        raise OptionError(f"Optuna cannot use storage {storage!r} for the study {name!r}: {error}{driver}") from error
     if study.directions != list(DIRECTIONS):
         raise OptionError(f"The study {name!r} in {storage} is not one of this search. Choose another --study-name.")
     study.optimize(searcher, n_trials)

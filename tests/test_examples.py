@@ -83,7 +83,7 @@ def test_tables_of_the_reuse_paper(python: Run, tmp_path: Path) -> None:
 
 
 def test_compress(python: Run, tmp_path: Path) -> None:
-    small = ("--steps", "2", "--observations", "100", "--episodes", "0")
+    small = ("--steps", "2", "--observations", "200", "--episodes", "0")
     done = python(str(EXAMPLES / "07_compress.py"), *small)
     assert "| original | 6,7" in done.stdout
     assert "saved to compressed_pong.policy\nloaded from there, it returns " in done.stdout
@@ -134,7 +134,9 @@ def measured(name: str, result: str | None = None) -> tuple[Any, list[dict[str, 
     return benchmark, json.loads((benchmark.RESULTS / f"{result or name}.json").read_text())["rows"]
 
 
-@pytest.mark.parametrize("name", ["extractors", "training_loop", "seer", "branches", "compress"])
+@pytest.mark.parametrize(
+    "name", ["extractors", "training_loop", "seer", "branches", "compress", "reuse_acting", "reuse_updates"]
+)
 def test_table_in_the_readme_is_the_measured_one(name: str) -> None:
     benchmark, rows = measured(name)
     assert f"{benchmark.BEGIN}\n{benchmark.table(rows)}\n<!-- end of table -->" in README.read_text()
@@ -167,7 +169,18 @@ def test_compress_benchmark_measures(python: Run, tmp_path: Path) -> None:
     assert float(rows[1][2].partition("(")[2].rstrip("x)")) < 0.27
     assert rows[1][-1] == "1, not shown |"
     # A call that was stopped goes on with what there is
-    assert {file.suffix for file in tmp_path.glob("logs/compress/quick/Pong-Nature/*")} == {".safetensors"}
+    found = {file.suffix for file in tmp_path.glob("logs/compress/quick/Pong-Nature/*")}
+    assert found == {".safetensors", ".policy", ".json"}
+
+
+def test_reuse_benchmark_measures(python: Run) -> None:
+    small = ("--quick", "--only", "updates", "--networks", "conv2 20/40", "--games", "Pong")
+    done = python(str(EXAMPLES / "benchmarks" / "reuse_updates.py"), *small)
+    (row,) = (line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| conv2"))
+    assert row[1:3] == ["80", "Pong"]
+    assert float(row[3].removesuffix(" times")) > 50
+    # Dense in float32, and from patches
+    assert float(row[4]) > float(row[6]) > 0
 
 
 def test_figures_of_the_environments_in_the_readme_are_the_measured_ones() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sb3_efficient.errors import OptionError
-from sb3_efficient.options import check_names, check_switches
+from sb3_efficient.options import check_names, check_switches, number
 
 
 def bake(oven: object, *, degrees: int = 180, minutes: int = 40) -> None:
@@ -35,3 +36,13 @@ def test_switches() -> None:
     for value in ("no", None, 2, [True]):
         with pytest.raises(OptionError, match="^heat must be true or false, got "):
             check_switches(heat=value)
+
+
+def test_numbers() -> None:
+    assert number("heat", 3) == number("heat", np.float32(3), least=3) == 3.0
+    assert number("heat", 0, least=0) == 0
+    for value in (0, -1, "3", None, True, float("nan"), float("inf")):
+        with pytest.raises(OptionError, match=f"^heat must be a positive number, got {value!r}.$"):
+            number("heat", value)
+    with pytest.raises(OptionError, match=r"^heat must be a number of at least 0\.5, got 0.25.$"):
+        number("heat", 0.25, least=0.5)

@@ -38,16 +38,19 @@ import seer
 import torch as th
 import training_loop
 from common import RESULTS, open_rows, run_program, write_readme
-from compress_tables import PRUNED
+from compress_agent import AGENTS, FOLDER, Bench
+from compress_tables import NARROW, recipes_of
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient import make_engine, save_slim
+from sb3_efficient.compression import make_recipe
 from sb3_efficient.evaluation.statistics import bootstrap, mean
+from sb3_efficient.zoo.saved import find_agent
 
 BEGIN = "<!-- table of examples/benchmarks/composition.py -->\n"
 AGENT = "Pong Impala"
 STEPS, FROZEN_AT = 800_000, 250_000
-CUT, INT8 = PRUNED.partition(" distillation")[0], f"{PRUNED} static-int8"
+RECIPES = recipes_of(AGENT)
 #: Step -> variant of training_loop.json or seer.json, and depth that is frozen from FROZEN_AT on
 TRAINING: dict[str, tuple[str, str | None]] = {
     "stock": ("plain", None),
@@ -60,12 +63,12 @@ DEEPER: dict[str, tuple[str, str | None]] = {
     "`depth='conv'` instead": ("conv", "conv"),
     "`depth='features'` instead": ("features", "features"),
 }
-#: Step -> recipe, its name in compress.json, and engine
+#: Step -> recipe by its name in compress.json, or itself, and engine
 ACTING = {
-    "pruned": (CUT, "channels, not distilled", "onnxruntime"),
-    "distilled": (PRUNED, "channels, distilled", "onnxruntime"),
-    "int8": (INT8, "channels, distilled, static-int8", "onnxruntime"),
-    "reuse, in place of int8": (PRUNED, "channels, distilled", "reuse"),
+    "pruned": (NARROW, "onnxruntime"),
+    "distilled": ("channels, distilled", "onnxruntime"),
+    "int8": ("channels, distilled, static-int8", "onnxruntime"),
+    "reuse, in place of int8": ("channels, distilled", "reuse"),
 }
 #: Column -> how it is shown
 UNITS = {
@@ -104,7 +107,8 @@ def main() -> None:
 
 def trained() -> list[Row]:
     """Steps of training, and in which file they end."""
-    file_bytes = stock_bytes(compress.find_agent(*compress.AGENTS[AGENT][:2], compress.FOLDER, exp_id=2).load())
+    algo, env_id, number = AGENTS[AGENT]
+    file_bytes = stock_bytes(find_agent(algo, env_id, FOLDER, exp_id=number).load())
     found = []
     for step, (variant, depth) in {**TRAINING, **DEEPER}.items():
         found.append({"step": step, **training(variant, depth), "rollout_bytes": rollout_bytes(variant, depth)})
@@ -118,17 +122,17 @@ def acted(rows: list[Row], arguments: argparse.Namespace) -> list[Row]:
     :param rows: Steps of training
     :return: Those, with what acting takes, and the steps after them
     """
-    bench = compress.Bench(AGENT, arguments)
+    bench = Bench(AGENT, arguments)
     on_the_way = [row for row in rows if row["step"] in TRAINING]
-    policies = {step: made(bench, recipe, engine) for step, (recipe, _, engine) in ACTING.items()}
+    policies = {step: made(bench, RECIPES.get(recipe, recipe), engine) for step, (recipe, engine) in ACTING.items()}
     steps = [{**on_the_way[-1], "step": step, "file_bytes": size} for step, (_, size) in policies.items()]
     stock = bench.saved.load()
     training_loop.make_plain(stock)
     frames = reuse_acting.play("Pong", arguments.frames, bench.model)[:, :1]
     times = latency({"stock": stock, **{step: policy for step, (policy, _) in policies.items()}}, frames)
-    games = {step: returns(bench, name, recipe, arguments) for step, (recipe, name, _) in ACTING.items()}
+    games = {step: returns(bench, recipe) for step, (recipe, _) in ACTING.items()}
     # The agent was trained with all of the steps of training
-    games[on_the_way[-1]["step"]] = returns(bench, "original", None, arguments)
+    games[on_the_way[-1]["step"]] = returns(bench, "original")
     return [
         {**row, "predict_us": times.get(row["step"], times["stock"]), "returns": games.get(row["step"])}
         for row in (*on_the_way, *steps)
@@ -181,24 +185,25 @@ def rollout_bytes(variant: str, depth: str | None) -> int:
     return int(buffer.observations.nbytes / (buffer.buffer_size * buffer.n_envs))
 
 
-def made(bench: compress.Bench, recipe: str, engine: str) -> tuple[Any, int]:
+def made(bench: Bench, recipe: str, engine: str) -> tuple[Any, int]:
     """
     :return: What acts, and the bytes of its file
     """
     if recipe.endswith("static-int8"):
         policy, _ = bench.policy(recipe)
         return policy.engine(engine), policy.n_bytes
-    student, _ = bench.student(tuple(compress.make_recipe(recipe)))
+    student, _ = bench.student(tuple(make_recipe(recipe)))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "agent.zip"
         save_slim(student, file)
         return make_engine(student, engine), file.stat().st_size
 
 
-def returns(bench: compress.Bench, name: str, recipe: str | None, arguments: argparse.Namespace) -> Row | None:
+def returns(bench: Bench, name: str) -> Row | None:
     """Of whole games with sticky actions: from compress.json, or played now."""
-    row = compress.found(compress.measured(), "returns", AGENT, name)
-    games = row["returns"] if row else bench.returns(recipe, [])
+    wanted = {"kind": "returns", "agent": AGENT, "recipe": name}
+    known = [row["returns"] for row in compress.measured() if wanted.items() <= row.items()]
+    games = known[0] if known else bench.returns(RECIPES.get(name, name), [])
     if not games:
         return None
     found = bootstrap(mean, games)

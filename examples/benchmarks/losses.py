@@ -125,7 +125,7 @@ def compressing() -> list[Row]:
     for (agent, recipe), own in games.items():
         original, random = games.get((agent, "original"), []), games.get((agent, "random play"), [])
         n = min(len(own), len(original))
-        if recipe not in (*compress_tables.RECIPES, *compress_tables.TINY_RL) or not n or not random:
+        if recipe not in (*compress_tables.NAMES, *compress_tables.TINY_RL) or not n or not random:
             continue
         if non_inferiority(own[:n], original[:n], random).verdict == "worse":
             shown = f"return {np.mean(own[:n]):.1f}, not {np.mean(original[:n]):.1f} ({n} games)"

@@ -28,6 +28,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from stable_baselines3 import PPO
 
 from sb3_efficient import compress, make_engine, policy_kwargs
 from sb3_efficient.envs import AleVecEnv
+from sb3_efficient.errors import OptionError
 
 BEGIN = "<!-- table of examples/benchmarks/reuse_acting.py -->\n"
 FILE = RESULTS / "reuse_acting.json"
@@ -46,7 +48,21 @@ TRAINED = {"nature": "PongNoFrameskip-v4_1", "impala": "PongNoFrameskip-v4_2"}
 GAMES = ("Pong", "Breakout", "Qbert", "Seaquest", "MsPacman", "SpaceInvaders")
 NETWORKS, BATCHES, N_ENVS = ("nature", "impala"), (1, 8), 8
 #: Name of a variant -> its column in the table
-COLUMNS = {"eager": "torch", "onnxruntime": "ONNX Runtime", "static-int8": "its int8", "reuse": "reuse"}
+COLUMNS = {
+    "eager": "torch",
+    "onnxruntime": "ONNX Runtime",
+    "static-int8": "its int8",
+    "reuse": "reuse",
+    "int8 reuse": "reuse in int8",
+}
+#: What is compared with what in the table
+RATIOS = {
+    "x torch": ("eager", "reuse"),
+    "x ONNX": ("onnxruntime", "reuse"),
+    "x int8": ("static-int8", "reuse"),
+    "in int8: x int8": ("static-int8", "int8 reuse"),
+    "x SB3's `predict`": ("SB3 predict", "reuse predict"),
+}
 Act = Callable[[np.ndarray], Any]
 
 
@@ -121,6 +137,9 @@ def measure(network: str, weights: str, game: str, batch: int, n_frames: int, bl
     int8 = compress(model, "static-int8", calibration=frames[::3, 0][:512])
     engines: dict[str, Any] = {name: make_engine(model, name) for name in ("eager", "onnxruntime", "reuse")}
     engines["static-int8"] = int8.engine()
+    with suppress(OptionError):
+        # Not of every network
+        engines["int8 reuse"] = make_engine(int8, "reuse")
     observations = [np.ascontiguousarray(frame[:batch]) for frame in frames]
     variants: dict[str, Act] = {name: engine.outputs for name, engine in engines.items()}
     variants["SB3 predict"] = lambda images: model.predict(images, deterministic=True)
@@ -202,18 +221,29 @@ def compared(engine: Any, reference: Any, observations: list[np.ndarray]) -> dic
 
 def table(rows: list[dict]) -> str:
     """Medians, and in brackets means; behind the bar how many times faster than the left ones reuse is."""
-    head = ["network", "batch", "weights", "game", *(f"{c}, µs" for c in COLUMNS.values())]
-    head += ["x torch", "x ONNX", "x int8", "x SB3's `predict`", "work left"]
+    measured = {name for row in rows for name in row["microseconds"]}
+    columns = {name: text for name, text in COLUMNS.items() if name in measured}
+    ratios = {text: pair for text, pair in RATIOS.items() if measured.issuperset(pair)}
+    head = ["network", "batch", "weights", "game", *(f"{text}, µs" for text in columns.values()), *ratios, "work left"]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for row in rows:
         times = row["microseconds"]
         cells = [row["network"], str(row["batch"]), row["weights"], row["game"]]
-        cells += [f"{times[name]['median']:.0f} ({times[name]['mean']:.0f})" for name in COLUMNS]
-        pairs = [(name, "reuse") for name in list(COLUMNS)[:-1]] + [("SB3 predict", "reuse predict")]
-        cells += [" (".join(f"{times[a][s] / times[b][s]:.1f}" for s in ("median", "mean")) + ")" for a, b in pairs]
+        cells += [
+            f"{times[name]['median']:.0f} ({times[name]['mean']:.0f})" if name in times else "" for name in columns
+        ]
+        cells += [compared_times(times, slow, fast) for slow, fast in ratios.values()]
         cells.append(f"{row['work_left']:.0%}")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def compared_times(times: dict[str, dict[str, float]], slow: str, fast: str) -> str:
+    """How many times faster; empty where it was not measured."""
+    if fast not in times:
+        return ""
+    median, mean = (times[slow][statistic] / times[fast][statistic] for statistic in ("median", "mean"))
+    return f"{median:.1f} ({mean:.1f})"
 
 
 if __name__ == "__main__":

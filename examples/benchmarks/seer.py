@@ -8,7 +8,9 @@ What freezing the encoder saves on Pong: time of training and of updates, memory
 ppo          frames a second of whole training runs, as training_loop.py measures them
 dqn          the same, and one update (32 transitions) alone
 memory       bytes of a transition in full replay buffers, from games under random actions
-conversion   seconds and resident memory of a replay buffer of images made latents, each in a process of its own
+conversion   seconds that a full replay buffer takes to become latents, and resident memory: before, at most (beside
+             what it should be: before, the latents, and what converting one chunk takes) and after; each in a process
+             of its own
 run_memory   resident memory over a DQN run of a million steps that keeps every transition; also drawn. It acts at
              random and updates a thousand times, which changes its time and not its memory
 
@@ -35,15 +37,19 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 import psutil
 import training_loop as loop
 from common import IN_README, RESULTS, run_program, write_readme, write_rows
 from stable_baselines3.common.callbacks import BaseCallback
 from training_loop import make_model
 
+from sb3_efficient.fast.memory import give_back_memory
 from sb3_efficient.frames import FrameReplayBuffer
 from sb3_efficient.seer import SEERCallback
 from sb3_efficient.seer.capacity import buffer_bytes
+from sb3_efficient.seer.convert import _empty, _fill_chunk
+from sb3_efficient.seer.encoder import CHUNK, LatentEncoder
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -271,12 +277,32 @@ def convert_once(threads: int, network: str, source: str, transitions: str) -> N
     options, _ = CONVERTED[source]
     model = make_model("dqn", network, "with AleVecEnv", threads, buffer_size=int(transitions), **options)
     play(model, int(transitions))
-    images, before, start = buffer_bytes(model.replay_buffer), status("VmRSS"), time.perf_counter()
+    images, chunk, before = buffer_bytes(model.replay_buffer), chunk_mb(model), status("VmRSS")
+    forget_peak()
+    start = time.perf_counter()
     freeze(model, "conv")
     seconds = round(time.perf_counter() - start, 1)
+    latents = round(model.replay_buffer.bytes_used / 1e6, 1)
     found = {"before_mb": before, "peak_mb": status("VmHWM"), "after_mb": status("VmRSS")}
-    sizes = {"images_mb": round(images / 1e6, 1), "latents_mb": round(model.replay_buffer.bytes_used / 1e6, 1)}
-    print(json.dumps({"seconds": seconds, **found, **sizes}))
+    sizes = {"images_mb": round(images / 1e6, 1), "latents_mb": latents, "chunk_mb": chunk}
+    print(json.dumps({"seconds": seconds, **found, **sizes, "allowed_mb": round(before + latents + chunk, 1)}))
+
+
+def chunk_mb(model: Any) -> float:
+    """What it takes to make latents of as many transitions as are converted at once, and gives back."""
+    before = status("VmRSS")
+    forget_peak()
+    images, encoder = model.replay_buffer, LatentEncoder(model, "conv")
+    slots = np.arange(min(CHUNK + 1, images.size()))
+    _fill_chunk(_empty(images, encoder, CHUNK), 0, images, slots, len(slots) - 1, encoder)
+    peak = status("VmHWM")
+    give_back_memory()
+    return round(peak - before, 1)
+
+
+def forget_peak() -> None:
+    """From now on VmHWM is the most from now on (Linux's manual of proc, clear_refs)."""
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def run_memory(threads: int, arguments: argparse.Namespace) -> list[dict]:
@@ -378,12 +404,12 @@ def conversions(rows: list[dict]) -> str:
     if not rows:
         return ""
     lines = [
-        "| converted, `'conv'` | from | threads | seconds | MB before | most | after |",
-        "|---|---|---|---|---|---|---|",
+        "| converted, `'conv'` | from | threads | seconds | MB before | most | with latents and a chunk | after |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         what = f"{row['transitions']:,}, {row['network'].capitalize()}"
-        mb = " | ".join(f"{row[f'{when}_mb']:,.0f}" for when in ("before", "peak", "after"))
+        mb = " | ".join(f"{row[f'{when}_mb']:,.0f}" for when in ("before", "peak", "allowed", "after"))
         lines.append(f"| {what} | `{row['source']}` | {row['threads']} | {row['seconds']:.0f} | {mb} |")
     return "\n".join(lines) + "\n"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sb3_efficient.cli.common import add_agent_arguments, add_play_arguments, record, saved_agent
+from sb3_efficient.cli.common import add_agent_arguments, add_play_arguments, check_play_arguments, record, saved_agent
+from sb3_efficient.options import whole_number
 
 HELP = "record observations of an agent at play"
 EXAMPLES = """\
@@ -33,6 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from sb3_efficient.observations import save_observations
 
+    check_play_arguments(arguments)
+    for option in ("n_observations", "spacing"):
+        whole_number(f"--{option.replace('_', '-')}", getattr(arguments, option))
     agent = saved_agent(arguments)
     spacing = arguments.spacing
     found = record(arguments, agent, agent.load(), arguments.n_observations, spacing=spacing)

@@ -79,10 +79,22 @@ def check_report_arguments(arguments: argparse.Namespace) -> None:
             f"{arguments.engine!r} cannot run compressed policies: choose --engine onnxruntime or openvino."
         )
     whole_number("--episodes", arguments.episodes, least=0)
-    for option in ("n_envs", "threads", "repeats", "n_observations"):
+    check_play_arguments(arguments)
+    for option in ("threads", "repeats", "n_observations"):
         whole_number(f"--{option.replace('_', '-')}", getattr(arguments, option))
     for size in arguments.batch_size:
         whole_number("--batch-size", size)
+    if arguments.observations is None:
+        check_batch_sizes(arguments.batch_size, arguments.n_observations, "choose more --n-observations, or less of it")
+
+
+def check_play_arguments(arguments: argparse.Namespace) -> None:
+    """
+    :param arguments: Of :func:`add_play_arguments`
+    """
+    whole_number("--n-envs", arguments.n_envs)
+    if not 0 <= arguments.sticky < 1:
+        raise OptionError(f"--sticky is a chance in [0, 1), got {arguments.sticky!r}.")
 
 
 def saved_agent(arguments: argparse.Namespace) -> SavedAgent:
@@ -126,9 +138,32 @@ def observations_for(arguments: argparse.Namespace, agent: SavedAgent, model: Ba
     """
     from sb3_efficient.observations import load_observations
 
-    if arguments.observations is not None:
-        return load_observations(arguments.observations, model.observation_space)
-    return record(arguments, agent, model, arguments.n_observations)
+    if arguments.observations is None:
+        return record(arguments, agent, model, arguments.n_observations)
+    found = load_observations(arguments.observations, model.observation_space)
+    check_batch_sizes(arguments.batch_size, len(found), "choose smaller ones, or 'collect' more")
+    return found
+
+
+def check_batch_sizes(sizes: Sequence[int], n: int, advice: str) -> None:
+    """
+    :param sizes: That are going to be timed
+    :param n: Number of observations
+    :param advice: What to do about it
+    """
+    if max(sizes) > n:
+        raise OptionError(f"--batch-size {max(sizes)} takes as many observations, and there are {n}: {advice}.")
+
+
+def divided(observations: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
+    """
+    :param observations: (N, C, H, W), shuffled
+    :param least: Number of observations to compare on
+    :return: Those to calibrate and train with, and a fifth of them, which policies are compared on; of few
+        observations all are both
+    """
+    n = max(len(observations) // 5, least)
+    return (observations, observations) if 2 * n > len(observations) else (observations[n:], observations[:n])
 
 
 def record(
@@ -191,7 +226,7 @@ def compared(
         "episodes": f"{arguments.episodes}, seeds from {arguments.seed}",
         "actions": "greedy" if is_deterministic(arguments) else "sampled",
         "sticky actions on Atari": arguments.sticky,
-        "observations": len(observations),
+        "observations compared on": len(observations),
         "engine of compressed policies": arguments.engine,
         "threads": arguments.threads,
         "machine": f"{here['cpu']}, {here['cores']} cores, {' '.join(here['cpu_flags'])}",

@@ -13,6 +13,7 @@ from sb3_efficient.cli.common import (
     add_report_arguments,
     check_report_arguments,
     compared,
+    divided,
     is_deterministic,
     observations_for,
     saved_agent,
@@ -61,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     :return: Exit status
     """
     from sb3_efficient.compression import compress, make_recipe
+    from sb3_efficient.compression.compress import check_recipe
     from sb3_efficient.evaluation.candidates import graph_candidate, model_candidate
 
     check_report_arguments(arguments)
@@ -70,11 +72,12 @@ def run(arguments: argparse.Namespace) -> int:
     recipes = [make_recipe(text) for text in arguments.recipe or ["static-int8"]]
     agent = saved_agent(arguments)
     model = agent.load()
-    original = model_candidate("original", model, threads=arguments.threads)
-    observations = observations_for(arguments, agent, model)
-    candidates = [original]
     for recipe in recipes:
-        policy = compress(model, recipe, calibration=observations)
+        check_recipe(model, recipe)
+    candidates = [model_candidate("original", model, threads=arguments.threads)]
+    calibration, observations = divided(observations_for(arguments, agent, model), max(arguments.batch_size))
+    for recipe in recipes:
+        policy = compress(model, recipe, calibration=calibration)
         path = policy.save(agent.path.with_name(f"{agent.name}-{slug(recipe)}.policy"))
         print(f"{_text(recipe)}: {path}", file=sys.stderr)
         engine = {"engine": arguments.engine, "threads": arguments.threads}
@@ -89,15 +92,17 @@ def search_recipes(arguments: argparse.Namespace) -> int:
     :return: Exit status
     """
     from sb3_efficient.compression import make_recipe
+    from sb3_efficient.compression.compress import check_recipe
     from sb3_efficient.evaluation.compare import Candidate
     from sb3_efficient.evaluation.episodes import play
     from sb3_efficient.search import Searcher, search, table
 
     trials = whole_number("--n-trials", arguments.n_trials)
     whole_number("--episodes", arguments.episodes)
-    make_recipe(arguments.distillation)
+    distillation = make_recipe(arguments.distillation)
     agent = saved_agent(arguments)
     model = agent.load()
+    check_recipe(model, distillation)
     seeds = range(arguments.seed, arguments.seed + arguments.episodes)
 
     def mean_return(candidate: Candidate) -> float:

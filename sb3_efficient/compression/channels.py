@@ -22,7 +22,7 @@ from sb3_efficient.compression.recipe import ModelMethod, register_method
 from sb3_efficient.compression.size import acting_bytes, acting_macs
 from sb3_efficient.errors import ConflictError, OptionError, UnknownNameError, suggestion
 from sb3_efficient.extractors import EncoderExtractor, NatureExtractor
-from sb3_efficient.options import whole_number
+from sb3_efficient.options import number, whole_number
 
 DEFAULT_RATIO = 0.5
 #: Options of extractors that ``channels`` replaces
@@ -59,14 +59,16 @@ class ChannelPruning(ModelMethod):
         given = [name for name in ("ratio", "speedup", "bytes") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ConflictError(f"{' and '.join(given)} both say how much to prune: give one of them.")
+        if not isinstance(self.layers or {}, Mapping):
+            raise OptionError(f"layers must be ratios by name, as {{'linear.0': 0.9}}, got {self.layers!r}.")
         for name, value in {"ratio": self._ratio, **(self.layers or {})}.items():
             check_ratio(name, value)
         if self.importance not in IMPORTANCES:
             known = ", ".join(IMPORTANCES)
             hint = suggestion(str(self.importance), IMPORTANCES)
             raise UnknownNameError(f"Unknown importance {self.importance!r}.{hint} Known: {known}.")
-        if self.speedup is not None and not self.speedup >= 1:
-            raise OptionError(f"speedup must be a number of at least 1, got {self.speedup!r}.")
+        if self.speedup is not None:
+            number("speedup", self.speedup, least=1)
         if self.bytes is not None:
             whole_number("bytes", self.bytes)
 
@@ -78,6 +80,10 @@ class ChannelPruning(ModelMethod):
     def _ratio(self) -> float:
         return DEFAULT_RATIO if self.ratio is None else self.ratio
 
+    @property
+    def _has_target(self) -> bool:
+        return self.speedup is not None or self.bytes is not None
+
     def check(self, model: BaseAlgorithm) -> None:
         found = networks(model)
         extractor_class = model.policy.features_extractor_class
@@ -88,11 +94,13 @@ class ChannelPruning(ModelMethod):
                 f"{extractor_class.__name__} does not have. Extractors of this package do, and SB3's NatureCNN is "
                 "replaced by one."
             )
-        names = {_key(layer) for group in groups(found, _image_shape(model)) for layer in group.layers}
+        structure = groups(found, _image_shape(model))
+        names = {_key(layer) for group in structure for layer in group.layers}
         for name in self.layers or {}:
             if name not in names:
                 hint = suggestion(name, names)
                 raise OptionError(f"There is no layer {name!r} to prune.{hint} Found: {', '.join(sorted(names))}.")
+        self._widths(structure, 0 if self._has_target else self._ratio)
 
     def apply(self, model: BaseAlgorithm, *, teacher: BaseAlgorithm, observations: np.ndarray | None) -> BaseAlgorithm:
         self.check(model)
@@ -100,7 +108,7 @@ class ChannelPruning(ModelMethod):
         found, shape = networks(pruned), _image_shape(model)
         _trace_in_float32(pruned.policy)
         structure = groups(found, shape)
-        ratio = self._ratio if self.speedup is None and self.bytes is None else self._ratio_for_target(found, shape)
+        ratio = self._ratio_for_target(found, shape) if self._has_target else self._ratio
         if observations is not None and self.needs_observations:
             compute_gradients(found, observations)
         remove_channels(found, shape, self._widths(structure, ratio), self.importance)

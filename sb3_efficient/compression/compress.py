@@ -10,9 +10,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.compression.observations import check_observations
 from sb3_efficient.compression.policy import CompressedPolicy
-from sb3_efficient.compression.recipe import LastMethod, ModelMethod, Step, make_recipe
+from sb3_efficient.compression.recipe import LastMethod, Method, ModelMethod, Step, make_recipe
 from sb3_efficient.engines import ActingNetwork, to_graph
-from sb3_efficient.errors import OptionError
+from sb3_efficient.errors import OptionError, briefly
 
 
 def compress(
@@ -33,11 +33,9 @@ def compress(
         ones for ``static-int8``, thousands for methods that train.
     """
     if not isinstance(model, BaseAlgorithm):
-        raise OptionError(f"compress takes a Stable-Baselines3 model, such as PPO.load(path), got {model!r}.")
+        raise OptionError(f"compress takes a Stable-Baselines3 model, such as PPO.load(path), got {briefly(model)}.")
     steps = make_recipe(recipe)
-    ActingNetwork(model)
-    for step in steps:
-        step.check(model)
+    check_recipe(model, steps)
     if calibration is not None:
         calibration = check_observations(calibration, model.observation_space)
     for step in steps:
@@ -53,3 +51,15 @@ def compress(
         graph = to_graph(ActingNetwork(compressed))
         policy = CompressedPolicy(graph.proto, graph.head, graph.observation_space)
     return replace(policy, recipe=steps)
+
+
+def check_recipe(model: BaseAlgorithm, steps: Iterable[Method]) -> None:
+    """
+    Refuse what cannot work on a model, before any step does.
+
+    :param model: SB3 or sb3-contrib model
+    :param steps: Of a recipe
+    """
+    ActingNetwork(model)
+    for step in steps:
+        step.check(model)

@@ -17,7 +17,7 @@ from sb3_efficient.compression.masks import apply_masks, present_masks
 from sb3_efficient.compression.networks import Networks, Outputs, networks
 from sb3_efficient.compression.recipe import ModelMethod, register_method
 from sb3_efficient.errors import ConflictError, OptionError
-from sb3_efficient.options import whole_number
+from sb3_efficient.options import number, whole_number
 
 #: How often in the course of a training a student is judged by observations that it is not trained on
 LOOKS = 10
@@ -50,11 +50,9 @@ class Training:
         whole_number("steps", self.steps)
         whole_number("batch_size", self.batch_size)
         whole_number("seed", self.seed, least=0)
-        for name in ("learning_rate", "temperature"):
-            if not getattr(self, name) > 0:
-                raise OptionError(f"{name} must be a positive number, got {getattr(self, name)!r}.")
-        if not self.value_weight >= 0:
-            raise OptionError(f"value_weight must not be negative, got {self.value_weight!r}.")
+        number("learning_rate", self.learning_rate)
+        number("temperature", self.temperature)
+        number("value_weight", self.value_weight, least=0)
 
 
 @register_method("distillation")

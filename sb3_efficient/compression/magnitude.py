@@ -36,10 +36,9 @@ class MagnitudePruning(ModelMethod):
         check_part(self.part)
 
     def check(self, model: BaseAlgorithm) -> None:
-        networks(model)
+        global_masks(networks(model), self.part, self.ratio)
 
     def apply(self, model: BaseAlgorithm, *, teacher: BaseAlgorithm, observations: np.ndarray | None) -> BaseAlgorithm:
-        self.check(model)
         pruned = copied(model)
         found = networks(pruned)
         apply_masks(global_masks(found, self.part, self.ratio))
@@ -72,7 +71,13 @@ class LnStructured(ModelMethod):
             raise OptionError(f"dim must be 0 for rows of a layer (its outputs), 1 for columns, got {self.dim!r}.")
 
     def check(self, model: BaseAlgorithm) -> None:
-        chosen_layers(networks(model), self.layers)
+        for layer in chosen_layers(networks(model), self.layers):
+            n = layer.weight.shape[self.dim]
+            if round(self.ratio * n) == n:
+                raise OptionError(
+                    f"Nothing would be left of {layer}, of which {n} of {n} {('rows', 'columns')[self.dim]} would be "
+                    f"zero: choose a lower pruning ratio than {self.ratio:g}."
+                )
 
     def apply(self, model: BaseAlgorithm, *, teacher: BaseAlgorithm, observations: np.ndarray | None) -> BaseAlgorithm:
         self.check(model)
@@ -81,12 +86,6 @@ class LnStructured(ModelMethod):
         for layer in chosen_layers(found, self.layers):
             slices = layer.weight.data.transpose(0, self.dim)
             norms = slices.flatten(1).norm(self.n, dim=1)
-            n_zeros = round(self.ratio * len(norms))
-            if n_zeros == len(norms):
-                raise OptionError(
-                    f"Nothing would be left of {layer}, of which {n_zeros} of {len(norms)} "
-                    f"{('rows', 'columns')[self.dim]} would be zero: choose a lower pruning ratio than {self.ratio:g}."
-                )
-            slices[norms.argsort()[:n_zeros]] = 0
+            slices[norms.argsort()[: round(self.ratio * len(norms))]] = 0
         found.synchronize_targets()
         return pruned

@@ -220,7 +220,8 @@ def networks(model: BaseAlgorithm) -> Networks:
         raise OptionError(f"{name} acts on what it remembers too: compress a model without a recurrent network.")
     if not isinstance(model.observation_space, spaces.Box) or len(model.observation_space.shape) != 3:
         raise ObservationError(
-            f"Compression takes models that act on one image, and this {name} acts on {model.observation_space}."
+            f"Pruning and training take models that act on one image, and this {name} acts on "
+            f"{model.observation_space}. 'dynamic-int8', 'dynamic-float16' and 'static-float16' take dictionaries, too."
         )
     if getattr(model, "use_sde", False):
         raise OptionError(f"This {name} explores with gSDE, which compression does not support: use use_sde=False.")

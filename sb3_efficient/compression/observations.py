@@ -20,7 +20,10 @@ def check_observations(observations: Any, space: spaces.Space) -> np.ndarray:
     :return: The observations, if the policy can take them and they are enough
     """
     if not isinstance(space, spaces.Box):
-        raise ObservationError(f"Calibration knows observations that are one array, and the policy takes {space}.")
+        raise ObservationError(
+            f"Calibration knows observations that are one array, and the policy takes {space}: choose a method that "
+            "needs none, as 'dynamic-int8', 'dynamic-float16' or 'static-float16'."
+        )
     expected = f"an array (N, {', '.join(map(str, space.shape))}) of {space.dtype}, as the environment gives them"
     if not isinstance(observations, np.ndarray):
         raise ObservationError(f"Calibration observations must be {expected}, got {type(observations).__name__}.")

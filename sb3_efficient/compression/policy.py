@@ -17,7 +17,7 @@ from sb3_efficient.atomic import replace_file
 from sb3_efficient.compression.recipe import Method, make_recipe
 from sb3_efficient.engines import ActingGraph, Engine, Head, make_engine
 from sb3_efficient.engines.base import Observation
-from sb3_efficient.errors import ArtifactError
+from sb3_efficient.errors import ArtifactError, EfficientError
 from sb3_efficient.space_config import space_from_config, space_to_config
 
 
@@ -36,7 +36,8 @@ class CompressedPolicy(ActingGraph):
 
     def engine(self, name: str = "onnxruntime", *, threads: int = 1) -> Engine:
         """
-        :param name: ``"onnxruntime"`` or ``"openvino"``
+        :param name: ``"onnxruntime"``, ``"openvino"`` or, for ``static-int8`` of convolutions and linear layers,
+            ``"reuse"``
         :param threads: That it may compute on
         """
         return make_engine(self, name, threads=threads)
@@ -102,12 +103,19 @@ def load_policy(path: str | Path, env: Any = None) -> CompressedPolicy:
     """
     path = Path(path)
     manifest, proto = unpack(path)
-    policy = CompressedPolicy(
-        proto,
-        Head.from_config(manifest["head"]),
-        space_from_config(manifest["observation_space"]),
-        make_recipe(manifest["recipe"]),
-    )
+    try:
+        policy = CompressedPolicy(
+            proto,
+            Head.from_config(manifest["head"]),
+            space_from_config(manifest["observation_space"]),
+            make_recipe(manifest["recipe"]),
+        )
+    except (EfficientError, KeyError, TypeError, ValueError) as error:
+        written_by = manifest.get("versions", {}).get("sb3-efficient")
+        raise ArtifactError(
+            f"{path}, written by sb3-efficient {written_by}, holds what this version does not know: "
+            f"pip install --upgrade sb3-efficient ({error})."
+        ) from error
     if env is not None:
         _check_space(path, "observations", policy.observation_space, _channel_first(env.observation_space))
         _check_space(path, "actions", policy.action_space, env.action_space)
@@ -124,4 +132,7 @@ def _channel_first(space: spaces.Space) -> spaces.Space:
 
 def _check_space(path: Path, what: str, own: spaces.Space, found: spaces.Space) -> None:
     if own != found:
-        raise ArtifactError(f"{path} is a policy for {what} of {own}, and this environment has {found}.")
+        raise ArtifactError(
+            f"{path} is a policy for {what} of {own}, and this environment has {found}: take the policy of this "
+            "environment, or the environment of this policy."
+        )

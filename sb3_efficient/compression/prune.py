@@ -9,7 +9,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.compression.observations import check_observations
 from sb3_efficient.compression.recipe import ModelMethod, Step, make_method
-from sb3_efficient.errors import ConflictError, OptionError
+from sb3_efficient.errors import ConflictError, OptionError, briefly
 
 Model = TypeVar("Model", bound=BaseAlgorithm)
 
@@ -37,7 +37,7 @@ def prune(
     :param options: Of the method
     """
     if not isinstance(model, BaseAlgorithm):
-        raise OptionError(f"prune takes a Stable-Baselines3 model, such as PPO.load(path), got {model!r}.")
+        raise OptionError(f"prune takes a Stable-Baselines3 model, such as PPO.load(path), got {briefly(model)}.")
     if options and not (isinstance(method, str) and "(" not in method):
         raise ConflictError(f"{method} has its options already: leave out {', '.join(options)}.")
     step = make_method({"method": method, **options} if options else method)

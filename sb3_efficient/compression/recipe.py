@@ -122,6 +122,8 @@ def make_recipe(steps: Step | Iterable[Step]) -> tuple[Method, ...]:
         steps = re.split(r"\s+(?=[a-z][a-z0-9-]*(?:\(|\s|$))", steps.strip()) if steps.strip() else []
     elif isinstance(steps, (Method, Mapping)):
         steps = [steps]
+    elif not isinstance(steps, Iterable):
+        raise OptionError(f"A recipe is a step or several, as ['channel-pruning', 'static-int8'], got {steps!r}.")
     recipe = tuple(make_method(step) for step in steps)
     for method in recipe[:-1]:
         if isinstance(method, LastMethod):

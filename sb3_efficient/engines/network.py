@@ -27,7 +27,7 @@ from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
 from sb3_efficient.engines.head import Head
-from sb3_efficient.errors import OptionError
+from sb3_efficient.errors import OptionError, briefly
 from sb3_efficient.extractors import DictExtractor, EncoderExtractor
 from sb3_efficient.extractors.pooling import replace_adaptive_pools
 from sb3_efficient.fast.forward import FastForward
@@ -117,7 +117,9 @@ class _StateIndependent(nn.Module):
 
 def _check(policy: Any) -> None:
     if not isinstance(policy, BasePolicy):
-        raise OptionError(f"An engine acts for a Stable-Baselines3 model, such as PPO.load(path), got {policy!r}.")
+        raise OptionError(
+            f"An engine acts for a Stable-Baselines3 model, such as PPO.load(path), got {briefly(policy)}."
+        )
     name = type(policy).__name__
     if isinstance(policy, RecurrentActorCriticPolicy):
         raise OptionError(f"Engines do not keep the state of recurrent policies yet, and the policy is {name}.")

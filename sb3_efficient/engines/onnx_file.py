@@ -18,6 +18,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
 from sb3_efficient.atomic import replace_file
+from sb3_efficient.engines.eager import EagerEngine
 from sb3_efficient.engines.graph import ActingGraph, to_graph
 from sb3_efficient.engines.network import ActingNetwork, input_spaces
 from sb3_efficient.engines.onnxruntime import OnnxRuntimeEngine, run_file
@@ -30,16 +31,21 @@ def export(model: BaseAlgorithm | BasePolicy | ActingGraph, path: str | Path) ->
     """
     Write a policy for ONNX runtimes of any language. Outputs: ``action``, what SB3's ``predict`` gives
     deterministically, and the raw outputs of the network (``logits``, ``q_values``, ``mean`` and ``log_std``, or
-    ``squashed_action``). The file is read again and its actions compared with those of the policy.
+    ``squashed_action``). The file is read again, and its actions compared with those of the policy, and its raw outputs
+    with those of the model in torch.
 
     :param model: SB3 or sb3-contrib model, its policy, or a compressed policy
     :param path: Ends in ``.onnx``
     :return: The path
     """
     path = Path(path)
-    graph = model if isinstance(model, ActingGraph) else to_graph(ActingNetwork(model))
+    source = model if isinstance(model, ActingGraph) else ActingNetwork(model)
+    graph = to_graph(source) if isinstance(source, ActingNetwork) else source
     content = with_actions(graph).SerializeToString()
-    _check(graph, content)
+    observations = _observations(graph.observation_space)
+    _compare_actions(graph, content, observations)
+    if isinstance(source, ActingNetwork):
+        _compare_outputs(EagerEngine(source, 1), content, observations)
     return replace_file(path, content)
 
 
@@ -142,15 +148,30 @@ class _End:
         return f"action/{len(self.graph.node) + len(self.graph.initializer)}"
 
 
-def _check(graph: ActingGraph, content: bytes) -> None:
-    """Compare with the policy on random observations."""
+def _observations(space: spaces.Space) -> dict[str, np.ndarray]:
+    """A random batch for each input."""
     rng = np.random.default_rng(0)
-    feed = {name: _random(space, rng) for name, space in input_spaces(graph.observation_space).items()}
+    return {name: _random(part, rng) for name, part in input_spaces(space).items()}
+
+
+def _compare_actions(graph: ActingGraph, content: bytes, feed: dict[str, np.ndarray]) -> None:
+    """With those of the policy on ONNX Runtime, which computes the same numbers."""
     observations = feed if isinstance(graph.observation_space, spaces.Dict) else feed["observation"]
     expected, _ = OnnxRuntimeEngine(graph, 1).predict(observations, deterministic=True)
     (found,) = run_file(content, ["action"], feed)
     if found.shape != expected.shape or not np.allclose(found, expected, rtol=1e-4, atol=1e-5):
         raise ArtifactError("The exported network does not act as the policy does; nothing was written.")
+
+
+def _compare_outputs(engine: EagerEngine, content: bytes, feed: dict[str, np.ndarray]) -> None:
+    """With those of the model in torch, which rounds in another order: greedy actions may differ where two tie."""
+    observations = feed if isinstance(engine.observation_space, spaces.Dict) else feed["observation"]
+    expected = list(engine.outputs(observations).values())
+    names = [output.name for output in onnx.load_from_string(content).graph.output][1:]
+    for name, one, other in zip(names, expected, run_file(content, names, feed), strict=True):
+        if not np.allclose(other, one, rtol=1e-3, atol=1e-4 * (1 + np.abs(one).max())):
+            error = np.abs(other - one).max()
+            raise ArtifactError(f"The exported network's {name} differ from the model's by {error:g}; not written.")
 
 
 def _random(space: spaces.Space, rng: np.random.Generator) -> np.ndarray:

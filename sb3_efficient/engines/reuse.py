@@ -16,11 +16,14 @@ from sb3_efficient.engines.network import ActingNetwork
 from sb3_efficient.engines.tail import Tail
 from sb3_efficient.errors import OptionError
 from sb3_efficient.options import whole_number
+from sb3_efficient.reuse.int8_reuser import Int8Reuser
 from sb3_efficient.reuse.network import Network, read_layers
 from sb3_efficient.reuse.plan import Plan
+from sb3_efficient.reuse.quantized import read_graph
 from sb3_efficient.reuse.rememberer import Rememberer, suits
 from sb3_efficient.reuse.reuser import Reuser
 from sb3_efficient.reuse.seen import Seen
+from sb3_efficient.reuse.watch import plain
 
 _INSTEAD = "take the engine 'eager' or 'onnxruntime'."
 
@@ -30,27 +33,32 @@ class ReuseEngine(Engine):
     Each row of a batch is compared with the same row of the batch before: the environments of a ``VecEnv``. That they
     follow each other makes it fast, not right: after a reset, or in any other order, more differs and is computed.
 
-    :param source: Network
+    A policy compressed by ``static-int8`` is computed in int8, bit by bit as ONNX Runtime does where it has VNNI.
+
+    :param source: Network, or a graph of ``static-int8`` whose layers are convolutions and linear ones
     :param threads: It computes on one, whatever is asked for
-    :param memory: Bytes that may be remembered of all environments together; None: no bound
+    :param memory: Bytes that may be remembered of all environments together; larger batches are refused. None: 1 GiB,
+        in which larger batches take turns
     """
 
     def __init__(self, source: ActingNetwork | ActingGraph, threads: int, memory: int | None = None) -> None:
-        if isinstance(source, ActingGraph):
-            raise OptionError(
-                "The engine 'reuse' computes the network of a Stable-Baselines3 model in float32, and this is a "
-                "compressed policy: use 'onnxruntime' or 'openvino'."
-            )
-        _check(source)
-        super().__init__(source.observation_space, source.head, source.outputs, 1)
-        self._network, self._hidden = _read(source)
-        self._source = source
-        self._tail = self._make_tail()
-        prepare: Any = source.extractors[0][0]  # type: ignore[index]
-        scale = (255.0 if prepare.normalize_images else 1.0) * (255.0 if prepare.divides else 1.0)
         if memory is not None:
             memory = whole_number("memory", memory)
-        self._reuser = (Rememberer if suits(self._network) else Reuser)(self._network, scale, memory)
+        _check_space(source.observation_space)
+        super().__init__(source.observation_space, source.head, source.outputs, 1)
+        self._source = source
+        self._reuser: Reuser | Rememberer
+        if isinstance(source, ActingGraph):
+            shape: Any = source.observation_space.shape
+            network, self._tail = read_graph(source.proto.graph, shape)
+            self._reuser = Int8Reuser(network, memory=memory)
+            return
+        _check_model(source)
+        network, self._hidden = _read(source)
+        self._tail = self._make_tail(source)
+        prepare: Any = source.extractors[0][0]  # type: ignore[index]
+        scale = (255.0 if prepare.normalize_images else 1.0) * (255.0 if prepare.divides else 1.0)
+        self._reuser = (Rememberer if suits(network) else Reuser)(network, scale, memory)
 
     @property
     def plan(self) -> Plan:
@@ -72,19 +80,21 @@ class ReuseEngine(Engine):
 
         :param model: With the same network
         """
+        if isinstance(self._source, ActingGraph):
+            raise OptionError("A compressed policy keeps its weights: compress the model again, and make a new engine.")
         new = ActingNetwork(model).state_dict()
         old = self._source.state_dict()
         if {k: v.shape for k, v in new.items()} != {k: v.shape for k, v in old.items()}:
             raise OptionError("refresh takes a model with the network that the engine was made of; make a new engine.")
         self._source.load_state_dict(new)
-        self._tail = self._make_tail()
+        self._tail = self._make_tail(self._source)
         self._reuser.load()
 
     def _run(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
         return self._tail(self._reuser(feed["observation"]))
 
-    def _make_tail(self) -> Any:
-        last = list(self._source.last)
+    def _make_tail(self, source: ActingNetwork) -> Any:
+        last = list(source.last)
         if self._hidden is not None:
             return Tail(self._hidden, last)
         return _Split(last)
@@ -107,18 +117,26 @@ class _Split:
         return outputs
 
 
-def _check(source: ActingNetwork) -> None:
-    """Refuse observations and devices."""
-    space = source.observation_space
+def _check_space(space: spaces.Space) -> None:
     if isinstance(space, spaces.Dict):
         raise OptionError(f"The engine 'reuse' takes one image, and the observations are dictionaries: {_INSTEAD}")
     if space.dtype != np.uint8 or len(space.shape or ()) != 3:
         raise OptionError(f"The engine 'reuse' takes uint8 images (C, H, W), and the space is {space}: {_INSTEAD}")
+
+
+def _check_model(source: ActingNetwork) -> None:
+    """Refuse devices, and layers that something else is done to."""
     if source.device.type != "cpu":
         raise OptionError(
             f"The engine 'reuse' computes on the CPU, and the model is on {source.device}: load it with device='cpu', "
             "or let the model itself predict."
         )
+    for name, layer in source.named_modules():
+        if not plain(layer):
+            raise OptionError(
+                f"The engine 'reuse' computes what layers are by their class, and {name} ({layer}) has hooks, a "
+                f"parametrization or a forward of its own, as during quantization-aware training: {_INSTEAD}"
+            )
 
 
 def _read(source: ActingNetwork) -> tuple[Network, list[nn.Module] | None]:

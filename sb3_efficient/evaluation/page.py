@@ -34,6 +34,7 @@ li, .machine { color: #555; font-size: 13px; }
 #: Of the report: the second column is a recipe
 _RECIPES = """
 figure { max-width: 46rem; }
+figure svg { width: 100%; }
 th:nth-child(2), td:nth-child(2) { text-align: left; white-space: normal; min-width: 12rem; }
 """
 
@@ -141,6 +142,7 @@ def _point(row: Row, size: int) -> tuple[float, float]:
 def _row(number: int, texts: dict[str, str]) -> str:
     cells = [f"<td>{number}</td>"]
     for name, text in texts.items():
-        marked = f' style="color: {LOOKS[text][0]}; font-weight: bold"' if name == "verdict" and text else ""
-        cells.append(f"<td{marked}>{escape(text)}</td>")
+        # The colour of the picture beside the text, which would be hard to read in it
+        dot = f'<b style="color: {LOOKS[text][0]}">\u25cf</b> ' if name == "verdict" and text else ""
+        cells.append(f"<td>{dot}{escape(text)}</td>")
     return f"<tr>{''.join(cells)}</tr>"

@@ -76,6 +76,7 @@ class _Reusing(EncoderExtractor):
         if self._acting is None:
             # By its name, so that a list of names imports no compiler
             self._acting = import_module("sb3_efficient.reuse.acting").Acting(self, self._rows)
+            import_module("sb3_efficient.reuse.updating").prepare(self)
         found: th.Tensor | None = getattr(self._acting, what)(images)
         return found
 

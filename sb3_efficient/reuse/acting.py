@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,11 @@ class Acting:
     def __init__(self, extractor: EncoderExtractor, rows: int) -> None:
         self.rows = rows
         self._extractor = extractor
-        self._watch = Watch(extractor)
+        self._lock = threading.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._watch = Watch(self._extractor)
         self._parts: dict[str, Reuser] = {}
 
     def features(self, images: th.Tensor) -> th.Tensor | None:
@@ -56,15 +61,17 @@ class Acting:
         pixels = as_bytes(images, self._extractor.normalized_image)
         if pixels is None:
             return None
-        if self._watch.changed():
-            for part in self._parts.values():
-                if self._watch.usable:
+        with self._lock:
+            if self._watch.replaced():
+                self._begin()
+            if not self._watch.usable:
+                return None
+            if self._watch.changed():
+                for part in self._parts.values():
                     part.load()
-        if not self._watch.usable:
-            return None
-        if name not in self._parts:
-            self._parts[name] = self._make(name)
-        return th.from_numpy(self._parts[name](pixels))
+            if name not in self._parts:
+                self._parts[name] = self._make(name)
+            return th.from_numpy(self._parts[name](pixels))
 
     def _make(self, name: str) -> Reuser:
         extractor = self._extractor

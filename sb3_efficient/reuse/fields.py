@@ -46,8 +46,11 @@ SCAN, CONV, MAX_POOL, AVERAGE, ADAPTIVE_MAX, LINEAR, FLATTEN = range(7)
     TOTAL,
     #: Offset of two counters, counted in words: frames since the total was made anew, and length of the list
     COUNTERS,
-    #: Outputs of the linear layer, and whether a ReLU follows; channels that are flattened
+    #: Outputs of the linear layer, and whether a ReLU follows; channels of the image, or that are flattened
     OUTPUTS,
     ACTIVATION,
+    #: In int8: address of what sums are multiplied with, and what stands for zero in the result
+    SCALES,
+    ZERO,
     N_FIELDS,
-) = range(30)
+) = range(32)

@@ -20,7 +20,7 @@ from sb3_efficient.reuse.vectors import bytes_at, doubles_at, floats_at, numbers
 @jit
 def _observe(row, base, floats, masks, observation, pixels, fresh):  # type: ignore[no-untyped-def]
     """What of the image changed."""
-    channels, height, width = row[at.CHANNELS], row[at.HEIGHT], row[at.WIDTH]
+    channels, height, width = row[at.OUTPUTS], row[at.HEIGHT], row[at.WIDTH]
     size, seen = channels * height * width, base + row[at.SEEN]
     new, old = carray(bytes_at(observation), size), carray(bytes_at(seen), size)
     if fresh:
@@ -28,8 +28,8 @@ def _observe(row, base, floats, masks, observation, pixels, fresh):  # type: ign
             # So that every byte differs
             old[i] = ~new[i]
     return scan(
-        new, old, observation, seen, channels, height, width, pixels, floats, row[at.RAW], row[at.STEP], masks,
-        row[at.RAW_MASK],
+        new, old, observation, seen, channels, height, width, pixels, floats, row[at.RAW], row[at.STEP], channels,
+        masks, row[at.RAW_MASK],
     )  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def _build(stamp: int) -> Any:
         if stamp < 0:
             return
         image, last = table[0], table[-1]
-        size = image[at.CHANNELS] * image[at.HEIGHT] * image[at.WIDTH]
+        size = image[at.OUTPUTS] * image[at.HEIGHT] * image[at.WIDTH]
         for i in range(len(bases)):
             _steps(
                 table, bases[i], state_bytes, observations + i * size, pixels, todo, line, inputs, outputs, flags,

@@ -129,7 +129,8 @@ def _read(network: Network, module: Any, value: tuple[Map, bool]) -> tuple[Map, 
         network.steps[-1].residual = _use(value)
         return found
     if isinstance(module, nn.ReLU):
-        return value[0], True
+        # There are no negative pixels
+        return value[0], value[0] is not network.image
     if isinstance(module, nn.Identity):
         return value
     kind, size = _pooled(module, value[0])

@@ -37,6 +37,7 @@ class Plan:
     :param frames: That were seen so far
     :param vector: Floats in a register of this CPU
     :param remarks: Sentences that are printed below the table
+    :param numbers: That are computed with: ``"float32"`` or ``"int8"``
     """
 
     layers: tuple[Layer, ...]
@@ -46,6 +47,7 @@ class Plan:
     remarks: tuple[str, ...] = (
         "Where everything changes, the same kernels compute everything, as fast as a dense convolution does.",
     )
+    numbers: str = "float32"
 
     @property
     def work_left(self) -> float | None:
@@ -58,6 +60,8 @@ class Plan:
     @property
     def dense_int8_is_faster(self) -> bool | None:
         """Whether a dense int8 network probably is, or None as long as too few frames were seen."""
+        if self.numbers == "int8":
+            return False
         return None if self.frames < ENOUGH else (self.work_left or 0.0) > INT8_BREAK_EVEN
 
     def __str__(self) -> str:
@@ -76,7 +80,7 @@ class Plan:
 
     def _notes(self) -> list[str]:
         notes = [
-            f"{self.state_bytes / 1e6:.2f} MB an environment; float32, {self.vector} numbers at a time.",
+            f"{self.state_bytes / 1e6:.2f} MB an environment; {self.numbers}, {self.vector} sums at a time.",
             *self.remarks,
         ]
         if self.work_left is None:
@@ -85,6 +89,7 @@ class Plan:
         if self.dense_int8_is_faster:
             notes.append(
                 "With this network and this game a dense int8 network is probably faster: "
-                "make_engine(compress(model, 'static-int8', calibration=...), 'onnxruntime')."
+                "make_engine(compress(model, 'static-int8', calibration=...), 'onnxruntime'), or 'reuse' again, which "
+                "takes compressed networks of convolutions and linear layers."
             )
         return notes

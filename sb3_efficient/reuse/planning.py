@@ -15,7 +15,7 @@ _ALGORITHMS = {
     at.MAX_POOL: "affected windows",
     at.AVERAGE: "everything, if anything changed",
     at.ADAPTIVE_MAX: "everything, if anything changed",
-    at.LINEAR: "changed inputs, float64 total",
+    at.LINEAR: "changed inputs, running total",
     at.FLATTEN: "copied",
 }
 
@@ -43,4 +43,4 @@ def make_plan(program: Program, counts: np.ndarray, frames: int) -> Plan:
         )
         computed = float(count) / (frames * whole) if frames else None
         layers.append(Layer(name, _ALGORITHMS[kind], multiplications, program.bytes_of(row), computed))
-    return Plan(tuple(layers), program.state_bytes, frames, LANES)
+    return Plan(tuple(layers), program.state_bytes, frames, LANES, numbers=program.numbers)

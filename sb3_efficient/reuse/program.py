@@ -21,21 +21,24 @@ class Program:
     :param scale: What a byte of the observation is divided by
     """
 
+    #: That are computed with
+    numbers = "float32"
+
     def __init__(self, network: Network, scale: float) -> None:
         self.network = network
         self.state_bytes = 0
-        self.padding = max(window(step.module)[2] for step in network.steps if step.kind == "conv")
+        self.padding = max((window(step.module)[2] for step in network.steps if step.kind == "conv"), default=0)
         self._maps: dict[Map, dict[str, int]] = {}
         #: Weights and biases, which the table has the addresses of
         self.shared: list[np.ndarray] = []
         self.table = np.full((len(network.steps) + 2, at.N_FIELDS), -1, np.int64)
         #: From a byte to a number. torch divides, too.
         self.pixels = np.arange(256, dtype=np.float32) / np.float32(scale)
-        self._place(network.image, ["raw"], network.image.channels)
+        self._place(network.image, ["raw"])
         self.table[0] = self._scan()
         for i, step in enumerate(network.steps, start=1):
             wanted = [form for form in ("raw", "relu") if getattr(step.result, form)]
-            self._place(step.result, wanted, kernels.rounded(step.result.channels))
+            self._place(step.result, wanted)
             self.table[i] = self._step(step)
         self.table[-1] = self._linear() if network.linear else self._flat()
         #: Positions of the largest map, and width of the widest
@@ -63,7 +66,12 @@ class Program:
             return int(self.state_bytes - row[at.SEEN] * 4) if row[at.KIND] == at.LINEAR else 0
         side, forms = 2 * self.padding, sum(row[column] >= 0 for column in (at.RAW, at.RELU))
         numbers = (row[at.HEIGHT] + side) * (row[at.WIDTH] + side) * row[at.CHANNELS]
-        return int(numbers * (5 if row[at.KIND] == at.SCAN else 4 * forms))
+        seen = row[at.HEIGHT] * row[at.WIDTH] * row[at.OUTPUTS] if row[at.KIND] == at.SCAN else 0
+        return int(numbers * 4 * forms + seen)
+
+    def _stored(self, what: Map) -> int:
+        """Numbers that a position of a map has in memory."""
+        return what.channels if what is self.network.image else kernels.rounded(what.channels)
 
     def _share(self, *arrays: np.ndarray) -> list[int]:
         aligned = [_aligned(array) for array in arrays]
@@ -76,7 +84,8 @@ class Program:
         self.state_bytes += -(-n * size // _LINE) * _LINE
         return offset // size
 
-    def _place(self, what: Map, forms: list[str], channels: int) -> None:
+    def _place(self, what: Map, forms: list[str]) -> None:
+        channels = self._stored(what)
         height, width = what.height + 2 * self.padding, what.width + 2 * self.padding
         place = {"height": what.height, "width": what.width, "channels": channels, "step": width * channels}
         origin = self.padding * (width + 1) * channels
@@ -88,7 +97,8 @@ class Program:
     def _scan(self) -> np.ndarray:
         row, place = self._row(at.SCAN), self._maps[self.network.image]
         self._result(row, place)
-        row[at.SEEN] = self._reserve(place["height"] * place["width"] * place["channels"], 1)
+        row[at.OUTPUTS] = self.network.image.channels
+        row[at.SEEN] = self._reserve(place["height"] * place["width"] * self.network.image.channels, 1)
         return row
 
     def _step(self, step: Step) -> np.ndarray:
@@ -175,6 +185,6 @@ def _aligned(array: np.ndarray) -> np.ndarray:
     """A copy that begins at a line of the cache."""
     room = np.empty(array.nbytes + _LINE, np.uint8)
     start = -room.ctypes.data % _LINE
-    copy = room[start : start + array.nbytes].view(np.float32)
-    copy[:] = array
+    copy = room[start : start + array.nbytes].view(array.dtype)
+    copy[:] = array.ravel()
     return copy

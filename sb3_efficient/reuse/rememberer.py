@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -40,7 +42,8 @@ class Rememberer:
     """
 
     def __init__(self, network: Network, scale: float = 255.0, memory: int | None = None) -> None:
-        self.network, self.scale = network, scale
+        self.network, self.scale, self.memory = network, scale, memory
+        self._lock = threading.Lock()
         # Compiles, or loads what was compiled
         with Announced():
             self.memo = Memo(*self._weights(), memory=MEMORY if memory is None else memory)
@@ -50,7 +53,11 @@ class Rememberer:
         :param images: (B, C, H, W), uint8
         :return: (B, F), float32
         """
-        features = self.memo.outputs(images)
+        # Where nothing is said about memory, large batches are computed in parts, which take turns in the states
+        part = len(images) if self.memory else max(1, MEMORY // 4 // self.memo.state_bytes)
+        with self._lock:
+            parts = [self.memo.outputs(images[i : i + part]) for i in range(0, max(1, len(images)), part or 1)]
+        features = np.concatenate(parts)
         return np.maximum(features, 0) if self.network.activation else features
 
     def void(self) -> None:
@@ -59,7 +66,12 @@ class Rememberer:
 
     def load(self) -> None:
         """Take the weights that the layers have now, upon which everything that was computed is void."""
-        self.memo.load(*self._weights())
+        with self._lock:
+            self.memo.load(*self._weights())
+
+    def __reduce__(self) -> Any:
+        # Without what was seen, and a lock
+        return type(self), (self.network, self.scale, self.memory)
 
     @property
     def rows(self) -> int:

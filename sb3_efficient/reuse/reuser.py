@@ -18,25 +18,26 @@ from sb3_efficient.reuse.seen import Seen, look
 
 #: Seconds of preparation after which it is said what takes so long
 PATIENCE = 1.5
+#: Bytes of all states together, if nothing is said
+MEMORY = 1 << 30
 
 
 class Reuser:
     """
     :param network: Steps, with the weights
     :param scale: What a byte of an image is divided by
-    :param memory: Bytes that all states may take, or None
+    :param memory: Bytes that all states may take. None: :data:`MEMORY`; larger batches are then computed in parts that
+        take turns in the states, so that they gain little, and are refused otherwise.
     """
 
     def __init__(self, network: Network, scale: float = 255.0, memory: int | None = None) -> None:
         # Compiles, or loads what was compiled
         with Announced():
-            from sb3_efficient.reuse.interpret import run
-
-            self._run = run
-            self.network = network
-            self.program = Program(network, scale)
+            self._run, self.program = self._compiled(network, scale)
+            self.network, self.scale = network, scale
             self.memory = memory
             _check_memory(memory, 1, self.program.state_bytes)
+            self._lock = threading.Lock()
             n = self.program.positions
             self._todo = np.zeros(n, np.uint64)
             self._line = np.zeros(words(self.program.widest), np.uint64)
@@ -49,22 +50,33 @@ class Reuser:
             self(np.zeros((1, image.channels, image.height, image.width), np.uint8))
             self.void()
 
+    def _compiled(self, network: Network, scale: float) -> tuple[Any, Program]:
+        from sb3_efficient.reuse.interpret import run
+
+        return run, Program(network, scale)
+
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """
         :param images: (B, C, H, W), uint8, contiguous
         :return: (B, F), float32
         """
+        features = np.empty((len(images), self.network.outputs), np.float32)
+        part = len(images) if self.memory else max(1, MEMORY // self.program.state_bytes)
+        with self._lock:
+            for start in range(0, len(images), part or 1):
+                self._compute(images[start : start + part], features[start : start + part])
+        return features
+
+    def _compute(self, images: np.ndarray, features: np.ndarray) -> None:
         n = len(images)
         if n > len(self._states):
             self._grow(n)
-        features = np.empty((n, self.network.outputs), np.float32)
         self._run(
             self.program.table, self._bases[:n], self._fresh[:n], self.program.state_bytes, images.ctypes.data,
             self.program.pixels, self._todo, self._line, self._inputs, self._outputs, self._flags, self._sums,
             features, self.counts,
         )  # fmt: skip
         self.frames += n
-        return features
 
     def void(self) -> None:
         """Forget everything that was computed."""
@@ -76,8 +88,13 @@ class Reuser:
 
     def load(self) -> None:
         """Take the weights that the layers have now, upon which everything that was computed is void."""
-        self.program.load()
-        self._fresh[:] = 1
+        with self._lock:
+            self.program.load()
+            self._fresh[:] = 1
+
+    def __reduce__(self) -> Any:
+        # Compiled code knows weights and states by their addresses, which are those of this object and process
+        return type(self), (self.network, self.scale, self.memory)
 
     @property
     def plan(self) -> Plan:

@@ -24,7 +24,7 @@ def convolution(row, base, masks, todo, line, inputs, outputs, flags, fresh):  #
     """
     :return: At how many positions it was computed
     """
-    if not _affected(row, masks, todo, line, fresh):
+    if not affected(row, masks, todo, line, fresh):
         return 0
     height, width = row[at.HEIGHT], row[at.WIDTH]
     stride, step, channels = row[at.STRIDE], row[at.SOURCE_STEP], row[at.SOURCE_CHANNELS]
@@ -37,7 +37,7 @@ def convolution(row, base, masks, todo, line, inputs, outputs, flags, fresh):  #
         _address(base, row[at.RESIDUAL]), _address(base, row[at.RAW]), _address(base, row[at.RELU]),
         flags.ctypes.data,
     )  # fmt: skip
-    _note(row, masks, todo, flags, fresh)
+    note(row, masks, todo, flags, fresh)
     return n
 
 
@@ -46,7 +46,7 @@ def max_pool(row, base, masks, todo, line, flags, fresh):  # type: ignore[no-unt
     """
     :return: At how many positions it was computed
     """
-    if not _affected(row, masks, todo, line, fresh):
+    if not affected(row, masks, todo, line, fresh):
         return 0
     n_words, n = (row[at.WIDTH] + 63) >> 6, 0
     for y in range(row[at.HEIGHT]):
@@ -60,7 +60,7 @@ def max_pool(row, base, masks, todo, line, flags, fresh):  # type: ignore[no-unt
                 _window(row, base, y, x, top, top + row[at.KERNEL], left, left + row[at.KERNEL], flags.ctypes.data + n)
                 n += 1
                 bits &= bits - _ONE
-    _note(row, masks, todo, flags, fresh)
+    note(row, masks, todo, flags, fresh)
     return n
 
 
@@ -112,7 +112,7 @@ def average(row, floats, masks, fresh):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _affected(row, masks, todo, line, fresh):  # type: ignore[no-untyped-def]
+def affected(row, masks, todo, line, fresh):  # type: ignore[no-untyped-def]
     """Set in ``todo`` what has to be computed; whether there is anything."""
     height, width = row[at.HEIGHT], row[at.WIDTH]
     if fresh:
@@ -130,7 +130,7 @@ def _affected(row, masks, todo, line, fresh):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _note(row, masks, todo, flags, fresh):  # type: ignore[no-untyped-def]
+def note(row, masks, todo, flags, fresh):  # type: ignore[no-untyped-def]
     """Set in the masks of the result what changed."""
     if fresh:
         # The same numbers may come out by chance while the layers behind have new weights

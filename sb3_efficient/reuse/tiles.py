@@ -6,6 +6,7 @@ Addresses are plain integers (``array.ctypes.data``), offsets count float32 numb
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -40,7 +41,13 @@ def make_tile(positions: int, vectors: int, lanes: int) -> Any:
         signature = types.void(*[types.int64] * 12)
 
         def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            _convolve(Emitter(builder, lanes), positions, vectors, *arguments)
+            inputs, outputs, source, rows, length, step, weights, bias, residual, raw, relu, flags = arguments
+
+            def finish(sums: list[Any], offset: Any, flag: Any) -> None:
+                _finish(e, sums, offset, residual, raw, relu, flag)
+
+            e = Emitter(builder, lanes)
+            convolve(e, positions, vectors, finish, inputs, outputs, source, rows, length, step, weights, bias, flags)
             return cgutils.get_null_value(ir.IntType(8).as_pointer())
 
         return signature, generate
@@ -48,14 +55,14 @@ def make_tile(positions: int, vectors: int, lanes: int) -> Any:
     return tile
 
 
-def _convolve(
-    e: Emitter, positions: int, vectors: int, inputs: Any, outputs: Any, source: Any, rows: Any, length: Any,
-    step: Any, weights: Any, bias: Any, residual: Any, raw: Any, relu: Any, flags: Any,
+def convolve(
+    e: Emitter, positions: int, vectors: int, finish: Callable[[list[Any], Any, Any], None], inputs: Any, outputs: Any,
+    source: Any, rows: Any, length: Any, step: Any, weights: Any, bias: Any, flags: Any,
 ) -> None:  # fmt: skip
-    """See :func:`make_tile`."""
+    """See :func:`make_tile`; ``finish`` takes the sums of a position, its offset in the result, and its flag."""
     builder = e.builder
     starts = [e.at(source, _offset(e, inputs, p)) for p in range(positions)]
-    sums = [[cgutils.alloca_once(builder, e.floats) for _ in range(vectors)] for _ in starts]
+    sums = [[cgutils.alloca_once(builder, e.numbers) for _ in range(vectors)] for _ in starts]
     for position in sums:
         for v, one in enumerate(position):
             builder.store(e.load(e.at(bias, v * e.lanes)), one)
@@ -67,14 +74,12 @@ def _convolve(
             here = builder.load(weight)
             values = [e.load(e.at(here, v * e.lanes)) for v in range(vectors)]
             for place, position in zip(places, sums, strict=True):
-                number = e.everywhere(e.load_number(e.at(place, column.index), FLOAT))
+                number = e.everywhere(e.load_number(e.at(place, column.index), e.number))
                 for value, one in zip(values, position, strict=True):
                     builder.store(e.multiply_add(number, value, builder.load(one)), one)
             builder.store(e.at(here, vectors * e.lanes), weight)
     for p, position in enumerate(sums):
-        _finish(
-            e, [builder.load(one) for one in position], _offset(e, outputs, p), residual, raw, relu, e.at(flags, p, 1)
-        )
+        finish([builder.load(one) for one in position], _offset(e, outputs, p), e.at(flags, p, 1))
 
 
 def _finish(e: Emitter, sums: list[Any], offset: Any, residual: Any, raw: Any, relu: Any, flag: Any) -> None:
@@ -124,7 +129,7 @@ def make_maximum(vectors: int, lanes: int) -> Any:
         def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
             e = Emitter(builder, lanes)
             source, rows, columns, step, channels, raw, relu, flags = arguments
-            least = ir.Constant(e.floats, [float("-inf")] * lanes)
+            least = ir.Constant(e.numbers, [float("-inf")] * lanes)
             largest = [cgutils.alloca_once_value(builder, least) for _ in range(vectors)]
             with cgutils.for_range(builder, rows) as row:
                 start = e.at(source, builder.mul(row.index, step))

@@ -28,6 +28,7 @@ from torch.utils.checkpoint import checkpoint
 
 from sb3_efficient.errors import ObservationError
 from sb3_efficient.reuse import sums
+from sb3_efficient.reuse.first import first_pooled
 from sb3_efficient.reuse.patches import distinct
 from sb3_efficient.reuse.reuser import Announced
 from sb3_efficient.reuse.stack import check_stack, receptive_field
@@ -38,13 +39,14 @@ CHUNK = 8192
 
 def warm_up() -> None:
     """Compile everything here, or load what was compiled; otherwise the first update does."""
-    with Announced():
+    with Announced(), th.enable_grad():
         images = th.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 1, 72, 72), np.uint8))
         with th.random.fork_rng(devices=[]):
-            layers = [nn.Conv2d(1, 1, 3), nn.ReLU()]
+            layers, padded = [nn.Conv2d(1, 1, 3), nn.ReLU()], nn.Conv2d(1, 1, 3, padding=1)
         features = distinct_features(images, layers)
         outputs = distinct_outputs(images, layers, th.zeros(1, features.shape[1], requires_grad=True))
-        th.autograd.backward(features.sum() + outputs.sum())
+        maps = first_pooled(padded, images.numpy())
+        th.autograd.backward(features.sum() + outputs.sum() + maps.sum())
 
 
 def distinct_features(images: th.Tensor, layers: Sequence[nn.Module], scale: float = 1 / 255) -> th.Tensor:

@@ -25,7 +25,8 @@ from sb3_efficient.reuse.acting import as_bytes
 from sb3_efficient.reuse.first import first_pooled
 from sb3_efficient.reuse.rememberer import PATCH_BYTES
 from sb3_efficient.reuse.stack import check_stack, receptive_field
-from sb3_efficient.reuse.training import distinct_features
+from sb3_efficient.reuse.training import distinct_features, warm_up
+from sb3_efficient.reuse.watch import plain
 
 #: Images below which patches do not repeat often enough for ``impala``
 LEAST = 64
@@ -38,7 +39,7 @@ def distinct_latents(extractor: EncoderExtractor, images: th.Tensor) -> th.Tenso
     :return: (B, D), with gradients; or None where the network itself is to compute them: where its layers are others
         than is known here, where patches hardly repeat, on a GPU
     """
-    if images.device.type != "cpu" or th.is_autocast_enabled("cpu"):
+    if images.device.type != "cpu" or th.is_autocast_enabled("cpu") or not plain(extractor.cnn):
         return None
     whole = extractor.precision == "fp32" and _small_patches(extractor.cnn, images.shape[1])
     if not whole and not (len(images) >= LEAST and _begins_as_impala(extractor.cnn)):
@@ -57,6 +58,16 @@ def distinct_latents(extractor: EncoderExtractor, images: th.Tensor) -> th.Tenso
         return maps
 
 
+def prepare(extractor: EncoderExtractor) -> None:
+    """
+    Compile what updates are going to need, or load it; otherwise the first update does, in the middle of an episode.
+
+    :param extractor: Any
+    """
+    if _begins_as_impala(extractor.cnn) or _small_patches(extractor.cnn, extractor._observation_space.shape[0]):  # type: ignore[index]
+        warm_up()
+
+
 def _small_patches(cnn: nn.Module, channels: int) -> bool:
     if not _plain(cnn.children()):
         return False
@@ -70,7 +81,7 @@ def _small_patches(cnn: nn.Module, channels: int) -> bool:
 def _begins_as_impala(cnn: nn.Sequential) -> bool:
     """With a 3x3 convolution and a max-pooling that halves its result."""
     stage = cnn[0]
-    if not isinstance(stage, nn.Sequential) or stage._forward_hooks or stage._forward_pre_hooks or len(stage) < 2:
+    if not isinstance(stage, nn.Sequential) or not plain(stage) or len(stage) < 2:
         return False
     convolution, pooling = stage[0], stage[1]
     if type(convolution) is not nn.Conv2d or type(pooling) is not nn.MaxPool2d or not _plain((convolution, pooling)):
@@ -81,11 +92,10 @@ def _begins_as_impala(cnn: nn.Sequential) -> bool:
 
 
 def _plain(layers: Iterable[nn.Module]) -> bool:
-    """Whether layers are what their class says: not parametrized, no hooks, float32 on the CPU."""
+    """Whether layers are of a class that is known here, and compute what it says, in float32 on the CPU."""
     return all(
         type(layer) in (nn.Conv2d, nn.ReLU, nn.Flatten, nn.MaxPool2d)
-        and not layer._forward_hooks
-        and not layer._forward_pre_hooks
+        and plain(layer)
         and all(p.dtype == th.float32 and p.device.type == "cpu" for p in layer.parameters())
         for layer in layers
     )

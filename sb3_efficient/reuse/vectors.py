@@ -25,9 +25,10 @@ class Emitter:
 
     def __init__(self, builder: Any, lanes: int) -> None:
         self.builder, self.lanes = builder, lanes
-        self.floats = ir.VectorType(FLOAT, lanes)
+        self.number: Any = FLOAT
+        self.numbers = ir.VectorType(self.number, lanes)
         self.bits = ir.VectorType(ir.IntType(32), lanes)
-        self.zero = ir.Constant(self.floats, [0.0] * lanes)
+        self.zero = ir.Constant(self.numbers, [0.0] * lanes)
 
     def at(self, address: Any, offset: Any = 0, size: int = 4) -> Any:
         """
@@ -38,26 +39,26 @@ class Emitter:
         return self.builder.add(address, self.builder.mul(offset, INT(size)))
 
     def load(self, address: Any) -> Any:
-        return self.builder.load(self._pointer(address, self.floats), align=4)
+        return self.builder.load(self.pointer(address, self.numbers), align=4)
 
     def store(self, address: Any, value: Any) -> None:
-        self.builder.store(value, self._pointer(address, self.floats), align=4)
+        self.builder.store(value, self.pointer(address, self.numbers), align=4)
 
     def load_number(self, address: Any, kind: Any) -> Any:
-        return self.builder.load(self._pointer(address, kind))
+        return self.builder.load(self.pointer(address, kind))
 
     def store_number(self, address: Any, value: Any) -> None:
-        self.builder.store(value, self._pointer(address, value.type))
+        self.builder.store(value, self.pointer(address, value.type))
 
     def everywhere(self, number: Any) -> Any:
         """The number in every lane."""
-        one = self.builder.insert_element(ir.Constant(self.floats, ir.Undefined), number, ir.IntType(32)(0))
+        one = self.builder.insert_element(ir.Constant(self.numbers, ir.Undefined), number, ir.IntType(32)(0))
         lanes = ir.Constant(self.bits, [0] * self.lanes)
-        return self.builder.shuffle_vector(one, ir.Constant(self.floats, ir.Undefined), lanes)
+        return self.builder.shuffle_vector(one, ir.Constant(self.numbers, ir.Undefined), lanes)
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
         """a * b + c, rounded once where the CPU can."""
-        kind = ir.FunctionType(self.floats, [self.floats] * 3)
+        kind = ir.FunctionType(self.numbers, [self.numbers] * 3)
         name = f"llvm.fmuladd.v{self.lanes}f32"
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), [a, b, c])
 
@@ -76,7 +77,10 @@ class Emitter:
         one = self.builder.icmp_unsigned("!=", packed, ir.IntType(self.lanes)(0))
         return self.builder.zext(one, ir.IntType(8))
 
-    def _pointer(self, address: Any, kind: Any) -> Any:
+    def pointer(self, address: Any, kind: Any) -> Any:
+        """
+        :return: To a value of some kind, from a plain integer
+        """
         return self.builder.inttoptr(address, kind.as_pointer())
 
 
@@ -118,6 +122,12 @@ def bytes_at(_context, address):  # type: ignore[no-untyped-def]
 def numbers_at(_context, address):  # type: ignore[no-untyped-def]
     """Pointer to int32, for ``carray``."""
     return _cast(types.int32)
+
+
+@intrinsic
+def shorts_at(_context, address):  # type: ignore[no-untyped-def]
+    """Pointer to int16, for ``carray``."""
+    return _cast(types.int16)
 
 
 def _cast(element: Any) -> Any:

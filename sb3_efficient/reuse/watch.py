@@ -1,4 +1,4 @@
-"""Whether weights are still those that something was computed from."""
+"""Whether layers and weights are still those that something was computed from."""
 
 from __future__ import annotations
 
@@ -16,21 +16,33 @@ class Watch:
     ``parameter.data``, as SB3's ``polyak_update`` does, leaves both as they are: it is noticed by some numbers of each
     tensor, of which it changes all.
 
-    :param module: Whose parameters are watched
+    :param module: Whose parameters and layers are watched
     """
 
     def __init__(self, module: nn.Module) -> None:
+        self._modules = list(module.modules())
         self._owners = [
-            (m._parameters, name) for m in module.modules() for name, p in m._parameters.items() if p is not None
+            (m._parameters, name) for m in self._modules for name, p in m._parameters.items() if p is not None
         ]
+        self._inside = [(m._modules, tuple(m._modules.values())) for m in self._modules]
         self._seen: tuple[tuple[int, int], ...] = ()
         self._samples: list[np.ndarray] = []
         self._views: list[np.ndarray] = []
 
     @property
     def usable(self) -> bool:
-        """Whether all are float32 on the CPU."""
-        return all(p.dtype == th.float32 and p.device.type == "cpu" for p in self._tensors())
+        """Whether all parameters are float32 on the CPU, and all layers compute what their class says."""
+        # The module itself is called by others, with its hooks
+        return all(plain(layer) for layer in self._modules[1:]) and all(
+            p.dtype == th.float32 and p.device.type == "cpu" for p in self._tensors()
+        )
+
+    def replaced(self) -> bool:
+        """
+        :return: Whether there are other layers than at the start: another one has to watch those
+        """
+        same = all(tuple(inside.values()) == before for inside, before in self._inside)
+        return not same or any(owner.get(name) is None for owner, name in self._owners)
 
     def changed(self) -> bool:
         """
@@ -47,6 +59,16 @@ class Watch:
 
     def _tensors(self) -> list[th.Tensor]:
         return [owner[name] for owner, name in self._owners]  # type: ignore[misc]
+
+
+def plain(layer: nn.Module) -> bool:
+    """
+    :param layer: Any
+    :return: Whether calling it does what its class says: it is not parametrized, and has no hooks and no ``forward``
+        of its own, as quantization-aware training gives it
+    """
+    ordinary = "forward" not in layer.__dict__ and "parametrizations" not in layer._modules
+    return ordinary and not layer._forward_hooks and not layer._forward_pre_hooks
 
 
 def _some(tensor: th.Tensor) -> np.ndarray:

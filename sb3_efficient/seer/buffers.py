@@ -42,6 +42,9 @@ def latent_buffer(model: Any, encoder: LatentEncoder, capacity: str | int) -> An
     """
     buffer = buffer_of(model)
     if isinstance(buffer, RolloutBuffer):
+        if buffer.generator_ready:
+            # Learnt from already, its arrays are flat; the next rollout begins with this, too
+            buffer.reset()
         return latent_rollout(buffer, encoder)
     if isinstance(buffer, LatentReplayBuffer) and buffer.encoder is None:
         buffer.attach(encoder)
@@ -63,17 +66,27 @@ def check_room(model: Any, capacity: str | int, freeze_at: int) -> None:
             )
 
 
+def check_no_goals(model: Any) -> None:
+    """Refuse hindsight experience replay, whose observations are dictionaries in any case."""
+    if isinstance(getattr(model, "replay_buffer", None), HerReplayBuffer):
+        raise ConflictError(
+            "HerReplayBuffer makes goals up from dictionaries of observations, which SEER cannot encode: leave out one "
+            "of the two."
+        )
+
+
 def check_buffer(model: Any) -> None:
     """Refuse a buffer that may do anything with its images."""
     buffer = buffer_of(model)
+    if buffer.n_envs != model.n_envs:
+        raise ConflictError(
+            f"The replay buffer is of {buffer.n_envs} environments, and this model has {model.n_envs}: continue with "
+            "as many as before, or without the replay buffer."
+        )
     if isinstance(buffer, LatentReplayBuffer) and buffer.encoder is None and not hasattr(model, "seer"):
         raise ConflictError(
             f"The replay buffer holds latents ({buffer.made_by}), and this model is not frozen: load the model that "
             "was saved together with them, or no replay buffer."
-        )
-    if isinstance(buffer, HerReplayBuffer):
-        raise ConflictError(
-            "HerReplayBuffer makes goals up from dictionaries of observations: SEER cannot encode them."
         )
     if isinstance(buffer, RolloutBuffer) and type(buffer) not in LATENT_FORM and not is_latent_rollout(buffer):
         known = ", ".join(cls.__name__ for cls in LATENT_FORM)

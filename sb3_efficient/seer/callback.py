@@ -10,11 +10,11 @@ from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
-from sb3_efficient.errors import ConversionError, OptionError, suggestion
+from sb3_efficient.errors import ConflictError, ConversionError, OptionError, suggestion
 from sb3_efficient.seer.buffers import buffer_of, check_room, latent_buffer, set_buffer
 from sb3_efficient.seer.capacity import check_capacity
 from sb3_efficient.seer.checks import check_model, check_times, first_update
-from sb3_efficient.seer.criterion import Convergence
+from sb3_efficient.seer.criterion import Convergence, check_threshold
 from sb3_efficient.seer.encoder import LatentEncoder, encoders
 from sb3_efficient.seer.replay import LatentReplayBuffer
 from sb3_efficient.seer.schedule import Timetable, check_when, freezes, timestep
@@ -84,8 +84,10 @@ class SEERCallback(BaseCallback):
         self.schedule = [] if self.is_auto or only_encoder else freezes(freeze_at, depth)
         self.depths: list[Depth] = [freeze.depth for freeze in self.schedule] or [depth]
         self.latent_dtype, self.capacity, self.source = latent_dtype, capacity, encoder
-        self.earliest, self.threshold = check_when(earliest, "earliest"), threshold
+        self.earliest, self.threshold = check_when(earliest, "earliest"), check_threshold(threshold)
         self.latest = None if latest is None else check_when(latest, "latest")
+        if latest is not None and not self.is_auto:
+            raise ConflictError(f"latest={latest!r} is for freeze_at='auto', and when to freeze is said: leave it out.")
         self.encoder: LatentEncoder | None = None
         self.update_started: float | None = None
         self.trigger: Timetable | Convergence = Timetable([])
@@ -117,7 +119,8 @@ class SEERCallback(BaseCallback):
             steps = [(timestep(freeze.when, start, total), freeze.depth) for freeze in self.schedule]
             due = [step for step in steps if self._is_deeper(step[1])]
             check_times(self.model, due, total, has_encoder=self.source is not None or self.encoder is not None)
-            check_room(self.model, self.capacity, due[0][0] if due else 0)
+            if due:
+                check_room(self.model, self.capacity, due[0][0])
             return Timetable(due)
         if not self._is_deeper(self.depths[-1]):
             return Timetable([])
@@ -130,7 +133,7 @@ class SEERCallback(BaseCallback):
         # One that lies before a training that is continued is overdue
         if latest is not None and (latest <= first or start < latest <= earliest):
             raise OptionError(f"latest: {latest} timesteps is not after earliest: {earliest}.")
-        check_room(self.model, self.capacity, total)
+        check_room(self.model, self.capacity, total if latest is None else latest)
         return Convergence(self.depths[-1], earliest, latest, total - start, self.threshold)
 
     def _on_rollout_start(self) -> None:

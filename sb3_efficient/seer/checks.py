@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import VecNormalize, unwrap_vec_wrapper
 
 from sb3_efficient.errors import ConflictError, ObservationError, OptionError
 from sb3_efficient.fast.networks import SB3_METHODS, image_extractors
-from sb3_efficient.seer.buffers import check_buffer
+from sb3_efficient.seer.buffers import check_buffer, check_no_goals
 from sb3_efficient.seer.encoder import encoders
 from sb3_efficient.seer.stages import check_staged, n_layers
 
@@ -23,6 +23,7 @@ NEEDS_IMAGES = "SEER freezes the convolutions of a policy that looks at images"
 
 def check_model(model: Any) -> None:
     """Refuse a model whose network, observations or buffer SEER cannot replace."""
+    check_no_goals(model)
     space = model.observation_space
     if isinstance(space, spaces.Dict):
         raise ObservationError(f"{NEEDS_IMAGES}; dictionaries of observations are not supported, found {space}.")

@@ -8,7 +8,8 @@ by linear CKA (Kornblith et al., arXiv 1905.00414).
 In a run of PPO with NatureCNN on Pong (2 million steps, looks 100,000 steps apart) the three convolutions stay above
 0.99 from 300,000, 800,000 and 1,600,000 steps on: from below, as the papers say. Before anything is learnt they stand
 still, too: in another run all three above 0.99 up to 440,000 steps (looks 62,500 steps apart), about the age at which
-freezing all of them stalled the first.
+freezing all of them stalled the first. On Qbert returns rise within 30,000 steps, stand for 250,000 and rise again; two
+convolutions stood still from the first rise on. So only standing still while returns rise says that a stage is done.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import Any
 import numpy as np
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.utils import safe_mean
 
+from sb3_efficient.errors import OptionError
 from sb3_efficient.seer.encoder import LatentEncoder, encoders
 from sb3_efficient.seer.stages import Depth, deepest_stage, n_stages
 
@@ -47,13 +48,22 @@ def linear_cka(x: th.Tensor, y: th.Tensor) -> float:
     return float((gram_x * gram_y).sum() / scale) if scale > 0 else 1.0
 
 
+def check_threshold(threshold: Any) -> float:
+    """
+    :return: ``threshold``, if CKA can be as high
+    """
+    if isinstance(threshold, bool) or not isinstance(threshold, (int, float, np.number)) or not 0 < threshold < 1:
+        raise OptionError(f"threshold is a similarity (CKA) between 0 and 1, as 0.99, got {threshold!r}.")
+    return float(threshold)
+
+
 class Convergence:
     """
     Says when to freeze, and how deep.
 
     A stage is frozen when it and all below have changed little (CKA of at least ``threshold``) in two successive
-    looks after returns have begun to move: their mean is above that of the first games by more than the standard
-    deviation among those. Before that, features stand still because nothing is being learnt.
+    looks, after returns have begun to move, and returns have risen on since it began to stand still. A rise is more
+    than the standard deviation among the first games. Where nothing is being learnt, features stand still, too.
 
     :param depth: How deep to freeze at most
     :param earliest: Timestep before which nothing is frozen
@@ -68,7 +78,9 @@ class Convergence:
         self.next_look = self.next_image = self.n_updates = 0
         self.images: list[np.ndarray] = []
         self.before: list[th.Tensor] = []
+        #: Of every stage: looks that it has stood still for, and the mean return when it began to; None: does not count
         self.quiet: list[int] = []
+        self.since: list[float | None] = []
         self.first_games: tuple[float, float] | None = None
 
     def due(self, model: Any) -> Depth | None:
@@ -78,7 +90,7 @@ class Convergence:
         """
         if self.latest is not None and model.num_timesteps >= self.latest:
             return self.depth
-        moved = self._returns_moved(model)
+        returns = self._returns(model)
         self.see(model)
         if sum(map(len, self.images)) < N_PROBES or model.num_timesteps < self.next_look:
             return None
@@ -86,10 +98,8 @@ class Convergence:
         if model._n_updates == self.n_updates:
             return None
         self.next_look, self.n_updates = model.num_timesteps + self.interval, model._n_updates
-        settled = self._look(model)
-        if not moved:
-            self.quiet = [0] * len(self.quiet)
-        if not moved or not settled or model.num_timesteps < self.earliest:
+        settled = self._look(model, returns)
+        if not settled or model.num_timesteps < self.earliest:
             return None
         return settled if settled < deepest_stage(_extractor(model), self.depth) else self.depth
 
@@ -109,30 +119,45 @@ class Convergence:
         """
         if self.first_games is None:
             return f"fewer than {MIN_GAMES} games have ended, or their environments are in no Monitor"
-        if not self._returns_moved(model):
+        if not self._risen(self._returns(model), self.first_games[0]):
             return "returns are not yet above those of the first games"
+        if self.quiet and self.quiet[0] >= 2:
+            return "returns have not risen since the first layers stand still"
         return "the layers were still changing, see seer/cka_stage_*"
 
-    def _look(self, model: Any) -> int:
+    def _look(self, model: Any, returns: float | None) -> int:
         """Compare with the last look, and count the stages that are settled from the lowest up."""
-        self.quiet = self.quiet or [0] * n_stages(_extractor(model))
         now = _activations(model, np.concatenate(self.images))
-        for stage, pair in enumerate(zip(now, self.before, strict=False)):
-            similarity = linear_cka(*pair)
-            model.logger.record(f"seer/cka_stage_{stage + 1}", similarity)
-            self.quiet[stage] = self.quiet[stage] + 1 if similarity >= self.threshold else 0
+        similarities = [linear_cka(*pair) for pair in zip(now, self.before, strict=False)]
         self.before = now
-        restless = [stage for stage, looks in enumerate(self.quiet) if looks < 2]
-        return restless[0] if restless else len(self.quiet)
+        for stage, similarity in enumerate(similarities):
+            model.logger.record(f"seer/cka_stage_{stage + 1}", similarity)
+        self.quiet, self.since = self.quiet or [0] * len(now), self.since or [None] * len(now)
+        moved = self._risen(returns, self.first_games and self.first_games[0])
+        for stage, similarity in enumerate(similarities):
+            if moved and similarity >= self.threshold and self.since[stage] is not None:
+                self.quiet[stage] += 1
+            else:
+                self.quiet[stage], self.since[stage] = 0, returns if moved else None
+        settled = [
+            looks >= 2 and self._risen(returns, since) for looks, since in zip(self.quiet, self.since, strict=True)
+        ]
+        return [*settled, False].index(False)
 
-    def _returns_moved(self, model: Any) -> bool:
+    def _returns(self, model: Any) -> float | None:
+        """Mean of the last games; None while there are too few."""
         games = [game["r"] for game in model.ep_info_buffer or []]
         if len(games) < MIN_GAMES:
-            return False
+            return None
         if self.first_games is None:
             self.first_games = float(np.mean(games)), float(np.std(games))
-        mean, spread = self.first_games
-        return bool(safe_mean(games) > mean + spread)
+        return float(np.mean(games))
+
+    def _risen(self, now: float | None, before: float | None) -> bool:
+        """By more than the standard deviation of the first games."""
+        if now is None or before is None or self.first_games is None:
+            return False
+        return now > before + self.first_games[1]
 
 
 def _extractor(model: BaseAlgorithm) -> Any:

@@ -105,6 +105,11 @@ class LatentEncoder:
             for target in targets:
                 _copy_encoder(part, vars(target)["forward"])
 
+    @property
+    def version(self) -> int:
+        """Another number once weights have been put into the model, as by ``set_parameters``."""
+        return sum(part.weights_version() for part in self.parts)
+
     def digest(self) -> str:
         """SHA-256 of what latents depend on: frozen weights and statistics, depth, dtype."""
         sha = hashlib.sha256(f"{self.depth} {self.dtype}".encode())

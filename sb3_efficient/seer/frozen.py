@@ -55,7 +55,7 @@ class FrozenForward:
         self.columns = slice(offset, offset + size)
         self._seen = self._latents = th.empty(0)
         self._weights = list(self.frozen.state_dict(keep_vars=True).values())
-        self._version = self._weights_version()
+        self._version = self.weights_version()
 
     @property
     def latent_dim(self) -> int:
@@ -86,7 +86,7 @@ class FrozenForward:
         if not remember:
             return self._encode(images)
         # Other weights may be put into a model, by set_parameters()
-        version, self._version = self._version, self._weights_version()
+        version, self._version = self._version, self.weights_version()
         if version != self._version or images.shape != self._seen.shape or images.dtype != self._seen.dtype:
             self._seen, self._latents = images.clone(), self._encode(images)
             return self._latents
@@ -116,6 +116,12 @@ class FrozenForward:
         with self.numbers.computing(latents):
             return deeper._packed(between(self._unpacked(latents)))
 
+    def weights_version(self) -> int:
+        """
+        :return: Another number once these weights have been written
+        """
+        return sum(value._version for value in self._weights)
+
     def accepts(self, observations: th.Tensor) -> bool:
         """
         :param observations: Any batch
@@ -131,12 +137,12 @@ class FrozenForward:
         with self.numbers.computing(images):
             return self._packed(self.frozen(self.numbers.pixels(images)))
 
-    def _weights_version(self) -> int:
-        return sum(value._version for value in self._weights)
-
     def _packed(self, maps: th.Tensor) -> th.Tensor:
         # Channels last, as they lie in memory
-        return (maps.permute(0, 2, 3, 1) if maps.ndim == 4 else maps).flatten(1).to(self.dtype)
+        rows = (maps.permute(0, 2, 3, 1) if maps.ndim == 4 else maps).flatten(1).to(self.dtype)
+        # Later images may exceed what those at the freeze were checked for
+        most = th.finfo(self.dtype).max
+        return rows.clamp_(-most, most) if self.dtype == th.float16 else rows
 
     def _unpacked(self, latents: th.Tensor) -> th.Tensor:
         wide = latents.float()

@@ -73,6 +73,7 @@ class LatentReplayBuffer(ReplayBuffer):
         self.next_observations = Successors(self.observations)
         self.encoder: LatentEncoder | None = None
         self.made_by: Maker | None = None
+        self._version = 0
 
     def attach(self, encoder: LatentEncoder) -> None:
         """
@@ -90,7 +91,7 @@ class LatentReplayBuffer(ReplayBuffer):
                 f"This replay buffer is made for {expected[0]} numbers of {expected[1]} per latent, and the encoder "
                 f"makes {found[0]} of {found[1]}: give it the space of this encoder's latents."
             )
-        self.encoder, self.made_by = encoder, maker
+        self.encoder, self.made_by, self._version = encoder, maker, encoder.version
 
     def attached(self) -> LatentEncoder:
         """
@@ -103,6 +104,9 @@ class LatentReplayBuffer(ReplayBuffer):
                 "model with the SEERCallback it was trained with, learn(..., callback=SEERCallback(...)), which "
                 "attaches the encoder of the model."
             )
+        if self.encoder.version != self._version:
+            # Weights have been put into the model: the same ones, or latents of two encoders would be mixed
+            self.attach(self.encoder)
         return self.encoder
 
     def add(

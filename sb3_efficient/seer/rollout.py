@@ -85,11 +85,11 @@ def latent_rollout(buffer: Any, encoder: LatentEncoder) -> Any:
 
 
 def _encoded(buffer: Any, encoder: LatentEncoder) -> np.ndarray:
-    """(steps, environments, L)"""
+    """(steps, environments, L), zeros where nothing has been stored yet"""
     observations = np.asarray(buffer.observations)
     rows = observations.reshape(-1, *observations.shape[2:])
-    latents = np.empty((len(rows), encoder.latent_dim), encoder.dtype)
-    for start in range(0, len(rows), CHUNK):
+    latents = np.zeros((len(rows), encoder.latent_dim), encoder.dtype)
+    for start in range(0, buffer.pos * buffer.n_envs, CHUNK):
         chunk = slice(start, start + CHUNK)
         latents[chunk] = encoder.reencode(rows[chunk], getattr(buffer, "encoder", None))
     return latents.reshape(*observations.shape[:2], -1)

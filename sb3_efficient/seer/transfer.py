@@ -35,9 +35,10 @@ def transfer_encoder(path: str | Path, model: BaseAlgorithm, depth: Depth) -> No
 
 def _encoder_weights(path: str | Path) -> dict[str, th.Tensor]:
     """Name below the extractor -> weights of the first extractor in the file, which is the one that acts."""
-    if not Path(path).is_file():
+    # SB3 appends the suffix where it is left out
+    if not any(Path(f"{path}{suffix}").is_file() for suffix in ("", ".zip")):
         raise OptionError(f"encoder={str(path)!r} is no file: give the zip of an agent saved by Stable-Baselines3.")
-    _, parameters, _ = load_from_zip_file(path, device="cpu", load_data=False)
+    _, parameters, _ = load_from_zip_file(str(path), device="cpu", load_data=False)
     found: dict[str, th.Tensor] = {}
     policy: dict[str, th.Tensor] = dict(parameters.get("policy", {}))
     for name, value in policy.items():

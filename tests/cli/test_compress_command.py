@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 from helpers import Run
 from stable_baselines3 import PPO
 
 from sb3_efficient import cli, load_policy
+from sb3_efficient.cli.common import divided
 from sb3_efficient.evaluation.episodes import play
 from sb3_efficient.zoo.saved import find_agent
 
@@ -107,6 +109,8 @@ def test_two_processes_search_together(agent: Path, catch: tuple[str, ...], tmp_
         ("compress", ("--episodes", "-1"), "--episodes must be a whole number of at least 0, got -1"),
         ("compress", ("--search", "--n-trials", "0"), "--n-trials must be a whole number of at least 1, got 0"),
         ("compress", ("--search", "--storage", "nosql://x"), "Optuna cannot use storage 'nosql://x'"),
+        ("compress", ("--batch-size", "1", "65"), "--batch-size 65 takes as many observations, and there are 64: "),
+        ("compress", ("--sticky", "1.5"), "--sticky is a chance in [0, 1), got 1.5"),
         ("evaluate", ("nothing.policy",), "There is no file nothing.policy. 'sb3-efficient compress' writes"),
         ("evaluate", ("--engine", "onxruntime"), "Did you mean 'onnxruntime'?"),
         ("compress", ("--engine", "eager"), "'eager' cannot run compressed policies: choose --engine onnxruntime"),
@@ -133,6 +137,23 @@ def test_a_missing_runtime_is_said_before_anything_is_done(
     assert "pip install 'sb3-efficient[openvino]'" in error
 
 
+def test_recipes_that_do_not_fit_are_said_before_observations_are_recorded(
+    catch: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipes = ("--recipe", "static-int8", "--recipe", "channel-pruning(ratio=0.99)")
+    assert cli.main(["compress", *catch, *QUICK, *recipes]) == 1
+    error = capsys.readouterr().err
+    assert "Nothing would be left of cnn.0" in error
+    assert "recording" not in error
+
+
+def test_policies_are_compared_on_observations_held_out() -> None:
+    for n, least, sizes in ((1000, 100, (800, 200)), (300, 100, (200, 100)), (150, 100, (150, 150)), (64, 8, (52, 12))):
+        calibration, compared = divided(np.arange(n), least)
+        assert (len(calibration), len(compared)) == sizes
+        assert len(np.intersect1d(calibration, compared)) == (n if sizes == (n, n) else 0)
+
+
 def test_environments_of_other_packages(agent: Path, tmp_path: Path, python: Run) -> None:
     (tmp_path / "my_games.py").write_text(
         "import gymnasium\ngymnasium.register('MyCatch-v0', 'sb3_efficient.envs:CatchEnv')\n"
@@ -149,8 +170,6 @@ def test_environments_of_other_packages(agent: Path, tmp_path: Path, python: Run
 def test_observations_of_another_game(
     catch: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import numpy as np
-
     from sb3_efficient.observations import save_observations
 
     file = save_observations(tmp_path / "other", np.zeros((40, 4, 84, 84), np.uint8))

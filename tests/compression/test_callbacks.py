@@ -136,7 +136,7 @@ def test_options_that_make_no_sense(options: dict[str, Any], text: str) -> None:
 def test_models_without_images_are_refused() -> None:
     from stable_baselines3 import PPO
 
-    with pytest.raises(EfficientError, match="Compression takes models that act on one image"):
+    with pytest.raises(EfficientError, match="Pruning and training take models that act on one image"):
         PPO("MlpPolicy", "CartPole-v1", n_steps=16, batch_size=16).learn(16, callback=PruningCallback())
 
 

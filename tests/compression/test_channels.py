@@ -249,6 +249,8 @@ class Unknown(NatureCNN):
         ({"ratio": 0.5, "speedup": 2}, ConflictError, "ratio and speedup both say how much to prune"),
         ({"importance": "tailor"}, UnknownNameError, "Unknown importance 'tailor'. Did you mean 'taylor'"),
         ({"speedup": 0.5}, OptionError, "speedup must be a number of at least 1, got 0.5"),
+        ({"speedup": "2"}, OptionError, "speedup must be a number of at least 1, got '2'"),
+        ({"layers": ("linear.0",)}, OptionError, "layers must be ratios by name, as .*, got .'linear.0',."),
         ({"bytes": 0}, OptionError, "bytes must be a whole number of at least 1, got 0"),
     ],
 )

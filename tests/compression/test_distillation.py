@@ -97,7 +97,7 @@ def test_teacher_of_other_spaces() -> None:
         ({"steps": 0}, "steps must be a whole number of at least 1, got 0"),
         ({"batch_size": 1.5}, "batch_size must be a whole number of at least 1, got 1.5"),
         ({"learning_rate": 0}, "learning_rate must be a positive number, got 0"),
-        ({"value_weight": -1}, "value_weight must not be negative, got -1"),
+        ({"value_weight": -1}, "value_weight must be a number of at least 0, got -1"),
     ],
 )
 def test_options_that_make_no_sense(options: dict[str, Any], text: str) -> None:

@@ -137,6 +137,13 @@ def test_digest_alone_does_not_make_a_policy(tmp_path: Path, monkeypatch: pytest
     assert "has the right digest and is no policy of sb3-efficient: KeyError('values')" in refused(tmp_path / "a", data)
 
 
+def test_what_a_newer_version_may_write_is_refused(tmp_path: Path) -> None:
+    manifest = {"head": policy().head.to_config(), "observation_space": {"type": "Graph"}, "recipe": []}
+    message = refused(tmp_path / "a.policy", artifacts.pack(manifest, policy().proto))
+    assert "a.policy, written by sb3-efficient 0.1.0, holds what this version does not know: pip install" in message
+    assert "Unknown kind of space 'Graph'" in message
+
+
 def test_foreign_spaces_are_refused(tmp_path: Path) -> None:
     path = policy().save(tmp_path / "a.policy")
     with pytest.raises(ArtifactError, match=r"is a policy for actions of Discrete\(6\), and this environment has Disc"):

@@ -8,7 +8,7 @@ from learners import agent, images
 from stable_baselines3 import PPO
 
 import sb3_efficient
-from sb3_efficient.compression import ChannelPruning, MagnitudePruning, list_methods
+from sb3_efficient.compression import ChannelPruning, Distillation, MagnitudePruning, list_methods
 from sb3_efficient.compression.recipe import METHODS, ModelMethod
 from sb3_efficient.errors import ConflictError, ObservationError, OptionError, UnknownNameError
 
@@ -89,3 +89,21 @@ def test_bad_input(arguments: tuple, options: dict[str, Any], error: type[Except
 def test_something_else_than_a_model() -> None:
     with pytest.raises(OptionError, match=r"prune takes a Stable-Baselines3 model, such as PPO.load\(path\), got 3"):
         sb3_efficient.prune(3)  # type: ignore[type-var]
+
+
+def test_a_policy_is_named_briefly() -> None:
+    with pytest.raises(OptionError, match=r"got an object of ActorCriticCnnPolicy\.$"):
+        sb3_efficient.prune(agent().policy)
+    with pytest.raises(OptionError, match=r"got an object of ActorCriticCnnPolicy\.$"):
+        sb3_efficient.compress(agent().policy, "dynamic-int8")
+    with pytest.raises(OptionError, match=r"got an object of NatureCNN\.$"):
+        sb3_efficient.make_engine(agent().policy.features_extractor)
+
+
+@pytest.mark.parametrize(
+    "step", ["channel-pruning(ratio=0.99)", "magnitude-pruning(ratio=0.999)", "ln-structured(ratio=0.9999)"]
+)
+def test_what_would_vanish_is_said_before_anything_is_trained(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Distillation, "apply", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(OptionError, match="Nothing would be left of"):
+        sb3_efficient.compress(agent(), ["distillation", step], calibration=images())

@@ -11,7 +11,7 @@ import pytest
 from agents import agent, dict_agent, images
 from helpers import parameters_match
 
-from sb3_efficient import compress, load_policy
+from sb3_efficient import compress, load_policy, make_engine
 from sb3_efficient.compression import CompressedPolicy, list_methods
 from sb3_efficient.errors import ObservationError, OptionError
 
@@ -113,6 +113,15 @@ def test_methods_by_name() -> None:
 def test_bad_calibration_is_refused(observations: Any, message: str) -> None:
     with pytest.raises((ObservationError, OptionError), match=message):
         compress(agent(), "static-int8", calibration=observations)
+
+
+@pytest.mark.parametrize("method", ["dynamic-int8", "dynamic-float16", "static-float16"])
+def test_dictionaries(method: str) -> None:
+    model = dict_agent()
+    observations = {key: np.stack([space.sample() for _ in range(8)]) for key, space in model.observation_space.items()}
+    made = compress(model, method).engine().outputs(observations)["logits"]
+    expected = make_engine(model, "eager").outputs(observations)["logits"]
+    np.testing.assert_allclose(made, expected, atol=0.05)
 
 
 def test_dictionaries_and_other_things_are_refused() -> None:

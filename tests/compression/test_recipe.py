@@ -85,6 +85,11 @@ def test_ill_formed_text_is_refused(text: str) -> None:
         make_method(text)
 
 
+def test_a_number_is_no_recipe() -> None:
+    with pytest.raises(OptionError, match=r"^A recipe is a step or several, as .*, got 3\.$"):
+        make_recipe(3)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("step", [3, {"ratio": 0.5}])
 def test_other_things_are_refused(step: object) -> None:
     with pytest.raises(EfficientError, match="A step of a recipe is a name, as 'static-int8', or a config object"):

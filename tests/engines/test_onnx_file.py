@@ -69,3 +69,17 @@ def test_nothing_is_written_if_the_actions_differ(tmp_path: Path, monkeypatch: p
     with pytest.raises(ArtifactError, match="does not act as the policy does; nothing was written"):
         export(agent(), tmp_path / "policy.onnx")
     assert not (tmp_path / "policy.onnx").exists()
+
+
+def test_nothing_is_written_if_the_raw_outputs_are_not_those_of_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = onnx_file.EagerEngine.outputs
+    monkeypatch.setattr(
+        onnx_file.EagerEngine, "outputs", lambda *args: {name: x + 0.1 for name, x in outputs(*args).items()}
+    )
+    with pytest.raises(
+        ArtifactError, match=r"The exported network's logits differ from the model's by 0\.1.*; not wri"
+    ):
+        export(agent(), tmp_path / "policy.onnx")
+    assert not (tmp_path / "policy.onnx").exists()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import gymnasium as gym
@@ -13,7 +14,7 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.envs import FakeImageEnv
 
 from sb3_efficient import make_engine, policy_kwargs
-from sb3_efficient.compression import compress
+from sb3_efficient.compression.straight_through import coarsen
 from sb3_efficient.engines.network import ActingNetwork
 from sb3_efficient.engines.reuse import ReuseEngine
 from sb3_efficient.errors import ObservationError, OptionError
@@ -84,6 +85,28 @@ def test_pixels_are_scaled_as_the_model_does_it() -> None:
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_a_copy_has_weights_and_states_of_its_own() -> None:
+    model = agent("ppo nature")
+    engine = make_engine(model, "reuse")
+    expected = engine.outputs(images(2))["logits"]
+    other = copy.deepcopy(engine)
+    with th.no_grad():
+        for parameter in model.policy.parameters():
+            parameter.mul_(1.5)
+    engine.refresh(model)  # type: ignore[attr-defined]
+    assert np.abs(engine.outputs(images(2))["logits"] - expected).max() > 1e-3
+    np.testing.assert_array_equal(other.outputs(images(2))["logits"], expected)
+    other.refresh(model)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(other.outputs(images(2))["logits"], engine.outputs(images(2))["logits"], atol=1e-5)
+
+
+def test_layers_that_something_else_is_done_to_are_refused() -> None:
+    model = agent("ppo nature")
+    coarsen(model.policy.features_extractor.cnn[2], th.round)
+    with pytest.raises(OptionError, match=r"extractors.0.* \(Conv2d.*has hooks, a parametrization or a forward of its"):
+        make_engine(model, "reuse")
+
+
 def test_plan_and_memory() -> None:
     engine = make_engine(agent("ppo impala"), "reuse", memory=2**30)
     assert isinstance(engine, ReuseEngine)
@@ -125,8 +148,6 @@ def test_models_that_it_does_not_know_are_refused() -> None:
     source.device = th.device("cuda")
     with pytest.raises(OptionError, match="computes on the CPU, and the model is on cuda: load it with device='cpu'"):
         ReuseEngine(source, 1)
-    with pytest.raises(OptionError, match="in float32, and this is a compressed policy: use 'onnxruntime' or 'openvi"):
-        make_engine(compress(agent(), "dynamic-int8"), "reuse")
 
 
 def test_listing_engines_and_extractors_imports_no_compiler(python: Run) -> None:

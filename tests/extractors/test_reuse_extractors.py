@@ -10,9 +10,15 @@ import torch as th
 from agents import Images, images
 from gymnasium import spaces
 from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3.common.callbacks import EvalCallback
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.utils import polyak_update
+from stable_baselines3.common.vec_env import DummyVecEnv
+from torch.nn.utils import prune
+from torch.nn.utils.parametrizations import weight_norm
 
 from sb3_efficient import SEERCallback, accelerate, make_engine, make_extractor, policy_kwargs
+from sb3_efficient.compression.straight_through import coarsen
 from sb3_efficient.errors import ConflictError, OptionError
 
 NAMES = ("reuse-conv", "reuse-impala", "reuse-conv2")
@@ -84,6 +90,22 @@ def _polyak(extractor: Any) -> None:
     polyak_update(other.parameters(), extractor.parameters(), 0.01)
 
 
+def _fused(extractor: Any) -> None:
+    optimizer = th.optim.Adam(extractor.parameters(), fused=True)
+    extractor(batch()).sum().backward()
+    optimizer.step()
+
+
+def _new_layer(extractor: Any) -> None:
+    """Somewhere in the middle."""
+    parent, name, old = next(
+        (m, n, c) for m in extractor.modules() for n, c in m.named_children() if isinstance(c, th.nn.Conv2d)
+    )
+    th.manual_seed(1)
+    other = th.nn.Conv2d(old.in_channels, old.out_channels, old.kernel_size, old.stride, old.padding)
+    setattr(parent, name, other)
+
+
 def _new_parameter(extractor: Any) -> None:
     first = next(m for m in extractor.modules() if isinstance(m, th.nn.Conv2d))
     first.bias = th.nn.Parameter(th.ones(len(first.bias)))
@@ -94,12 +116,44 @@ def _data(extractor: Any) -> None:
         parameter.data = parameter.data * 1.2
 
 
-@pytest.mark.parametrize("change", [_step, _load, _polyak, _data, _new_parameter])
+@pytest.mark.parametrize("change", [_step, _fused, _load, _polyak, _data, _new_parameter, _new_layer])
 def test_new_weights_void_what_was_computed(name: str, change: Any) -> None:
     extractor = make(name)
     check(extractor)
     change(extractor)
     check(extractor)
+
+
+def _coarse(extractor: Any) -> None:
+    coarsen(next(m for m in extractor.modules() if isinstance(m, th.nn.Conv2d)), lambda w: w.round(decimals=1))
+
+
+def _hook(extractor: Any) -> None:
+    extractor.cnn.register_forward_hook(lambda _module, _inputs, output: output * 2)
+
+
+def _parametrized(extractor: Any) -> None:
+    weight_norm(next(m for m in extractor.modules() if isinstance(m, th.nn.Conv2d)))
+
+
+def _masked(extractor: Any) -> None:
+    prune.l1_unstructured(next(m for m in extractor.modules() if isinstance(m, th.nn.Conv2d)), "weight", 0.5)
+
+
+@pytest.mark.parametrize("change", [_coarse, _hook, _parametrized, _masked])
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_layers_that_something_else_is_done_to_are_left_to_the_network(name: str, change: Any) -> None:
+    """As during quantization-aware training."""
+    extractor = make(name)
+    check(extractor)
+    frames = [plan.frames for plan in extractor.plans.values()]
+    change(extractor)
+    observations = batch(seed=1)
+    with th.no_grad():
+        expected = extractor.project(extractor.cnn(extractor.pixels(observations)))
+        th.testing.assert_close(extractor(observations), expected, rtol=0, atol=0)
+    th.testing.assert_close(extractor(observations), expected, rtol=1e-4, atol=1e-5)
+    assert [plan.frames for plan in extractor.plans.values()] in (frames, [])
 
 
 def test_device_and_number_format(name: str) -> None:
@@ -198,6 +252,36 @@ def test_rollouts_are_those_of_the_dense_network(algorithm: Any, options: dict[s
     assert reusing.policy.features_extractor.plans["features"].frames >= 32
     # After the update, too
     check(reusing.policy.features_extractor, batch().float())
+
+
+def test_evaluation_between_rollouts_changes_nothing(tmp_path: Any) -> None:
+    """Two environments train, another one evaluates, and all come to the same extractor."""
+    found = []
+    for name, n_evaluations in (("reuse-conv", 16), ("nature", 10**9)):
+        env = DummyVecEnv([Images, Images])
+        model = PPO(
+            "CnnPolicy", env, policy_kwargs=policy_kwargs(name, PPO), n_steps=32, batch_size=32, n_epochs=1,
+            device="cpu", seed=0,
+        )  # fmt: skip
+        for game in env.envs:
+            game.observation_space.seed(0)
+        other = Images()
+        other.observation_space.seed(7)
+        model.learn(64, callback=EvalCallback(Monitor(other), eval_freq=n_evaluations, n_eval_episodes=1, verbose=0))
+        found.append(model.rollout_buffer)
+    np.testing.assert_array_equal(found[0].actions, found[1].actions)
+    np.testing.assert_allclose(found[0].values, found[1].values, atol=1e-4)
+
+
+def test_updates_compile_nothing_new(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What updates need is there before the first action."""
+    done: list[str] = []
+    monkeypatch.setattr("sb3_efficient.reuse.updating.warm_up", lambda: done.append(name))
+    with th.no_grad():
+        extractor = make(name)
+        extractor(batch())
+        extractor(batch())
+    assert done == ([] if name == "reuse-conv" else [name])
 
 
 def test_off_policy_training() -> None:

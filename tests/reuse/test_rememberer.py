@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 from games import dense, frames, network
@@ -60,6 +62,18 @@ def test_new_weights_and_a_plan() -> None:
     np.testing.assert_allclose(rememberer(images[:2]), dense(net, images[:2]), atol=1e-6)
     rememberer.void()
     assert rememberer.rows == 0
+
+
+def test_large_batches_and_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = frames("Pong", 20)
+    net = network(4, images.shape[1:])
+    rememberer = Rememberer(read(net, images.shape[1:]))
+    monkeypatch.setattr("sb3_efficient.reuse.rememberer.MEMORY", 12 * rememberer.memo.state_bytes)
+    np.testing.assert_allclose(rememberer(images), dense(net, images), atol=1e-6)
+    assert rememberer.rows == 3
+    other = copy.deepcopy(rememberer)
+    assert other.rows == 0
+    np.testing.assert_allclose(other(images[:2]), dense(net, images[:2]), atol=1e-6)
 
 
 def test_the_engine_remembers() -> None:

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import copy
+import pickle
 import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +15,12 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from played import frames
+from stable_baselines3 import PPO
 from torch import nn
 
-from sb3_efficient import make_extractor
+from sb3_efficient import make_engine, make_extractor, policy_kwargs
+from sb3_efficient.engines import ActingNetwork
+from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.errors import OptionError
 from sb3_efficient.reuse.network import read_layers
 from sb3_efficient.reuse.reuser import Announced, Reuser
@@ -91,6 +99,16 @@ def test_nothing_and_everything_changed() -> None:
     np.testing.assert_allclose(fast(one), first, atol=1e-6)
 
 
+def test_games_that_begin_anew() -> None:
+    """A life is lost, a game is over: the whole stack of frames is another one."""
+    source, played = extractor("nature"), frames("Breakout", 300, n_envs=2)
+    fast = reuser(source)
+    changed = [(now != before).mean() for before, now in pairwise(played)]
+    assert max(changed) > 10 * np.median(changed)
+    errors = [np.abs(fast(images) - dense(source, images)).max() for images in played]
+    assert max(errors) < 1e-5
+
+
 def test_environments_that_take_turns_in_one_row() -> None:
     source = extractor("nature")
     fast = reuser(source)
@@ -106,6 +124,57 @@ def test_batches_of_any_size() -> None:
         batch = np.ascontiguousarray(images[: 1 + t % 3])
         np.testing.assert_allclose(fast(batch), dense(source, batch), atol=1e-5)
     assert fast.rows == 3
+
+
+def test_large_batches_take_turns_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = extractor("nature")
+    fast, played = reuser(source), np.concatenate(frames("Pong", 60, n_envs=3))  # type: ignore[arg-type]
+    monkeypatch.setattr("sb3_efficient.reuse.reuser.MEMORY", 7 * fast.program.state_bytes)
+    for batch in (played, played[:3], played[::-1].copy()):
+        np.testing.assert_allclose(fast(batch), dense(source, batch), atol=1e-5)
+    assert fast.rows == 7
+    assert fast.frames == 363
+    assert fast(played[:0]).shape == (0, 512)
+
+
+def test_threads_wait_for_each_other() -> None:
+    """Compiled code lets other threads run."""
+    source = extractor("nature")
+    fast, played = reuser(source), frames("Pong", 60)[:, 0]
+    expected = dense(source, played)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda i: fast(played[i : i + 1]), list(range(60)) * 4))
+    np.testing.assert_allclose(np.concatenate(found), np.tile(expected, (4, 1)), atol=1e-5)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda fast: pickle.loads(pickle.dumps(fast))])
+def test_copies_stand_on_their_own(copied: Any) -> None:
+    source = extractor("nature")
+    fast, images = reuser(source), frames("Pong")[50]
+    expected = fast(images)
+    other = copied(fast)
+    assert other.rows == 0
+    np.testing.assert_array_equal(other(images), expected)
+    with th.no_grad():
+        source.linear[0].weight.mul_(2)
+    fast.load()
+    del fast
+    np.testing.assert_array_equal(other(images), expected)
+    other.load()
+    np.testing.assert_array_equal(other(frames("Pong")[51]), copied(other)(frames("Pong")[51]))
+
+
+@pytest.mark.parametrize("layers", [[nn.Flatten()], [nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]])
+def test_networks_without_convolutions(layers: list[nn.Module]) -> None:
+    net = nn.Sequential(*layers)
+    size = net(th.zeros(1, 3, 21, 17)).numel()
+    net.append(nn.Linear(size, 5))
+    network, network.linear = read_layers(net, (3, 21, 17))  # type: ignore[assignment]
+    fast, rng = Reuser(network), np.random.default_rng(0)
+    for n in (1, 2, 1):
+        images = rng.integers(0, 256, (n, 3, 21, 17), np.uint8)
+        with th.no_grad():
+            np.testing.assert_allclose(fast(images), net(th.as_tensor(images) / 255), atol=1e-5)
 
 
 def test_rounding_does_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,27 +236,50 @@ def test_unknown_layers_are_named(layer: nn.Module, name: str) -> None:
         read_layers([layer, nn.Flatten()], SHAPE)
 
 
+#: Trained agents where there is one
+AGENTS = Path(__file__).parents[2] / "examples" / "agents" / "ppo"
+TRAINED = {
+    ("nature", "Pong"): "PongNoFrameskip-v4_1",
+    ("impala", "Pong"): "PongNoFrameskip-v4_2",
+    ("nature", "Qbert"): "QbertNoFrameskip-v4_1",
+}
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("game", ["Pong", "Seaquest", "Qbert"])
+@pytest.mark.parametrize("game", ["Pong", "Seaquest", "Breakout", "Qbert"])
 @pytest.mark.parametrize("name", ["nature", "impala"])
 def test_ten_thousand_frames(name: str, game: str) -> None:
-    source, played = extractor(name), frames(game, 10_000)
-    fast = reuser(source)
-    errors, ties = [], 0
-    head = np.random.default_rng(0).standard_normal((source.features_dim, 6)).astype(np.float32)
-    for images in played:
-        found, expected = fast(images), dense(source, images)
-        errors.append(np.abs(found - expected).max())
-        one, other = found @ head, expected @ head
+    env = AleVecEnv(f"{game}NoFrameskip-v4", n_envs=1, seed=0)
+    if trained := TRAINED.get((name, game)):
+        model = PPO.load(AGENTS / trained / f"{game}NoFrameskip-v4.zip", device="cpu")
+    else:
+        model = PPO("CnnPolicy", env, policy_kwargs=policy_kwargs(name, PPO), device="cpu", seed=0)
+    network = ActingNetwork(model)
+    steps, (linear, *_) = read_layers(network.extractors[0][1:], SHAPE)  # type: ignore[index]
+    steps.linear, steps.activation = [linear], True
+    # Stable-Baselines3 divides by 255, or our own extractors do
+    fast, features = Reuser(steps), th.nn.Sequential(*network.extractors[0])  # type: ignore[arg-type]
+    engine, reference = make_engine(model, "reuse"), make_engine(model, "eager")
+    errors, ties, images, rng, action = [], 0, env.reset(), np.random.default_rng(0), 0
+    for _ in range(10_000):
+        errors.append(np.abs(fast(images) - dense(features, images)).max())
+        one, other = (e.outputs(images)["logits"][0] for e in (engine, reference))
         if one.argmax() != other.argmax():
-            two = np.sort(other[0])[-2:]
-            ties += two[1] - two[0] < 1e-4
-            assert two[1] - two[0] < 1e-4
+            second, first = np.sort(other)[-2:]
+            assert first - second < 1e-4
+            ties += 1
+        # As trained agents act; the others at random, holding on to what they do
+        chance = 0.05 if trained else 0.3
+        action = int(rng.integers(len(other))) if rng.random() < chance else int(other.argmax()) if trained else action
+        images = env.step(np.array([action]))[0]
+    env.close()
+    first_thousand, last_thousand = max(errors[:1000]), max(errors[-1000:])
     print(
-        f"{name} {game}: largest error {max(errors):.1e}, of the last thousand {max(errors[-1000:]):.1e}, {ties} ties"
+        f"\n{name} {game}, {'trained' if trained else 'random'} weights: largest error {max(errors):.1e}, of the first "
+        f"thousand {first_thousand:.1e}, of the last {last_thousand:.1e}; {ties} actions differ, all of them ties"
     )
     assert max(errors) < 1e-4
-    assert max(errors[-1000:]) < 2 * max(errors[:1000])
+    assert last_thousand < 3 * first_thousand
 
 
 def test_long_preparations_are_announced(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ def _scan(new, old, table, floats, mask):  # type: ignore[no-untyped-def]
     channels, height, width = new.shape
     a, b = new.ravel(), old.ravel()
     step = width * channels
-    return scan(a, b, a.ctypes.data, b.ctypes.data, channels, height, width, table, floats, 0, step, mask, 0)
+    return scan(a, b, a.ctypes.data, b.ctypes.data, channels, height, width, table, floats, 0, step, channels, mask, 0)
 
 
 @settings(deadline=None, max_examples=60)

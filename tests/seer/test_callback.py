@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import copy
+import csv
+import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch as th
-from stable_baselines3 import A2C, PPO
-from stable_baselines3.common.envs import FakeImageEnv, IdentityEnv
+from stable_baselines3 import A2C, DQN, PPO, HerReplayBuffer
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.envs import BitFlippingEnv, FakeImageEnv, IdentityEnv
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.torch_layers import NatureCNN
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from test_policies import DictEnv, env, model
 
-from sb3_efficient import policy_kwargs
+from sb3_efficient import accelerate, policy_kwargs
 from sb3_efficient.errors import ConflictError, EfficientError, ObservationError, OptionError
 from sb3_efficient.seer import SEERCallback
+from sb3_efficient.seer.buffers import latent_buffer
+from sb3_efficient.seer.encoder import LatentEncoder
 from sb3_efficient.seer.frozen import FrozenForward
 from sb3_efficient.seer.rollout import is_latent_rollout
 
@@ -59,10 +68,12 @@ def test_bad_options_are_refused_when_training_starts(options: dict, error: type
         ({"freeze_at": "atuo"}, "Did you mean 'auto'?"),
         ({"freeze_at": 2.5}, "freeze_at=2.5 is neither"),
         ({"earliest": "soon"}, "earliest must be timesteps (300_000) or a fraction"),
+        ({"capacity": "same-memroy"}, "Did you mean 'same-memory'?"),
+        ({"freeze_at": 0.3, "latest": 0.5}, "latest=0.5 is for freeze_at='auto', and when to freeze is said"),
     ],
 )
 def test_bad_options_are_refused_at_once(options: dict, text: str) -> None:
-    with pytest.raises(OptionError) as raised:
+    with pytest.raises((OptionError, ConflictError)) as raised:
         SEERCallback(**options)
     assert text in str(raised.value)
 
@@ -80,6 +91,28 @@ def test_policies_without_images() -> None:
 def test_dictionaries() -> None:
     agent = model("ppo", DictEnv(discrete=True), "MultiInputPolicy")
     refused(agent, ObservationError, "dictionaries of observations are not supported")
+
+
+def test_hindsight_replay() -> None:
+    goals = BitFlippingEnv(image_obs_space=True, channel_first=True)
+    agent = DQN("MultiInputPolicy", goals, replay_buffer_class=HerReplayBuffer, buffer_size=100)
+    refused(agent, ConflictError, "HerReplayBuffer makes goals up from dictionaries of observations")
+
+
+def test_networks_of_others() -> None:
+    class Own(NatureCNN):
+        pass
+
+    agent = model("ppo", policy_kwargs={"features_extractor_class": Own})
+    assert agent.policy.normalize_images  # type: ignore[union-attr]
+    refused(agent, ObservationError, "and found Own: choose one with policy_kwargs=sb3_efficient.policy_kwargs(")
+
+
+def test_rollouts_of_others() -> None:
+    class Own(RolloutBuffer):
+        pass
+
+    refused(model("ppo", rollout_buffer_class=Own), ConflictError, "into buffers of latents, found Own.")
 
 
 def test_images_that_change_with_their_statistics() -> None:
@@ -161,6 +194,47 @@ def test_zip_and_resume(tmp_path: Path) -> None:
     )
 
 
+def test_continued_with_more_environments_or_after_training_from_images(tmp_path: Path) -> None:
+    agent = trained()
+    agent.learn(60, callback=SEERCallback(1, 2))
+    agent.save(tmp_path / "agent")
+    wider: Any = PPO.load(tmp_path / "agent", env=make_vec_env(env, 4), device="cpu")
+    assert "frozen by SEER at 16 timesteps (2) before it was saved" in str(accelerate(wider, keep_memory=False))
+    wider.learn(100, callback=SEERCallback(1, 2))
+    assert is_latent_rollout(wider.rollout_buffer)
+    assert wider.rollout_buffer.n_envs == 4
+    assert "before it was saved" not in str(accelerate(wider, keep_memory=False))
+    thawed: Any = PPO.load(tmp_path / "agent", env=env(), device="cpu")
+    thawed.learn(20)
+    assert not is_latent_rollout(thawed.rollout_buffer)
+    thawed.learn(40, callback=SEERCallback(1, 2))
+    assert is_latent_rollout(thawed.rollout_buffer)
+
+
+def test_an_empty_rollout_is_not_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = trained()
+    agent.learn(60, callback=SEERCallback(1, 2))
+    agent.save(tmp_path / "agent")
+    loaded: Any = PPO.load(tmp_path / "agent", env=env(), device="cpu")
+    loaded._setup_learn(20)
+    encoder = LatentEncoder(loaded, 2)
+    monkeypatch.setattr(encoder, "reencode", None)
+    assert latent_buffer(loaded, encoder, "same-memory").observations.shape == (16, 1, encoder.latent_dim)
+
+
+def test_a_frozen_policy_can_be_copied() -> None:
+    agent = trained()
+    agent.learn(60, callback=SEERCallback(1, 2))
+    images = th.as_tensor(agent.env.reset())
+    agent.predict(images.numpy())
+    copies = [copy.deepcopy(agent.policy), pickle.loads(pickle.dumps(agent.policy))]
+    with th.no_grad():
+        expected = agent.policy.predict_values(images)
+        agent.policy.features_extractor.cnn[0].weight.zero_()
+        assert all(th.equal(other.predict_values(images), expected) for other in copies)
+        assert not th.equal(agent.policy.predict_values(images), expected)
+
+
 @pytest.mark.parametrize(("depth", "frozen"), [({}, [0, 2]), ({"depth": "conv"}, [0, 2, 4])])
 def test_frozen_from_another_agent_from_the_start(depth: dict[str, str], frozen: list[int], tmp_path: Path) -> None:
     source = trained()
@@ -240,3 +314,18 @@ def test_what_it_logs_and_prints(capsys: pytest.CaptureFixture[str]) -> None:
         in capsys.readouterr().out
     )
     assert seen["seer/update_seconds"] > 0
+
+
+@pytest.mark.parametrize(("algo", "latent"), [("ppo", 64 * 2), ("dqn", 64 * 2 + 8 + 3 * 4 + 4)])
+def test_what_a_log_has(algo: str, latent: int, tmp_path: Path) -> None:
+    agent = model(algo, policy_kwargs=policy_kwargs("nature", algo))
+    agent.set_logger(configure(str(tmp_path), ["csv"]))
+    agent.learn(200, callback=SEERCallback(0.5, "conv"), log_interval=1)
+    agent.logger.close()
+    with (tmp_path / "progress.csv").open() as file:
+        rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+    frozen = [row for row in rows if "seer/frozen_at" in row]
+    assert [row["seer/frozen_at"] for row in frozen] == [agent.seer["timesteps"]]  # type: ignore[attr-defined]
+    assert frozen[0]["seer/bytes_per_transition"] == latent
+    assert latent * 16 <= frozen[0]["seer/buffer_bytes"] < latent * 200
+    assert all(row["seer/update_seconds"] > 0 for row in rows[1:])

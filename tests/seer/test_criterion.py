@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
 import torch as th
+from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.torch_layers import NatureCNN
 from stable_baselines3.common.utils import set_random_seed
 from test_policies import env, model
 
+from sb3_efficient.errors import OptionError
 from sb3_efficient.seer import SEERCallback
 from sb3_efficient.seer.criterion import Convergence, _activations, linear_cka
 
@@ -47,17 +54,15 @@ def change(agent: PPO, convolution: int) -> None:
 
 
 def test_stages_are_frozen_as_they_settle(agent: PPO) -> None:
-    criterion = Convergence("conv", earliest=800, latest=None, length=4000, threshold=0.999)
-    assert at(agent, criterion, 200, mean=0) is None
-    change(agent, 2)
-    assert at(agent, criterion, 400, mean=5) is None
-    change(agent, 2)
-    assert at(agent, criterion, 600, mean=5) is None, "before the earliest point"
-    change(agent, 2)
-    assert at(agent, criterion, 800, mean=5) == 2, "the third convolution still moves"
-    assert at(agent, criterion, 900, mean=5) is None, "no look between looks"
-    assert at(agent, criterion, 1000, mean=5) == 2
-    assert at(agent, criterion, 1200, mean=5) == "conv"
+    criterion = Convergence("conv", earliest=1000, latest=None, length=4000, threshold=0.999)
+    for k, mean in enumerate([0, 5, 6, 7], 1):
+        assert at(agent, criterion, 200 * k, mean) is None, "before the earliest point"
+        change(agent, 2)
+    assert at(agent, criterion, 1000, mean=8) == 2, "the third convolution still moves"
+    assert at(agent, criterion, 1100, mean=8) is None, "no look between looks"
+    assert at(agent, criterion, 1200, mean=8) == 2
+    assert at(agent, criterion, 1400, mean=8) == 2, "returns have not risen since the third stands still"
+    assert at(agent, criterion, 1600, mean=10) == "conv"
     similarity = agent.logger.name_to_value
     assert similarity["seer/cka_stage_1"] == pytest.approx(1)
 
@@ -67,13 +72,58 @@ def test_nothing_is_frozen_before_returns_move(agent: PPO) -> None:
     assert [at(agent, criterion, 200 * k, mean=0.5) for k in range(1, 5)] == [None] * 4
     assert at(agent, criterion, 1000, mean=9, n=10) is None, "too few games"
     assert at(agent, criterion, 1200, mean=9) is None, "that it stood still before does not count"
-    assert at(agent, criterion, 1400, mean=9) == "conv"
+    assert at(agent, criterion, 1400, mean=11) is None
+    assert at(agent, criterion, 1600, mean=12) == "conv"
+
+
+def test_nothing_is_frozen_while_returns_stand(agent: PPO) -> None:
+    """As in Qbert: an early rise, a long plateau, and the rise that matters."""
+    criterion = Convergence("lower", earliest=0, latest=None, length=4000, threshold=0.9)
+    means = [1.2, 2.9, 3.1, 2.9, 3.5, 3.9, 4.5]
+    found = [at(agent, criterion, 200 * k, mean) for k, mean in enumerate(means, 1)]
+    assert found == [None] * 6 + ["lower"]
+
+
+def test_layers_that_change_begin_anew(agent: PPO) -> None:
+    criterion = Convergence("conv", earliest=0, latest=None, length=4000, threshold=0.999)
+    for k, mean in enumerate([0, 3, 6], 1):
+        change(agent, 0)
+        assert at(agent, criterion, 200 * k, mean) is None
+    found = [at(agent, criterion, 200 * k, mean) for k, mean in enumerate([6.5, 6.9, 7.1], 4)]
+    assert found == [None, None, "conv"], "more than one above the return of the last change"
 
 
 def test_standing_still_without_updates_says_nothing(agent: PPO) -> None:
     criterion = Convergence("conv", earliest=0, latest=None, length=4000, threshold=0.9)
     assert at(agent, criterion, 100, mean=0) is None
-    assert [at(agent, criterion, 200 * k, mean=9, updates=0) for k in range(2, 6)] == [None] * 4
+    assert [at(agent, criterion, 200 * k, mean=9 + k, updates=0) for k in range(2, 6)] == [None] * 4
+
+
+@settings(max_examples=60, deadline=None)
+@given(looks=st.lists(st.tuples(st.integers(0, 6), st.tuples(*[st.booleans()] * 3)), min_size=1, max_size=12))
+def test_a_frozen_stage_stood_still_while_returns_rose(looks: list[tuple[int, tuple[bool, ...]]]) -> None:
+    """Whatever happens: it and all below changed little for two looks, over which returns, above the first, rose."""
+    criterion = Convergence("conv", earliest=0, latest=None, length=4000, threshold=0.9)
+    model = SimpleNamespace(n_envs=1, num_timesteps=0, _n_updates=0, _last_obs=np.zeros((256, 1)), logger=Mock())
+    levels = np.cumsum([[1.0] * 3, *[np.where(still, 0.0, 1.0) for _, still in looks]], axis=0)
+    means = [0, *[mean for mean, _ in looks]]
+    with patch.multiple(
+        "sb3_efficient.seer.criterion",
+        _activations=lambda *_: [th.tensor(level) for level in levels[model._n_updates - 1]],
+        linear_cka=lambda x, y: float(x == y),
+        _extractor=lambda _: NatureCNN(spaces.Box(0, 255, (1, 36, 36), np.uint8), 1),
+    ):
+        for k, mean in enumerate(means):
+            model.num_timesteps, model._n_updates = 200 * (k + 1), k + 1
+            model.ep_info_buffer = [{"r": mean + spread} for spread in [-1.0, 1.0] * 10]
+            depth = criterion.due(model)
+            stages = {None: 0, "conv": 3}.get(depth, depth)
+            assert not stages or any(
+                (levels[j : k + 1] == levels[k])[:, :stages].all()
+                and min(means[j : k + 1]) > means[0] + 1
+                and mean > means[j] + 1
+                for j in range(k - 1)
+            )
 
 
 def test_images_are_what_the_policy_sees() -> None:
@@ -88,7 +138,26 @@ def test_images_are_what_the_policy_sees() -> None:
 
 def test_a_depth_is_the_limit(agent: PPO) -> None:
     criterion = Convergence(2, earliest=0, latest=None, length=4000, threshold=0.9)
-    assert [at(agent, criterion, 200 * k, mean=9.0 * (k > 2)) for k in range(1, 5)] == [None, None, None, 2]
+    assert [at(agent, criterion, 200 * k, mean) for k, mean in enumerate([0, 9, 9, 11], 1)] == [None, None, None, 2]
+
+
+@pytest.mark.parametrize("threshold", [0, 1, 3, -0.5, True, "high", float("nan")])
+def test_no_threshold(threshold: Any) -> None:
+    with pytest.raises(OptionError, match=r"threshold is a similarity \(CKA\) between 0 and 1, as 0.99, got"):
+        SEERCallback(threshold=threshold)
+
+
+def test_what_is_in_the_way(agent: PPO) -> None:
+    criterion = Convergence("conv", earliest=0, latest=None, length=4000, threshold=0.9)
+    assert "fewer than 20 games have ended" in criterion.obstacle(agent)
+    at(agent, criterion, 200, mean=0)
+    assert criterion.obstacle(agent) == "returns are not yet above those of the first games"
+    at(agent, criterion, 400, mean=5)
+    assert "still changing" in criterion.obstacle(agent)
+    change(agent, 0)
+    for k in range(3, 6):
+        at(agent, criterion, 200 * k, mean=5)
+    assert criterion.obstacle(agent) == "returns have not risen since the first layers stand still"
 
 
 @pytest.mark.parametrize(("length", "interval"), [(4000, 200), (2_000_000, 100_000), (10_000_000, 100_000)])

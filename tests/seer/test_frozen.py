@@ -49,6 +49,18 @@ def test_acting_and_learning_see_the_same_numbers() -> None:
     assert th.equal(part(batch), part(part.encode(batch)))
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.filterwarnings("ignore:precision='bf16' is emulated on this CPU")
+def test_what_float16_cannot_hold_is_as_large_as_it_can_be(precision: str) -> None:
+    extractor, batch = make_extractor("nature", SPACE, precision=precision), images()
+    part = frozen(extractor, 2, th.float16)
+    with th.no_grad():
+        extractor.cnn[2].bias.fill_(1e6)
+    latents = part.encode(batch)
+    assert (latents == th.finfo(th.float16).max).all()
+    assert part(latents).isfinite().all()
+
+
 def test_gradients_reach_the_rest_only() -> None:
     extractor = make_extractor("nature", SPACE)
     part = frozen(extractor, 2)

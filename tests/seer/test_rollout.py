@@ -64,6 +64,21 @@ def test_an_update_from_latents_is_the_update_from_images(algo: str, depth: Any)
     assert (head_weights(from_latents) - head_weights(from_images)).norm() < 1e-3 * moved
 
 
+def test_a_hundred_updates_from_latents_are_those_from_images() -> None:
+    from_images, from_latents = collected("ppo", "conv"), collected("ppo", "conv")
+    start = head_weights(from_images)
+    from_latents.rollout_buffer = latent_rollout(
+        from_latents.rollout_buffer, LatentEncoder(from_latents, "conv", "float32")
+    )
+    for agent in (from_images, from_latents):
+        set_random_seed(7)
+        agent.n_epochs = 100
+        agent.train()
+        assert agent._n_updates == 100
+    assert (head_weights(from_images) - start).abs().max() > 1e-3
+    th.testing.assert_close(head_weights(from_latents), head_weights(from_images), rtol=1e-4, atol=1e-6)
+
+
 def collected(algo: str, depth: Any) -> Any:
     """Frozen, with a rollout of images that is about to be learnt from."""
     agent: Any = make(algo)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch as th
@@ -39,7 +40,7 @@ def test_only_so_deep(tmp_path: Path) -> None:
     for parameter in source.policy.parameters():
         parameter.data.add_(1)
     source.save(tmp_path / "agent")
-    transfer_encoder(tmp_path / "agent.zip", target, 2)
+    transfer_encoder(str(tmp_path / "agent"), target, 2)
     same = [th.equal(p, q) for p, q in zip(convolutions(target)[0], convolutions(source)[0], strict=True)]
     assert same == [True] * 4 + [False] * 2
 
@@ -53,6 +54,7 @@ def test_another_network_is_refused_and_nothing_is_changed(tmp_path: Path) -> No
     assert all(th.equal(p, q) for p, q in zip(convolutions(target)[0], before, strict=True))
 
 
-def test_no_such_file() -> None:
-    with pytest.raises(OptionError, match=r"encoder='nowhere.zip' is no file"):
-        transfer_encoder("nowhere.zip", model("ppo"), "conv")
+@pytest.mark.parametrize("path", ["nowhere.zip", 5])
+def test_no_such_file(path: Any) -> None:
+    with pytest.raises(OptionError, match=f"encoder='{path}' is no file: give the zip of an agent"):
+        transfer_encoder(path, model("ppo"), "conv")

@@ -23,7 +23,7 @@ class Stub:
     def __init__(self, depth: int = 1, weights: str = "a", dtype: str = "float32") -> None:
         self.depth, self.weights, self.dtype = depth, weights, np.dtype(dtype)
         self.latent_dim = 4 // depth
-        self.rows = 0
+        self.rows = self.version = 0
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return self.reencode(images)

@@ -1,0 +1,26 @@
+"""Features of images from what changed, in int8: what :class:`~sb3_efficient.reuse.reuser.Reuser` does in float32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sb3_efficient.reuse.network import Network
+from sb3_efficient.reuse.program import Program
+from sb3_efficient.reuse.reuser import Reuser
+
+
+class Int8Reuser(Reuser):
+    """
+    :param network: Steps, quantized
+    :param scale: 1: pixels stay what they are
+    :param memory: Bytes that all states may take, see :class:`Reuser`
+    """
+
+    def __init__(self, network: Network, scale: float = 1.0, memory: int | None = None) -> None:
+        super().__init__(network, scale, memory)
+
+    def _compiled(self, network: Network, scale: float) -> tuple[Any, Program]:
+        from sb3_efficient.reuse.int8_program import Int8Program
+        from sb3_efficient.reuse.interpret_int8 import run
+
+        return run, Int8Program(network)
