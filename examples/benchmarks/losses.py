@@ -18,8 +18,9 @@ from typing import Any
 import branches
 import compress_tables
 import numpy as np
-from common import RESULTS, run_program, write_readme, write_rows
+from common import RESULTS, run_program, write_readme
 
+from sb3_efficient.atomic import replace_file
 from sb3_efficient.evaluation.statistics import non_inferiority
 
 BEGIN = "<!-- table of examples/benchmarks/losses.py -->\n"
@@ -34,13 +35,14 @@ def main() -> None:
     parser.parse_args()
     rows = find()
     print(table(rows))
-    write_rows(RESULTS / "losses.json", rows)
+    lines = ",\n".join(map(json.dumps, rows))
+    replace_file(RESULTS / "losses.json", f'{{"rows": [\n{lines}\n]}}\n'.encode())
     write_readme(BEGIN, table(rows))
 
 
 def find() -> list[Row]:
     """What lost, against what, where and how much, and the script that says so."""
-    return [*extractors(), *acting(), *freezing(), *compressing()]
+    return [*extractors(), *acting(), *updating(), *freezing(), *compressing()]
 
 
 def rows_of(name: str) -> list[Row]:
@@ -92,6 +94,21 @@ def acting() -> list[Row]:
                 yield what, label, f"{row['game']} ({row['weights']} weights)", times[name] / times["reuse"]
 
     return grouped(losses(), "reuse_acting")
+
+
+def updating() -> list[Row]:
+    """The fastest number format of each."""
+
+    def losses() -> Iterator[tuple[str, str, str, float]]:
+        for row in rows_of("reuse_updates"):
+            if row["kind"] == "updates":
+                times = {name: found["median"] for name, found in row["variants"].items()}
+                dense, ours = (
+                    min(ms for name, ms in times.items() if name.startswith(way)) for way in ("dense", "distinct")
+                )
+                yield f"updates from distinct patches, {row['network']}", "dense", row["game"], dense / ours
+
+    return grouped(losses(), "reuse_updates")
 
 
 def freezing() -> list[Row]:

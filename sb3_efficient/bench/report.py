@@ -36,10 +36,12 @@ HEADINGS = {
     "environments": "Atari environments",
     "seer": "Freezing the encoder",
     "reuse_acting": "Acting on what changed",
+    "reuse_updates": "Updates from distinct patches",
     "reuse_tables": "The reuse paper's tables",
     "compress": "Compressed policies",
     "nets": "Networks by framework",
     "sbx": "Beside SBX",
+    "losses": "Where it does not help",
     "all": "What was run",
 }
 #: Files of many agents, and pictures without a table: first word -> section
