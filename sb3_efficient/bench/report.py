@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import re
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,9 @@ def _section(name: str, files: list[Path]) -> str:
 def _markdown(file: Path) -> str:
     from markdown_it import MarkdownIt
 
-    html: str = MarkdownIt("commonmark", {"html": False}).enable("table").render(file.read_text())
+    # Links to files of the repository lead nowhere from here
+    text = re.sub(r"\[([^]]+)\]\((?!https?:)[^)]*\)", r"\1", file.read_text())
+    html: str = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     return html.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
 
 

@@ -48,7 +48,7 @@ def document(title: str, body: str, style: str = "") -> str:
     """
     return f"""<!DOCTYPE html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{escape(title)}</title><style>{_STYLE}{style}</style></head>
 <body>
 <h1>{escape(title)}</h1>
