@@ -3,7 +3,6 @@ What all of it comes to: a Pong Impala agent from stock to everything, step by s
 
     python examples/benchmarks/composition.py            # half an hour
     python examples/benchmarks/composition.py --quick    # two minutes, nothing is written
-
     python examples/benchmarks/composition.py --only training    # a minute, on any machine
 
 Every step keeps what the ones before it brought. Taken from the other benchmarks: times faster in training and memory
@@ -14,7 +13,7 @@ buffer, bytes of the file, the whole of ``predict`` for one image, all variants 
 thread, means), and returns that are not there yet.
 
 "stock" is our Impala on contiguous float32 images in plain SB3, which has no such network. What it returns when it is
-trained to the end is left to runs.py. "reuse" takes the place of "int8" and computes in float32. Minutes of
+trained to the end is left to runs.py. "int8, reuse" is the same file, acting on what changed. Minutes of
 distillation are not in the hours. The last rows are what freezing deeper would bring: agents that were not trained.
 
 Writes results/composition.json and the table in README.md. Only a machine that does nothing else gives numbers worth
@@ -68,7 +67,7 @@ ACTING = {
     "pruned": (NARROW, "onnxruntime"),
     "distilled": ("channels, distilled", "onnxruntime"),
     "int8": ("channels, distilled, static-int8", "onnxruntime"),
-    "reuse, in place of int8": ("channels, distilled", "reuse"),
+    "int8, reuse": ("channels, distilled, static-int8", "reuse"),
 }
 #: Column -> how it is shown
 UNITS = {

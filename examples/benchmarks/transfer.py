@@ -25,10 +25,11 @@ import matplotlib
 import numpy as np
 import torch as th
 from branches import Curve
-from common import RESULTS, run_program, write_readme
+from common import RESULTS, locked, run_program, write_readme
 from stable_baselines3 import DQN
 
 import sb3_efficient
+from sb3_efficient.atomic import replace_file
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.evaluation.statistics import bootstrap, interquartile_mean
 from sb3_efficient.frames import FrameReplayBuffer
@@ -85,8 +86,9 @@ def run(arm: str, seed: int, steps: int) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     row = {**key, "peak_rss_mb": peak, "columns": ["step", "return"], "curve": curve}
     # Read again: other arms may have ended meanwhile
-    lines = ",\n".join(json.dumps(row) for row in [*measured(), row])
-    FILE.write_text(f'{{"rows": [\n{lines}\n]}}\n')
+    with locked(FILE):
+        lines = ",\n".join(json.dumps(row) for row in [*measured(), row])
+        replace_file(FILE, f'{{"rows": [\n{lines}\n]}}\n'.encode())
 
 
 def measured() -> list[dict[str, Any]]:
