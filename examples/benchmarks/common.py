@@ -37,11 +37,11 @@ def open_rows(name: str, keys: Iterable[str], *, quick: bool = False) -> Rows:
 
 def write_rows(file: Path, rows: list[dict]) -> None:
     """A line for each row: some are long."""
+    from sb3_efficient.atomic import replace_file
     from sb3_efficient.doctor import machine
 
     lines = ",\n  ".join(map(json.dumps, rows))
-    file.parent.mkdir(exist_ok=True, parents=True)
-    file.write_text(f'{{"machine": {json.dumps(machine())},\n "rows": [\n  {lines}\n]}}\n')
+    replace_file(file, f'{{"machine": {json.dumps(machine())},\n "rows": [\n  {lines}\n]}}\n'.encode())
 
 
 def write_table(name: str, text: str) -> None:

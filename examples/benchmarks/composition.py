@@ -3,7 +3,6 @@ What all of it comes to: a Pong Impala agent from stock to everything, step by s
 
     python examples/benchmarks/composition.py            # half an hour
     python examples/benchmarks/composition.py --quick    # two minutes, nothing is written
-
     python examples/benchmarks/composition.py --only training    # a minute, on any machine
 
 Every step keeps what the ones before it brought. Taken from the other benchmarks: times faster in training and memory
@@ -14,8 +13,9 @@ buffer, bytes of the file, the whole of ``predict`` for one image, all variants 
 thread, means), and returns that are not there yet.
 
 "stock" is our Impala on contiguous float32 images in plain SB3, which has no such network. What it returns when it is
-trained to the end is left to runs.py. "reuse" takes the place of "int8" and computes in float32. Minutes of
-distillation are not in the hours. The last rows are what freezing deeper would bring: agents that were not trained.
+trained to the end is left to runs.py. "reuse" is the float32 student: the engine does not compute Impala in int8.
+Minutes of distillation are not in the hours. The last rows are what freezing deeper would bring: agents that were not
+trained.
 
 Writes results/composition.json and the table in README.md. Only a machine that does nothing else gives numbers worth
 keeping.
@@ -38,19 +38,19 @@ import seer
 import torch as th
 import training_loop
 from common import RESULTS, open_rows, run_program, write_readme
-from compress_agent import AGENTS, FOLDER, Bench, find_agent, make_recipe
-from compress_tables import recipes_of
+from compress_agent import AGENTS, FOLDER, Bench
+from compress_tables import NARROW, recipes_of
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient import make_engine, save_slim
+from sb3_efficient.compression import make_recipe
 from sb3_efficient.evaluation.statistics import bootstrap, mean
+from sb3_efficient.zoo.saved import find_agent
 
 BEGIN = "<!-- table of examples/benchmarks/composition.py -->\n"
 AGENT = "Pong Impala"
 STEPS, FROZEN_AT = 800_000, 250_000
 RECIPES = recipes_of(AGENT)
-PRUNED, INT8 = RECIPES["channels, distilled"], RECIPES["channels, distilled, static-int8"]
-CUT = PRUNED.partition(" distillation")[0]
 #: Step -> variant of training_loop.json or seer.json, and depth that is frozen from FROZEN_AT on
 TRAINING: dict[str, tuple[str, str | None]] = {
     "stock": ("plain", None),
@@ -63,12 +63,12 @@ DEEPER: dict[str, tuple[str, str | None]] = {
     "`depth='conv'` instead": ("conv", "conv"),
     "`depth='features'` instead": ("features", "features"),
 }
-#: Step -> recipe, its name in compress.json, and engine
+#: Step -> recipe by its name in compress.json, or itself, and engine
 ACTING = {
-    "pruned": (CUT, "channels, not distilled", "onnxruntime"),
-    "distilled": (PRUNED, "channels, distilled", "onnxruntime"),
-    "int8": (INT8, "channels, distilled, static-int8", "onnxruntime"),
-    "int8, reuse": (INT8, "channels, distilled, static-int8", "reuse"),
+    "pruned": (NARROW, "onnxruntime"),
+    "distilled": ("channels, distilled", "onnxruntime"),
+    "int8": ("channels, distilled, static-int8", "onnxruntime"),
+    "reuse, in place of int8": ("channels, distilled", "reuse"),
 }
 #: Column -> how it is shown
 UNITS = {
@@ -107,7 +107,8 @@ def main() -> None:
 
 def trained() -> list[Row]:
     """Steps of training, and in which file they end."""
-    file_bytes = stock_bytes(find_agent(*AGENTS[AGENT][:2], FOLDER, exp_id=2).load())
+    algo, env_id, number = AGENTS[AGENT]
+    file_bytes = stock_bytes(find_agent(algo, env_id, FOLDER, exp_id=number).load())
     found = []
     for step, (variant, depth) in {**TRAINING, **DEEPER}.items():
         found.append({"step": step, **training(variant, depth), "rollout_bytes": rollout_bytes(variant, depth)})
@@ -123,15 +124,15 @@ def acted(rows: list[Row], arguments: argparse.Namespace) -> list[Row]:
     """
     bench = Bench(AGENT, arguments)
     on_the_way = [row for row in rows if row["step"] in TRAINING]
-    policies = {step: made(bench, recipe, engine) for step, (recipe, _, engine) in ACTING.items()}
+    policies = {step: made(bench, RECIPES.get(recipe, recipe), engine) for step, (recipe, engine) in ACTING.items()}
     steps = [{**on_the_way[-1], "step": step, "file_bytes": size} for step, (_, size) in policies.items()]
     stock = bench.saved.load()
     training_loop.make_plain(stock)
     frames = reuse_acting.play("Pong", arguments.frames, bench.model)[:, :1]
     times = latency({"stock": stock, **{step: policy for step, (policy, _) in policies.items()}}, frames)
-    games = {step: returns(bench, name, recipe, arguments) for step, (recipe, name, _) in ACTING.items()}
+    games = {step: returns(bench, recipe) for step, (recipe, _) in ACTING.items()}
     # The agent was trained with all of the steps of training
-    games[on_the_way[-1]["step"]] = returns(bench, "original", "original", arguments)
+    games[on_the_way[-1]["step"]] = returns(bench, "original")
     return [
         {**row, "predict_us": times.get(row["step"], times["stock"]), "returns": games.get(row["step"])}
         for row in (*on_the_way, *steps)
@@ -198,10 +199,11 @@ def made(bench: Bench, recipe: str, engine: str) -> tuple[Any, int]:
         return make_engine(student, engine), file.stat().st_size
 
 
-def returns(bench: Bench, name: str, recipe: str, arguments: argparse.Namespace) -> Row | None:
+def returns(bench: Bench, name: str) -> Row | None:
     """Of whole games with sticky actions: from compress.json, or played now."""
-    row = compress.found(compress.measured(), "returns", AGENT, name)
-    games = row["returns"] if row else bench.returns(recipe, [])
+    wanted = {"kind": "returns", "agent": AGENT, "recipe": name}
+    known = [row["returns"] for row in compress.measured() if wanted.items() <= row.items()]
+    games = known[0] if known else bench.returns(RECIPES.get(name, name), [])
     if not games:
         return None
     found = bootstrap(mean, games)

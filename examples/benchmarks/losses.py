@@ -18,8 +18,9 @@ from typing import Any
 import branches
 import compress_tables
 import numpy as np
-from common import RESULTS, run_program, write_readme, write_rows
+from common import RESULTS, run_program, write_readme
 
+from sb3_efficient.atomic import replace_file
 from sb3_efficient.evaluation.statistics import non_inferiority
 
 BEGIN = "<!-- table of examples/benchmarks/losses.py -->\n"
@@ -34,13 +35,14 @@ def main() -> None:
     parser.parse_args()
     rows = find()
     print(table(rows))
-    write_rows(RESULTS / "losses.json", rows)
+    lines = ",\n".join(map(json.dumps, rows))
+    replace_file(RESULTS / "losses.json", f'{{"rows": [\n{lines}\n]}}\n'.encode())
     write_readme(BEGIN, table(rows))
 
 
 def find() -> list[Row]:
     """What lost, against what, where and how much, and the script that says so."""
-    return [*extractors(), *acting(), *freezing(), *compressing()]
+    return [*extractors(), *acting(), *updating(), *freezing(), *compressing()]
 
 
 def rows_of(name: str) -> list[Row]:
@@ -94,6 +96,21 @@ def acting() -> list[Row]:
     return grouped(losses(), "reuse_acting")
 
 
+def updating() -> list[Row]:
+    """The fastest number format of each."""
+
+    def losses() -> Iterator[tuple[str, str, str, float]]:
+        for row in rows_of("reuse_updates"):
+            if row["kind"] == "updates":
+                times = {name: found["median"] for name, found in row["variants"].items()}
+                dense, ours = (
+                    min(ms for name, ms in times.items() if name.startswith(way)) for way in ("dense", "distinct")
+                )
+                yield f"updates from distinct patches, {row['network']}", "dense", row["game"], dense / ours
+
+    return grouped(losses(), "reuse_updates")
+
+
 def freezing() -> list[Row]:
     """Means over seeds where all of both arms have come."""
     found = []
@@ -125,7 +142,7 @@ def compressing() -> list[Row]:
     for (agent, recipe), own in games.items():
         original, random = games.get((agent, "original"), []), games.get((agent, "random play"), [])
         n = min(len(own), len(original))
-        if recipe not in (*compress_tables.RECIPES, *compress_tables.TINY_RL) or not n or not random:
+        if recipe not in (*compress_tables.NAMES, *compress_tables.TINY_RL) or not n or not random:
             continue
         if non_inferiority(own[:n], original[:n], random).verdict == "worse":
             shown = f"return {np.mean(own[:n]):.1f}, not {np.mean(original[:n]):.1f} ({n} games)"

@@ -36,7 +36,7 @@ import numpy as np
 import seer
 import torch as th
 import training_loop as loop
-from common import RESULTS, run_program, write_readme, write_rows
+from common import IN_README, RESULTS, run_program, write_readme, write_rows
 from gymnasium import spaces
 from reuse_acting import play
 from stable_baselines3 import PPO
@@ -88,14 +88,15 @@ def main() -> None:
     if arguments.quick:
         arguments.games, arguments.repeats, arguments.rounds = ["Pong"], 3, 2
         arguments.networks = [name for name in arguments.networks if name != "conv2 80/160"]
-    rows = json.loads(FILE.read_text())["rows"] if FILE.exists() and not arguments.quick else []
+    keep = not (arguments.quick and IN_README)
+    rows = json.loads(FILE.read_text())["rows"] if FILE.exists() and keep else []
     for kind in [] if arguments.rewrite else arguments.only:
         for new in {"updates": updates, "training": training}[kind](arguments):
             rows = sorted([row for row in rows if key(row) != key(new)] + [new], key=key)
-            if not arguments.quick:
+            if keep:
                 write_rows(FILE, rows)
     print(table(rows))
-    if not arguments.quick:
+    if keep:
         write_readme(BEGIN, table(rows))
 
 

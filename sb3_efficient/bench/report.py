@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import re
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,12 @@ HEADINGS = {
     "environments": "Atari environments",
     "seer": "Freezing the encoder",
     "reuse_acting": "Acting on what changed",
+    "reuse_updates": "Updates from distinct patches",
     "reuse_tables": "The reuse paper's tables",
     "compress": "Compressed policies",
     "nets": "Networks by framework",
     "sbx": "Beside SBX",
+    "losses": "Where it does not help",
     "all": "What was run",
 }
 #: Files of many agents, and pictures without a table: first word -> section
@@ -121,7 +124,9 @@ def _section(name: str, files: list[Path]) -> str:
 def _markdown(file: Path) -> str:
     from markdown_it import MarkdownIt
 
-    html: str = MarkdownIt("commonmark", {"html": False}).enable("table").render(file.read_text())
+    # Links to files of the repository lead nowhere from here
+    text = re.sub(r"\[([^]]+)\]\((?!https?:)[^)]*\)", r"\1", file.read_text())
+    html: str = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     return html.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
 
 

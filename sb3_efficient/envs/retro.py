@@ -100,8 +100,13 @@ def register(*games: str) -> None:
     """
     for game in games:
         if game not in gym.registry:
-            entry = {"entry_point": "sb3_efficient.envs.retro:make", "kwargs": {"game": game}}
-            gym.register(game, max_episode_steps=MAX_STEPS, disable_env_checker=True, **entry)
+            gym.register(
+                game,
+                "sb3_efficient.envs.retro:make",
+                max_episode_steps=MAX_STEPS,
+                disable_env_checker=True,
+                kwargs={"game": game},
+            )
 
 
 def _retro() -> Any:

@@ -34,6 +34,7 @@ li, .machine { color: #555; font-size: 13px; }
 #: Of the report: the second column is a recipe
 _RECIPES = """
 figure { max-width: 46rem; }
+figure svg { width: 100%; }
 th:nth-child(2), td:nth-child(2) { text-align: left; white-space: normal; min-width: 12rem; }
 """
 
@@ -47,7 +48,7 @@ def document(title: str, body: str, style: str = "") -> str:
     """
     return f"""<!DOCTYPE html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{escape(title)}</title><style>{_STYLE}{style}</style></head>
 <body>
 <h1>{escape(title)}</h1>
