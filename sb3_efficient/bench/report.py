@@ -37,6 +37,7 @@ HEADINGS = {
     "seer": "Freezing the encoder",
     "reuse_acting": "Acting on what changed",
     "reuse_tables": "The reuse paper's tables",
+    "reuse_updates": "Training with reuse",
     "compress": "Compressed policies",
     "nets": "Networks by framework",
     "sbx": "Beside SBX",
