@@ -39,7 +39,6 @@ HEADINGS = {
     "reuse_acting": "Acting on what changed",
     "reuse_updates": "Updates from distinct patches",
     "reuse_tables": "The reuse paper's tables",
-    "reuse_updates": "Training with reuse",
     "compress": "Compressed policies",
     "nets": "Networks by framework",
     "sbx": "Beside SBX",

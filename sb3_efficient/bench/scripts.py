@@ -21,7 +21,6 @@ SCRIPTS = {
     "reuse": ("reuse_acting.py", "acting on what changed, beside torch and ONNX Runtime"),
     "reuse-updates": ("reuse_updates.py", "updates from distinct patches, and training with reuse"),
     "reuse-paper": ("reuse_tables.py", "the tables of the reuse paper, its network on its games"),
-    "reuse-updates": ("reuse_updates.py", "updates from distinct patches, and training with a frozen encoder"),
     "compress": ("compress.py", "compressed policies: bytes, time and return"),
     "composition": ("composition.py", "one agent from stock to everything, step by step"),
     "sbx": ("against_sbx.py", "the same PPO in SBX (Stable-Baselines Jax)"),

@@ -55,6 +55,25 @@ def clip_in_int8(graph: GraphProto) -> None:
         graph.node.remove(relu)
 
 
+def match_biases(graph: GraphProto) -> None:
+    """
+    Round biases again to the product of the scales of input and weights, which the passes above may have changed:
+    runtimes add them to sums in that scale, and compute a layer in float32 whose bias has another one.
+    """
+    producers = {output: node for node in graph.node for output in node.output}
+    for node in [node for node in graph.node if node.op_type in ("Conv", "Gemm") and len(node.input) > 2]:
+        made = [producers.get(name) for name in node.input]
+        if any(maker is None or maker.op_type != "DequantizeLinear" for maker in made):
+            continue
+        scales = [np.asarray(constant(graph, maker.input[1])) for maker in made]  # type: ignore[union-attr]
+        bias, wanted = made[2], scales[0] * scales[1]
+        assert bias is not None
+        numbers = np.asarray(constant(graph, bias.input[0]), np.float64) * scales[2] / wanted
+        numbers = np.rint(numbers).clip(np.iinfo(np.int32).min, np.iinfo(np.int32).max)
+        bias.input[0] = _add_constant(graph, f"{node.input[2]}_matched", numbers.astype(np.int32))
+        bias.input[1] = _add_constant(graph, f"{node.input[2]}_matched_scale", wanted.astype(np.float32))
+
+
 def keep_outputs_float(graph: GraphProto) -> None:
     """Drop pairs that no operator in int8 follows: they would only round the outputs."""
     for quantize in [node for node in graph.node if node.op_type == "QuantizeLinear"]:
@@ -102,7 +121,7 @@ def _consumers(graph: GraphProto) -> dict[str, list[NodeProto]]:
     return found
 
 
-def _add_constant(graph: GraphProto, name: str, value: np.generic) -> str:
+def _add_constant(graph: GraphProto, name: str, value: np.ndarray | np.generic) -> str:
     graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
     return name
 

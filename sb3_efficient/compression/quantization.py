@@ -104,6 +104,7 @@ class StaticInt8(GraphMethod):
         )
         int8_graph.feed_pixels(quantized.graph)
         int8_graph.clip_in_int8(quantized.graph)
+        int8_graph.match_biases(quantized.graph)
         int8_graph.keep_outputs_float(quantized.graph)
         int8_graph.drop_unused(quantized.graph)
         return quantized

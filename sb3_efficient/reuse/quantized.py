@@ -178,6 +178,8 @@ class _Reader:
             bias = self._value(self._makers[node.input[2]].input[0])
         # In the order in which ONNX Runtime multiplies float32 numbers
         scales = scale * self._value(weights.input[1])
+        if bias.any() and not np.allclose(self._value(self._makers[node.input[2]].input[1]), scales, rtol=1e-5, atol=0):
+            raise OptionError(f"{_unknown(node)} Here the bias is in another scale than what it is added to.")
         if new_scale is not None:
             scales = scales / new_scale
         if weight.dtype != np.int8 or self._value(weights.input[2]).any() or bias.dtype != np.int32:
