@@ -131,15 +131,7 @@ def measured(name: str, result: str | None = None) -> tuple[Any, list[dict[str, 
         # Where a script finds the ones beside it
         patch.syspath_prepend(EXAMPLES / "benchmarks")
         spec.loader.exec_module(benchmark)
-    return benchmark, json.loads((benchmark.RESULTS / f"{result or name}.json").read_text())["rows"]
-
-
-@pytest.mark.parametrize(
-    "name", ["extractors", "training_loop", "seer", "branches", "compress", "reuse_acting", "reuse_updates"]
-)
-def test_table_in_the_readme_is_the_measured_one(name: str) -> None:
-    benchmark, rows = measured(name)
-    assert f"{benchmark.BEGIN}\n{benchmark.table(rows)}\n<!-- end of table -->" in README.read_text()
+    return benchmark, json.loads((EXAMPLES / "benchmarks" / "results" / f"{result or name}.json").read_text())["rows"]
 
 
 def test_figures_of_sbx_in_the_readme_are_the_measured_ones() -> None:

@@ -19,6 +19,13 @@ def test_every_command_has_its_script(name: str) -> None:
     assert (FOLDER / scripts.SCRIPTS[name][0]).is_file()
 
 
+@pytest.fixture
+def checkout(tmp_path: Path) -> None:
+    """What ``python`` is run in is a checkout; the package may be installed elsewhere."""
+    (tmp_path / "examples").symlink_to(FOLDER.parent)
+
+
+@pytest.mark.usefixtures("checkout")
 def test_arguments_go_to_the_script(python: Run) -> None:
     done = python("-m", "sb3_efficient", "bench", "training", "--help")
     assert "usage: training_loop.py" in done.stdout
@@ -49,6 +56,7 @@ def test_unknown_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Unknown benchmark 'sear'. Did you mean 'seer'? There are: all, " in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("checkout")
 @pytest.mark.parametrize(
     ("script", "options"), [("environments", ()), ("reuse", ("--networks", "nature"))], ids=["environments", "reuse"]
 )
