@@ -9,12 +9,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sb3_efficient.bench import everything, loop, report, scripts
+from sb3_efficient.bench import loop, scripts
 from sb3_efficient.errors import EfficientError, UnknownNameError, suggestion
 
 _LOOP = "where the time of a training run goes, plain and fast, in rl-zoo3's own program"
 _NETS = "the networks themselves under PyTorch, ONNX Runtime, OpenVINO, Flax and TensorFlow"
-_MODULES: dict[str, Any] = {"all": everything, "report": report}
 _NETS_EXAMPLES = """\
 examples:
   sb3-efficient bench nets --quick
@@ -46,15 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse._SubParsersAction
     nets.add_argument("--results", type=Path, default=Path("bench"), help="folder (default: %(default)s)")
     nets.add_argument("--again", action="store_true", help="measure rows that are there as well")
     nets.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
-    for name, module in _MODULES.items():
-        own = commands.add_parser(
-            name,
-            help=module.HELP,
-            description=module.HELP.capitalize() + ".",
-            epilog=module.EXAMPLES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(own)
     for name, (script, what) in scripts.SCRIPTS.items():
         # Only so that they are listed: they have their own options, and :func:`script` runs them
         commands.add_parser(name, help=f"{what} (examples/benchmarks/{script})")
@@ -86,8 +76,6 @@ def run(arguments: argparse.Namespace) -> int:
     :param arguments: As :func:`add_arguments` has them
     :return: Exit status
     """
-    if arguments.what in _MODULES:
-        return int(_MODULES[arguments.what].run(arguments))
     if arguments.what == "loop":
         loop.loop(arguments)
     else:

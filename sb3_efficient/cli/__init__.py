@@ -9,6 +9,7 @@ from typing import Any
 
 import sb3_efficient
 from sb3_efficient import bench
+from sb3_efficient.bench import everything, report
 from sb3_efficient.cli import collect, compress, evaluate, hub_folder, leaderboard
 from sb3_efficient.errors import EfficientError
 
@@ -93,8 +94,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _benchmarks(parser: argparse.ArgumentParser) -> Any:
     commands = bench.add_arguments(parser)
-    _add(commands, "leaderboard", leaderboard, "bench leaderboard -f FOLDER [options]")
-    _add(commands, "hub-folder", hub_folder, "bench hub-folder --algo ALGO --env ENV -o FOLDER [options]")
+    for name, (command, options) in _BENCHMARKS.items():
+        _add(commands, name, command, f"bench {name} {options}")
     return commands
 
 
@@ -111,7 +112,8 @@ def _add(commands: Any, name: str, command: Any, usage: str) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    return {"leaderboard": leaderboard.run, "hub-folder": hub_folder.run}.get(arguments.what, bench.run)(arguments)
+    command, _ = _BENCHMARKS.get(arguments.what, (bench, ""))
+    return command.run(arguments)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -135,6 +137,13 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return 0 if healthy else 1
 
 
+#: Of ``bench``: module, and its options
+_BENCHMARKS: dict[str, tuple[Any, str]] = {
+    "all": (everything, "[options]"),
+    "report": (report, "[options]"),
+    "leaderboard": (leaderboard, "-f FOLDER [options]"),
+    "hub-folder": (hub_folder, "--algo ALGO --env ENV -o FOLDER [options]"),
+}
 _WITH_AGENTS: dict[str, Any] = {"compress": compress, "evaluate": evaluate, "collect": collect}
 _OWN = {
     "list": _list,
