@@ -14,6 +14,9 @@ from difflib import get_close_matches
 class EfficientError(Exception):
     """Base class of all errors raised on purpose by this package."""
 
+    #: Of a program that ends with it
+    exit_status = 1
+
 
 class UnknownNameError(EfficientError):
     """A name that is not registered."""
@@ -35,7 +38,14 @@ class ConversionError(EfficientError):
     """A replay buffer that could not be made one of latents, and is as it was."""
 
 
-class MissingExtraError(EfficientError):
+class UnavailableError(EfficientError):
+    """Nothing is wrong, but this machine or installation does not have what it takes."""
+
+    #: EX_UNAVAILABLE of sysexits.h
+    exit_status = 69
+
+
+class MissingExtraError(UnavailableError):
     """A package that is needed for this only, and is not installed."""
 
 

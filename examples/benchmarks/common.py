@@ -122,7 +122,8 @@ def run_program(main: Callable[[], Any]) -> None:
     try:
         main()
     except EfficientError as error:
-        raise SystemExit(f"{Path(sys.argv[0]).name}: {error}") from None
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_status) from None
     except subprocess.CalledProcessError as error:
         # A process of our own, which has said why
         raise SystemExit(error.returncode) from None

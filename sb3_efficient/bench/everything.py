@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sb3_efficient.bench import scripts
 from sb3_efficient.bench.rows import Row, Rows
-from sb3_efficient.errors import UnknownNameError, suggestion
+from sb3_efficient.errors import UnavailableError, UnknownNameError, suggestion
 from sb3_efficient.evaluation.progress import progress_bar
 
 HELP = "every benchmark into one folder, then the page of 'bench report'"
@@ -22,8 +22,9 @@ examples:
   sb3-efficient bench all --only nets seer-ppo --results found
 
 Results go to examples/benchmarks/results/MACHINE-CLASS of the checkout. A benchmark that is finished is not run again
-(--again), one that was interrupted goes on behind its last finished row. What cannot run is skipped, and why is said
-at the end and in all.json; what each one printed is in logs/. README.md is left alone.
+(--again), one that was interrupted goes on behind its last finished row. One that lacks something here, as an extra,
+is skipped; one that failed is tried again the next time. Why is said at the end and in all.json; what each one printed
+is in logs/. README.md is left alone.
 """
 #: Where results go, for the scripts
 VARIABLE = "SB3_EFFICIENT_RESULTS"
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="a few minutes: little of each")
     parser.add_argument("--only", nargs="+", metavar="STEP", help=f"default: all, {', '.join(STEPS)}")
     parser.add_argument("--results", type=Path, help="folder (default: see below)")
-    parser.add_argument("--again", action="store_true", help="run what is finished, or was skipped for good, as well")
+    parser.add_argument("--again", action="store_true", help="run what is finished as well")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -139,7 +140,7 @@ def _row(step: str, results: Path, quick: bool) -> Row:
             check=False,
         )
     text = log.read_text(errors="replace")
-    state = "done" if done.returncode == 0 else "failed" if "Traceback" in text else "skipped"
+    state = {0: "done", UnavailableError.exit_status: "skipped"}.get(done.returncode, "failed")
     lines = text.strip().splitlines() or [f"exit status {done.returncode}"]
     reason = "" if state == "done" else lines[-1]
     return {"step": step, "state": state, "reason": reason, "seconds": round(time.perf_counter() - start, 1)}

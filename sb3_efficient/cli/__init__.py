@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _OWN[arguments.command](arguments)
     except EfficientError as error:
         print(f"sb3-efficient: {error}", file=sys.stderr)
-        return 1
+        return error.exit_status
 
 
 def _parser() -> argparse.ArgumentParser:

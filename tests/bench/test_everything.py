@@ -15,8 +15,9 @@ from sb3_efficient.doctor import machine_class
 #: Step -> what runs in its place
 FAKES = {
     "nets": "import os, pathlib; pathlib.Path(os.environ['SB3_EFFICIENT_RESULTS'], 'nets.md').write_text('a table')",
-    "seer-ppo": "raise SystemExit('seer.py: 57 GB are needed, and there are 3')",
+    "seer-ppo": "import sys; print('sb3-efficient: games of consoles need an extra', file=sys.stderr); sys.exit(69)",
     "loop": "raise ValueError('a defect')",
+    "reuse": "raise SystemExit('reuse.py: --batches wants a number')",
 }
 
 
@@ -37,7 +38,7 @@ def test_all(calls: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert cli.main(words) == 0
     shown = capsys.readouterr().out
     assert "nets          done" in shown
-    assert "seer.py: 57 GB are needed, and there are 3" in shown
+    assert "sb3-efficient: games of consoles need an extra" in shown
     rows = json.loads((tmp_path / "found" / "all.json").read_text())["rows"]
     assert [(row["step"], row["state"]) for row in rows] == [("nets", "done"), ("seer-ppo", "skipped")]
     assert "a table" in (tmp_path / "found" / "report.html").read_text()
@@ -48,10 +49,13 @@ def test_all(calls: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert calls[3:] == ["nets", "seer-ppo"]
 
 
-def test_a_defect_is_no_skip(calls: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["bench", "all", "--only", "loop", "--results", str(tmp_path)]) == 1
+@pytest.mark.parametrize(("step", "reason"), [("loop", "a defect"), ("reuse", "--batches wants a number")])
+def test_only_what_is_missing_is_a_skip(
+    step: str, reason: str, calls: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["bench", "all", "--only", step, "--results", str(tmp_path)]) == 1
     assert "failed" in capsys.readouterr().out
-    assert "a defect" in (tmp_path / "logs" / "loop.log").read_text()
+    assert reason in (tmp_path / "logs" / f"{step}.log").read_text()
 
 
 def test_goes_on_after_an_interruption(

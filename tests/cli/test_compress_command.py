@@ -131,7 +131,7 @@ def test_a_missing_runtime_is_said_before_anything_is_done(
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     monkeypatch.delitem(sys.modules, "sb3_efficient.engines.openvino", raising=False)
-    assert cli.main(["compress", *catch, *QUICK, "--engine", "openvino"]) == 1
+    assert cli.main(["compress", *catch, *QUICK, "--engine", "openvino"]) == 69
     error = capsys.readouterr().err
     assert error.startswith("sb3-efficient: The engine 'openvino' needs the package openvino, which is not installed: ")
     assert "pip install 'sb3-efficient[openvino]'" in error
