@@ -15,6 +15,11 @@ From a finished run of the zoo to an agent that ships: slim zip, settings, learn
     python -m rl_zoo3.train --algo ppo --env PongNoFrameskip-v4 -n 2500000 --seed 1 --eval-freq -1 --save-freq 100000 \\
         -f logs/nature -params vec_env=ale accelerate=True "seer=dict(freeze_at=500000, depth=2)"
     python examples/benchmarks/publish_agent.py logs/nature/ppo/PongNoFrameskip-v4_1 --exp-id 3 --frozen 500000:2
+    python -m rl_zoo3.train --algo ppo --env PongNoFrameskip-v4 -n 2000000 --seed 2 --eval-freq -1 --save-freq 100000 \\
+        -f logs/nature -params vec_env=ale accelerate=True seer=True \\
+        -i examples/agents/ppo/PongNoFrameskip-v4_3/PongNoFrameskip-v4.zip
+    python examples/benchmarks/publish_agent.py logs/nature/ppo/PongNoFrameskip-v4_2 --exp-id 3 --frozen 500000:2 \\
+        --after
     python -m rl_zoo3.train --algo ppo --env QbertNoFrameskip-v4 -n 2000000 --seed 1 --eval-freq -1 \\
         --save-freq 100000 -f logs/qbert -params vec_env=ale accelerate=True seer=True
     python examples/benchmarks/publish_agent.py logs/qbert/ppo/QbertNoFrameskip-v4_1 --frozen 297984:2
@@ -54,6 +59,9 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+", help="folders of the runs: .../<algo>/<env>_<n>")
     parser.add_argument("--exp-id", type=int, default=1, help="number of the agent, as enjoy's --exp-id")
     parser.add_argument("--frozen", nargs="*", default=[], metavar="STEP:DEPTH", help="what SEER froze when")
+    parser.add_argument(
+        "--after", action="store_true", help="the first run went on from the agent that has this number now"
+    )
     arguments = parser.parse_args()
     runs: list[Path] = arguments.runs
     run = runs[-1]
@@ -67,6 +75,11 @@ def main() -> None:
     steps = [now - before if now > before else now for before, now in pairwise([0, *counted])]
     curve = learning_curve(runs, steps)
     file = RESULTS / f"curve_{algo}_{env_id}_{arguments.exp_id}.json"
+    if arguments.after:
+        before = json.loads(file.read_text())
+        seconds = before["curve"][-1][1]
+        curve = [*before["curve"], *((before["steps"] + step, seconds + at, value) for step, at, value in curve)]
+        steps.append(before["steps"])
     frozen = [(int(step), depth) for step, _, depth in (pair.partition(":") for pair in arguments.frozen)]
     content = {"algo": algo, "env": env_id, "steps": sum(steps), "frozen": frozen}
     file.write_text(json.dumps({**content, "columns": ["step", "seconds", "return"], "curve": curve}) + "\n")
