@@ -14,6 +14,8 @@ Kinds of rows:
   tiny_rl   the same for the rows of tiny_rl's tables, on its complete network (distilled from our agent of Pong)
   returns   whole games with sticky actions, sampled actions, the same episode seeds for all
 
+"Plain SB3" runs this package's Impala on contiguous float32 images, as SB3 runs its NatureCNN.
+
 Agents are those of examples/agents. Observations, students and policies are kept in --work, so that a call that was
 stopped goes on; rows that are there are not measured again (--again), unless another recipe has their name now, and
 more --episodes are added to those played. Games need no quiet machine, and several calls may play at once.
@@ -34,6 +36,7 @@ import torch as th
 from common import IN_README, RESULTS, run_program, write_readme, write_rows
 from compress_agent import AGENTS, FOLDER, TINY_AGENT, Bench, say
 from compress_tables import NAMES, TINY_RL, table
+from stable_baselines3.common.torch_layers import NatureCNN
 
 from sb3_efficient import make_engine
 from sb3_efficient.errors import EfficientError, MissingExtraError
@@ -41,9 +44,10 @@ from sb3_efficient.evaluation.latency import time_policies
 
 FILE = RESULTS / "compress.json"
 BEGIN = "<!-- tables of examples/benchmarks/compress.py -->\n"
-#: name -> recipe, engine; none: plain SB3
+OURS = "network of this package, torch"
+#: name -> recipe, engine; none: the model itself
 ENGINES = {
-    "plain SB3": (None, "eager"),
+    OURS: (None, "eager"),
     "float32, ONNX Runtime": ("", "onnxruntime"),
     "static-int8, ONNX Runtime": ("static-int8", "onnxruntime"),
     "static-int8, OpenVINO": ("static-int8", "openvino"),
@@ -144,8 +148,10 @@ def latency(arguments: argparse.Namespace, rows: list[Row]) -> Iterator[Row]:
         row = {"kind": "latency", "agent": bench.name, "threads": 1}
         if bench.name == TINY_AGENT or (found(rows, {**row, "recipe": "plain SB3"}) and not arguments.again):
             continue
-        pairs = {}
+        pairs: dict[str, Any] = {"plain SB3": (bench.plain, bench.plain)}
         for name, (recipe, engine) in ENGINES.items():
+            if name == OURS and type(bench.model.policy.features_extractor) is NatureCNN:
+                continue
             try:
                 runs = make_engine(bench.model if recipe is None else bench.policy(recipe)[0], engine)
             except MissingExtraError as error:

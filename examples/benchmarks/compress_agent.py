@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch as th
+import training_loop
 from compress_tables import TINY_RL, recipes_of
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -46,6 +48,25 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+class Plain:
+    """
+    A model of PPO as plain SB3 runs it, ours on contiguous float32 images as SB3's NatureCNN.
+
+    :param model: Taken over
+    """
+
+    def __init__(self, model: BaseAlgorithm) -> None:
+        training_loop.make_plain(model)
+        self.model, self.predict = model, model.predict
+
+    def outputs(self, observations: np.ndarray) -> th.Tensor:
+        """As :meth:`Engine.outputs`: the network alone."""
+        policy: Any = self.model.policy
+        with th.inference_mode():
+            features = policy.extract_features(th.as_tensor(observations))
+            return policy.action_net(policy.mlp_extractor.forward_actor(features))
+
+
 class Bench:
     """
     :param name: One of :data:`AGENTS`, or :data:`TINY_AGENT`
@@ -64,6 +85,7 @@ class Bench:
         self.held_out = self.record(max(n // 8, 100), 3, False)
         if name == TINY_AGENT:
             self.model = self.tiny_rl()
+        self.plain = Plain(self.tiny_rl() if name == TINY_AGENT else self.saved.load())
 
     @property
     def recipes(self) -> dict[str, str]:
@@ -133,7 +155,7 @@ class Bench:
         policy, seconds = self.policy(recipe)
         original = model_candidate("original", self.model)
         one = graph_candidate(recipe, policy, policy.n_bytes)
-        pairs = {"original": (original.policy, original.engine), "it": (one.policy, one.engine)}
+        pairs: dict[str, Any] = {"original": (self.plain, self.plain), "it": (one.policy, one.engine)}
         timings = time_policies(
             pairs, self.held_out, repeats=10 * self.arguments.rounds, seconds=self.arguments.seconds
         )
