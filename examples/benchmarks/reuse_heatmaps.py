@@ -1,32 +1,18 @@
-"""
-The heatmaps of reuse_tables.py: as the reuse paper shows its tables, with its own figures beside ours.
-
-    python examples/benchmarks/reuse_heatmaps.py    # draw them again from results/reuse_tables.json
-"""
+"""What reuse_tables.py found: heatmaps as the reuse paper has them, its figures beside ours, and a summary."""
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
-from common import RESULTS
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 SOURCE = Path(__file__).parent / "reuse_source.json"
-ROWS = RESULTS / "reuse_tables.json"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--file", type=Path, default=ROWS, help="of the rows")
-    file = parser.parse_args().file
-    draw(json.loads(file.read_text())["rows"], file)
 
 
 def games() -> list[str]:
@@ -36,7 +22,7 @@ def games() -> list[str]:
 
 def draw(rows: list[dict[str, Any]], file: Path) -> None:
     """
-    Draw a picture of each table of which there are rows, and print geometric means.
+    Draw a picture of each table of which there are rows.
 
     :param rows: As reuse_tables.py writes them
     :param file: Pictures are put beside it
@@ -44,21 +30,38 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
     source = json.loads(SOURCE.read_text())
     for table in sorted({row["table"] for row in rows}):
         found = {row["game"]: row for row in rows if row["table"] == table}
-        theirs = source["tables"][table]
+        # Of one table the source has some games only
+        theirs = {game: source["tables"][table].get(game, [None, None]) for game in found}
         name = table.replace(" ", "_").replace("/", "_").lower()
         _picture(table, found, theirs, file.with_name(f"{file.stem}_{name}.png"))
-        print(f"{table:20s} {len(found):2d} games: {_summary(found, theirs)}")
 
 
-def _summary(found: dict[str, dict[str, Any]], theirs: dict[str, list[float | None]]) -> str:
-    parts = []
-    for label, key in (("network", "network"), ("with environment", "with_environment")):
-        ratios = [row["speed_up"][key] for row in found.values()]
-        parts.append(f"{label} {_geomean(ratios):.1f}x (worst {min(ratios):.1f}, best {max(ratios):.1f})")
-    ratios = [ratio for game in found if (ratio := _ratio(theirs[game]))]
-    if ratios:
-        parts.append(f"source {_geomean(ratios):.2f}x (worst {min(ratios):.2f}, best {max(ratios):.2f})")
-    return "; ".join(parts)
+def summary(rows: list[dict[str, Any]]) -> str:
+    """
+    :param rows: As of :func:`draw`
+    :return: Markdown, a line for each table: geometric means over its games, worst and best
+    """
+    source = json.loads(SOURCE.read_text())["tables"]
+    lines = [
+        "| table | games | the network, times torch eager | with the environment | the source, with the environment |",
+        "|" + "---|" * 5,
+    ]
+    for table in dict.fromkeys(row["table"] for row in rows):
+        own = [row for row in rows if row["table"] == table]
+        kinds = [[row["speed_up"][key] for row in own] for key in ("network", "with_environment")]
+        theirs = [ratio for row in own if (ratio := _ratio(source[table].get(row["game"], [None, None])))]
+        lines.append(f"| {_words(table)} | {len(own)} | {' | '.join(_spread(ratios) for ratios in (*kinds, theirs))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _words(table: str) -> str:
+    kind, filters = table.split()
+    size = {"4": "53x40", "2": "105x80"}[kind[-1]]
+    return f"{kind.partition('_')[0].lower()}, {filters} filters, {size}"
+
+
+def _spread(ratios: list[float]) -> str:
+    return f"{_geomean(ratios):.3g}x ({min(ratios):.3g} to {max(ratios):.3g})" if ratios else ""
 
 
 def _geomean(ratios: list[float]) -> float:
@@ -102,9 +105,5 @@ def _picture(table: str, found: dict[str, dict[str, Any]], theirs: dict[str, lis
             text = "-" if np.isnan(value) else f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
             ax.text(column, row, text, ha="center", va="center", fontsize=8)
     figure.suptitle(f"{table}: the reuse paper's network and games, CPU, one thread", fontsize=10)
-    figure.savefig(file, dpi=110)
+    figure.savefig(file, dpi=90)
     plt.close(figure)
-
-
-if __name__ == "__main__":
-    main()

@@ -4,7 +4,7 @@ The tables of the reuse paper: its network on its 24 games, dense and with reuse
     python examples/benchmarks/reuse_tables.py            # everything, some hours
     python examples/benchmarks/reuse_tables.py --quick    # two games, few steps, nothing written
     python examples/benchmarks/reuse_tables.py --tables "INFERENCE_D2 80/160" --games Pong Breakout
-    python examples/benchmarks/reuse_heatmaps.py          # pictures and summary again
+    python examples/benchmarks/reuse_tables.py --rewrite  # the table and the pictures again
 
 Khachatourian (2019), arXiv 1909.05632: one environment <Game>-v0 (random frame skip of 2 to 4, sticky actions with
 probability 0.25), the red channel sampled down by 4 (D4, 53x40) or 2 (D2, 105x80), two 3x3 convolutions and a linear
@@ -22,7 +22,8 @@ of the same loss in torch eager, in chunks of the number of frames that turns ou
 optimizer step an episode.
 
 One thread. A row is written as soon as it is measured, and rows that are there are not measured again. Writes
-results/reuse_tables.json, and a heatmap of each table beside the source's figures (reuse_source.json).
+results/reuse_tables.json, a heatmap of each table beside the source's figures (reuse_source.json), and what they come
+to into README.md.
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ import itertools
 import json
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import ale_py
@@ -41,14 +41,15 @@ import numpy as np
 import reuse_heatmaps
 import torch as th
 import torch.nn.functional as F
-from common import IN_README, RESULTS, run_program
+from common import IN_README, RESULTS, run_program, write_readme, write_rows
+from reuse_heatmaps import summary as table
 from torch import nn
 
-from sb3_efficient.doctor import machine
 from sb3_efficient.reuse.memo import Memo
 from sb3_efficient.reuse.stack import Stack
 from sb3_efficient.reuse.training import distinct_outputs, warm_up
 
+BEGIN = "<!-- table of examples/benchmarks/reuse_tables.py -->\n"
 SCALE = 1 / 255
 DISCOUNT, RATE, MOMENTUM = 0.99, 5e-4, 1e-3
 FILTERS = ("20/40", "40/80", "80/160")
@@ -70,7 +71,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="of the loop with reuse, each with its own seed")
     parser.add_argument("--quick", action="store_true", help="Pong and Seaquest, 300 steps, one repetition")
     parser.add_argument("--dense-seconds", type=float, default=4, help="of dense computation timed for each row")
-    parser.add_argument("--file", type=Path, default=RESULTS / "reuse_tables.json", help="of the rows")
+    parser.add_argument("--rewrite", action="store_true", help="write the table and the pictures, measure nothing")
     arguments = parser.parse_args()
     gym.register_envs(ale_py)
     gym.logger.min_level = gym.logger.ERROR  # -v0 is what the source used
@@ -79,21 +80,22 @@ def main() -> None:
     if arguments.quick:
         arguments.games, arguments.steps, arguments.repeats = ["Pong", "Seaquest"], 300, 1
     if arguments.quick and IN_README:
-        for table, game in itertools.product(arguments.tables, arguments.games):
-            print(line(measure(table, game, 300, 1, arguments.dense_seconds)), flush=True)
+        for name, game in itertools.product(arguments.tables, arguments.games):
+            print(line(measure(name, game, 300, 1, arguments.dense_seconds)), flush=True)
         return
-    found = json.loads(arguments.file.read_text()) if arguments.file.exists() else {"machine": machine(), "rows": []}
-    done = {(row["table"], row["game"]) for row in found["rows"] if row["steps"] == arguments.steps}
-    todo = [(t, g) for t in arguments.tables for g in arguments.games if (t, g) not in done]
-    for number, (table, game) in enumerate(todo, start=1):
-        row = measure(table, game, arguments.steps, arguments.repeats, arguments.dense_seconds)
-        found["rows"] = [r for r in found["rows"] if (r["table"], r["game"]) != (table, game)] + [row]
-        arguments.file.parent.mkdir(exist_ok=True, parents=True)
-        unfinished = arguments.file.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps(found, indent=1) + "\n")
-        unfinished.replace(arguments.file)
+    file = RESULTS / "reuse_tables.json"
+    rows = json.loads(file.read_text())["rows"] if file.exists() else []
+    done = {(row["table"], row["game"]) for row in rows if row["steps"] == arguments.steps}
+    todo = [pair for pair in itertools.product(arguments.tables, arguments.games) if pair not in done]
+    for number, (name, game) in enumerate([] if arguments.rewrite else todo, start=1):
+        row = measure(name, game, arguments.steps, arguments.repeats, arguments.dense_seconds)
+        rows = [r for r in rows if (r["table"], r["game"]) != (name, game)] + [row]
+        write_rows(file, rows)
         print(f"{number}/{len(todo)} {line(row)}", flush=True)
-    reuse_heatmaps.draw(found["rows"], arguments.file)
+    rows.sort(key=lambda row: (TABLES.index(row["table"]), row["game"]))
+    reuse_heatmaps.draw(rows, file)
+    print(table(rows))
+    write_readme(BEGIN, table(rows))
 
 
 def line(row: dict[str, Any]) -> str:
@@ -102,8 +104,8 @@ def line(row: dict[str, Any]) -> str:
     return f"{name} {without:7.1f}x, with environment {with_:6.1f}x, error {row['error']:.0e}"
 
 
-def measure(table: str, game: str, steps: int, repeats: int, dense_seconds: float) -> dict[str, Any]:
-    kind, filters = table.split()
+def measure(name: str, game: str, steps: int, repeats: int, dense_seconds: float) -> dict[str, Any]:
+    kind, filters = name.split()
     training, factor = kind.startswith("TRAINING"), int(kind[-1])
     loops = [play(game, factor, int(filters.split("/")[0]), steps, seed, training) for seed in range(repeats)]
     dense = time_dense(loops[0], training, dense_seconds)
@@ -114,7 +116,7 @@ def measure(table: str, game: str, steps: int, repeats: int, dense_seconds: floa
     optimizer = dense["optimizer"] * sum(len(loop.updates) for loop in loops) / len(reuse)
     base, ours, around = np.mean(dense["seconds"]) + optimizer, reuse.mean() + updates, environment.mean()
     return {
-        "table": table,
+        "table": name,
         "game": game,
         "steps": steps,
         "repeats": repeats,
