@@ -17,6 +17,7 @@ from typing import Any
 
 import branches
 import compress_tables
+import nets
 import numpy as np
 from common import RESULTS, run_program, write_readme
 
@@ -42,7 +43,7 @@ def main() -> None:
 
 def find() -> list[Row]:
     """What lost, against what, where and how much, and the script that says so."""
-    return [*extractors(), *acting(), *updating(), *freezing(), *compressing()]
+    return [*extractors(), *frameworks(), *acting(), *updating(), *freezing(), *compressing()]
 
 
 def rows_of(name: str) -> list[Row]:
@@ -83,6 +84,28 @@ def extractors() -> list[Row]:
             yield what, "the same network, plain float32", where, plain[tuple(row[k] for k in keys)] / row["median"]
 
     return grouped(losses(), "extractors")
+
+
+def frameworks() -> list[Row]:
+    """What this package offers, images from contiguous memory."""
+    ours = {
+        **{("pytorch", "fp32"): "fp32", ("pytorch", "bf16"): "bf16"},
+        **{("onnxruntime", "fp32"): "engine onnxruntime", ("onnxruntime", "int8"): "static-int8, onnxruntime"},
+        **{("openvino", "fp32"): "engine openvino", ("openvino", "int8"): "static-int8, openvino"},
+    }
+    rows = [row for row in rows_of("nets") if row.get("feed") == "contiguous"]
+    keys = ("network", "threads", "work", "batch")
+    eager = {
+        tuple(r[key] for key in keys): r["median"] for r in rows if (r["framework"], r["variant"]) == nets.BASELINE
+    }
+
+    def losses() -> Iterator[tuple[str, str, str, float]]:
+        for row in rows:
+            if label := ours.get((row["framework"], row["variant"])):
+                times = eager[tuple(row[key] for key in keys)] / row["median"]
+                yield f"{label}, {row['work']}, batch {row['batch']}", "PyTorch eager", f"`{row['network']}`", times
+
+    return grouped(losses(), "nets")
 
 
 def acting() -> list[Row]:
