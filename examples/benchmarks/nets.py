@@ -1,0 +1,86 @@
+"""
+What 'sb3-efficient bench nets' finds, into results/nets.*, and the best of it into README.md.
+
+    python examples/benchmarks/nets.py                                  # more than an hour
+    python examples/benchmarks/nets.py --networks nn-bench-small        # options are those of 'bench nets'
+    python examples/benchmarks/nets.py --rewrite                        # the table again, nothing is measured
+
+"Exact" is whatever computes in float32. "Other frameworks" are those that do not compute for this package.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from common import RESULTS, run_program, write_readme
+
+from sb3_efficient.bench.nets_report import BASELINE, draw, tables
+
+BEGIN = "<!-- table of examples/benchmarks/nets.py -->\n"
+FILE = RESULTS / "nets.json"
+#: Column -> frameworks and variants that it is the best of
+COLUMNS = {
+    "best exact": [("pytorch", "fp32"), ("pytorch", "compile"), ("onnxruntime", "fp32"), ("openvino", "fp32")],
+    "bf16": [("pytorch", "bf16")],
+    "best int8": [("onnxruntime", "int8"), ("openvino", "int8")],
+    "other frameworks": [("flax", "jit"), ("tensorflow", "function")],
+}
+NAMES = {
+    **{
+        "pytorch": "",
+        "onnxruntime": "ONNX Runtime",
+        "openvino": "OpenVINO",
+        "flax": "Flax",
+        "tensorflow": "TensorFlow",
+    },
+    **{"fp32": "this package", "compile": "torch.compile"},
+}
+Row = dict[str, Any]
+
+
+def main() -> None:
+    if sys.argv[1:] in (["-h"], ["--help"]):
+        print(__doc__)
+        return
+    if sys.argv[1:] != ["--rewrite"]:
+        command = [sys.executable, "-m", "sb3_efficient", "bench", "nets", "--results", str(RESULTS), *sys.argv[1:]]
+        subprocess.run(command, check=True)
+    rows = json.loads(FILE.read_text())["rows"]
+    print(table(rows))
+    write_readme(BEGIN, table(rows))
+    # The file keeps all of it
+    FILE.with_suffix(".md").write_text(tables(rows))
+    draw(rows, FILE.with_suffix(".png"))
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown, a line for each network, number of threads and kind of work: images from contiguous memory."""
+    rows = [row for row in rows if row.get("feed") == "contiguous"]
+    lines = [f"| network | threads | work, batch | eager | {' | '.join(COLUMNS)} |", "|" + "---|" * (4 + len(COLUMNS))]
+    kinds = sorted({(row["work"], row["batch"]) for row in rows})
+    for network, threads in dict.fromkeys((row["network"], row["threads"]) for row in rows):
+        for work, batch in kinds:
+            wanted = {"network": network, "threads": threads, "work": work, "batch": batch}
+            own = {(r["framework"], r["variant"]): r["median"] for r in rows if wanted.items() <= r.items()}
+            if eager := own.get(BASELINE):
+                cells = [best(own, names, eager) for names in COLUMNS.values()]
+                lines.append(f"| `{network}` | {threads} | {work}, {batch} | {eager:.3g} ms | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def best(times: dict[tuple[str, str], float], names: list[tuple[str, str]], eager: float) -> str:
+    """The fastest of some, and how many times as fast as PyTorch it is."""
+    found = {times[name]: name for name in names if name in times}
+    if not found:
+        return ""
+    ms = min(found)
+    framework, variant = found[ms]
+    who = NAMES[framework] or (NAMES.get(variant, "") if len(names) > 1 else "")
+    return f"{ms:.3g} ms ({eager / ms:.1f}x{f', {who}' if who else ''})"
+
+
+if __name__ == "__main__":
+    run_program(main)
