@@ -16,6 +16,16 @@ from onnx import GraphProto, NodeProto, helper, numpy_helper
 INT8 = ("Conv", "Gemm", "MatMul", "Add", "MaxPool", "Reshape", "Relu", "GlobalAveragePool", "Concat", "Flatten")
 
 
+def pool_whole_maps(graph: GraphProto) -> None:
+    """Write means of maps as the operator that runtimes have in int8; before a graph is quantized."""
+    for node in [node for node in graph.node if node.op_type == "ReduceMean" and len(node.input) == 2]:
+        axes = constant(graph, node.input[1])
+        kept = [attribute.i for attribute in node.attribute if attribute.name == "keepdims"] in ([], [1])
+        if axes is not None and sorted(axes.ravel().tolist()) == [2, 3] and kept:
+            node.CopyFrom(helper.make_node("GlobalAveragePool", [node.input[0]], node.output, node.name))
+    drop_unused(graph)
+
+
 def feed_pixels(graph: GraphProto) -> None:
     """
     Let the first layer take the image as it is: a pixel is the quantized form of pixel / 255, without error.

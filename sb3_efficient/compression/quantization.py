@@ -89,9 +89,11 @@ class StaticInt8(GraphMethod):
             def get_next(self) -> dict[str, np.ndarray] | None:
                 return next(self._rest, None)
 
+        prepared = _prepared(proto)
+        int8_graph.pool_whole_maps(prepared.graph)
         quantized = _in_a_file(
             lambda path: quantize_static(
-                _prepared(proto),
+                prepared,
                 path,
                 Batches(),
                 per_channel=True,

@@ -41,21 +41,19 @@ class AdaptiveMax(nn.Module):
         self.output_size = output_size if isinstance(output_size, tuple) else (output_size, output_size)
 
     def forward(self, maps: th.Tensor) -> th.Tensor:
-        for dim, size in zip((2, 3), self.output_size, strict=True):
-            maps = _pool(maps, dim, maps.shape[dim] if size is None else size)
+        windows = [_windows(n, size or n) for n, size in zip(maps.shape[2:], self.output_size, strict=True)]
+        regular = [_regular(n, found) for n, found in zip(maps.shape[2:], windows, strict=True)]
+        if None not in regular:
+            kernel, stride, padding = zip(*regular, strict=True)
+            return F.max_pool2d(maps, kernel, stride, padding)
+        for dim, found in zip((2, 3), windows, strict=True):
+            maps = th.cat([maps.narrow(dim, a, b - a).amax(dim, keepdim=True) for a, b in found], dim)
         return maps
 
 
-def _pool(maps: th.Tensor, dim: int, n_output: int) -> th.Tensor:
-    """Along one of the sides."""
-    n_input = maps.shape[dim]
-    # As torch has them: from floor(i n / m) to ceil((i + 1) n / m)
-    windows = [(i * n_input // n_output, -(-(i + 1) * n_input // n_output)) for i in range(n_output)]
-    regular = _regular(n_input, windows)
-    if regular is None:
-        return th.cat([maps.narrow(dim, a, b - a).amax(dim, keepdim=True) for a, b in windows], dim)
-    kernel, stride, padding = ((n, rest) if dim == 2 else (rest, n) for n, rest in zip(regular, (1, 1, 0), strict=True))
-    return F.max_pool2d(maps, kernel, stride, padding)
+def _windows(n_input: int, n_output: int) -> Windows:
+    """Along one of the sides, as torch has them: from floor(i n / m) to ceil((i + 1) n / m)."""
+    return [(i * n_input // n_output, -(-(i + 1) * n_input // n_output)) for i in range(n_output)]
 
 
 def _regular(n_input: int, windows: Windows) -> tuple[int, int, int] | None:

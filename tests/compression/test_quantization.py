@@ -10,10 +10,11 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch as th
-from agents import agent, dict_agent, images
+from agents import Images, agent, dict_agent, images
 from helpers import parameters_match
+from stable_baselines3 import PPO
 
-from sb3_efficient import compress, load_policy, make_engine
+from sb3_efficient import compress, load_policy, make_engine, policy_kwargs
 from sb3_efficient.compression import CompressedPolicy, list_methods
 from sb3_efficient.errors import ObservationError, OptionError
 
@@ -92,6 +93,18 @@ def test_residual_blocks_compute_in_int8(tmp_path: Any) -> None:
     assert operators["QLinearConv"] == 15
     assert operators["QLinearAdd"] == 6
     assert not {"QuantizeLinear", "DequantizeLinear", "Relu", "Conv", "Add"} & set(operators)
+
+
+@pytest.mark.parametrize(
+    ("pool", "operator"), [("average", "QLinearGlobalAveragePool"), ("adaptive-max-6", "NhwcMaxPool")]
+)
+def test_what_is_pooled_at_the_end_is_in_int8(pool: str, operator: str, tmp_path: Any) -> None:
+    kwargs = policy_kwargs("impala", PPO, depths=(4, 4), pool=pool, features_dim=16)
+    model = PPO("CnnPolicy", Images(), policy_kwargs=kwargs, device="cpu", seed=0)
+    policy = compress(model, "static-int8", calibration=images(64))
+    operators = Counter(node.op_type for node in optimized(policy, tmp_path / "optimized.onnx").graph.node)
+    assert operators[operator] == (1 if pool == "average" else 3)
+    assert not {"DequantizeLinear", "ReduceMean", "Add"} & set(operators)
 
 
 def test_dynamic_int8_leaves_convolutions_alone() -> None:
