@@ -19,7 +19,7 @@ from sb3_efficient.options import whole_number
 from sb3_efficient.reuse.int8_reuser import Int8Reuser
 from sb3_efficient.reuse.network import Network, read_layers
 from sb3_efficient.reuse.plan import Plan
-from sb3_efficient.reuse.quantized import read_graph
+from sb3_efficient.reuse.quantized_graph import read_graph
 from sb3_efficient.reuse.rememberer import Rememberer, suits
 from sb3_efficient.reuse.reuser import Reuser
 from sb3_efficient.reuse.seen import Seen

@@ -24,7 +24,7 @@ class Int8Program(Program):
     :param network: Steps
     """
 
-    numbers = "int8"
+    numbers, sums = "int8", np.int32
 
     def __init__(self, network: Network) -> None:
         super().__init__(network, 1.0)
@@ -34,11 +34,31 @@ class Int8Program(Program):
         """See :class:`Program`."""
         self.shared.clear()
         for row, step in zip(self.table[1:-1], self.network.steps, strict=True):
-            self._layer(row, step.module, blocked_int8(_kernel(step.module, 4 * int(row[at.SOURCE_CHANNELS]))))
+            row[at.FLOOR] = step.result.zero
+            if step.kind == "conv":
+                self._convolution(row, step.module)
+            elif step.kind == "average":
+                self._layer(row, step.module, step.module.weight)
         row, last = self.table[-1], self.network.last[0]
         layer: Any = self.network.linear[0]
         weight = layer.weight.reshape(-1, last.channels, last.height, last.width)
         self._layer(row, layer, summed_int8(_padded(weight, 4 * int(row[at.SOURCE_CHANNELS]), OUTPUTS)))
+
+    def blank(self) -> np.ndarray:
+        """See :class:`Program`: with the padding, which stands for zero."""
+        state = super().blank()
+        for what, place in self._maps.items():
+            size = 4 * (what.height + 2 * self.padding) * place["step"]
+            for start in (4 * (place[form] - place["origin"]) for form in ("raw", "relu") if form in place):
+                state[start : start + size] = what.zero
+        return state
+
+    def _convolution(self, row: np.ndarray, layer: QuantizedConvolution) -> None:
+        weight = _padded(layer.weight, 4 * int(row[at.SOURCE_CHANNELS]), CHANNELS)
+        self._layer(row, layer, blocked_int8(weight))
+        if layer.sum is not None:
+            sums = np.array([layer.sum.factor, layer.sum.residual, layer.sum.fixed], np.float32)
+            (row[at.SUM],) = self._share(sums)
 
     def _layer(self, row: np.ndarray, layer: QuantizedLinear, weights: np.ndarray) -> None:
         numbers = np.zeros((2, -(-layer.out_features // OUTPUTS) * OUTPUTS), np.int32)
@@ -65,11 +85,6 @@ class Int8Program(Program):
         row[at.FACTORS], row[at.TOTAL] = self._reserve(size + 1, 2), self._reserve(int(row[at.OUTPUTS]), 4)
         row[at.COUNTERS] = self._reserve(2, 8)
         return row
-
-
-def _kernel(layer: QuantizedConvolution, stored: int) -> np.ndarray:
-    """(kernel * kernel * stored, F rounded up)."""
-    return _padded(layer.weight, stored, CHANNELS)
 
 
 def _padded(weight: np.ndarray, stored: int, multiple: int) -> np.ndarray:

@@ -77,14 +77,15 @@ def in_blocks(weights: np.ndarray) -> np.ndarray:
 
 
 @jit
-def changes(floats, source, step, channels, height, width, mask, at, seen, indexes, factors):  # type: ignore[no-untyped-def]
+def changes(numbers, source, step, channels, height, width, mask, at, seen, indexes, factors):  # type: ignore[no-untyped-def]
     """
-    List the inputs that changed, and by how much.
+    List the inputs that changed, and by how much. One more entry follows that counts nothing, so that the list can be
+    read in pairs.
 
-    :param floats: Holds the map at ``source``, ``step`` numbers a row, and at ``seen`` what was listed before
+    :param numbers: Holds the map at ``source``, ``step`` numbers a row, and at ``seen`` what was listed before
     :param mask: Holds at ``at`` which positions may have changed
     :param indexes: Filled with numbers of inputs
-    :param factors: Filled with differences
+    :param factors: Filled with differences; int16 for bytes
     :return: How many
     """
     n_words, n = (width + 63) >> 6, 0
@@ -95,36 +96,38 @@ def changes(floats, source, step, channels, height, width, mask, at, seen, index
                 x = 64 * word + lowest(bits)
                 here, row = source + y * step + x * channels, (y * width + x) * channels
                 for c in range(channels):
-                    value = floats[here + c]
-                    difference = value - floats[seen + row + c]
-                    floats[seen + row + c] = value
+                    value, before = numbers[here + c], numbers[seen + row + c]
+                    numbers[seen + row + c] = value
                     indexes[n] = row + c
-                    factors[n] = difference
-                    n += difference != 0
+                    # Of bytes without a sign, too: what is cut off to 16 bits has one
+                    factors[n] = value - before
+                    n += value != before
                 bits &= bits - _ONE
+    indexes[n], factors[n] = 0, 0
     return n
 
 
 @jit
-def nonzero(floats, seen, size, indexes, factors):  # type: ignore[no-untyped-def]
+def nonzero(numbers, seen, size, indexes, factors):  # type: ignore[no-untyped-def]
     """
-    List the inputs that are not zero.
+    List the inputs that are not zero, as :func:`changes` does.
 
     :return: How many
     """
     n = 0
     for i in range(size):
-        value = floats[seen + i]
+        value = numbers[seen + i]
         indexes[n] = i
         factors[n] = value
         n += value != 0
+    indexes[n], factors[n] = 0, 0
     return n
 
 
 @jit
-def count_nonzero(floats, seen, size):  # type: ignore[no-untyped-def]
+def count_nonzero(numbers, seen, size):  # type: ignore[no-untyped-def]
     """How many inputs are not zero."""
     n = 0
     for i in range(size):
-        n += floats[seen + i] != 0
+        n += numbers[seen + i] != 0
     return n

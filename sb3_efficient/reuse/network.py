@@ -28,6 +28,7 @@ class Map:
     :param width: W
     :param raw: Whether anybody reads it as it is
     :param relu: Whether anybody reads its positive part
+    :param zero: What stands for zero, in int8
     """
 
     channels: int
@@ -35,6 +36,7 @@ class Map:
     width: int
     raw: bool = False
     relu: bool = False
+    zero: int = 0
 
 
 @dataclass(eq=False)
@@ -115,7 +117,7 @@ def read_layers(layers: Iterable[nn.Module], shape: tuple[int, int, int]) -> tup
         value = _read(network, todo.pop(0), value)
     if not todo:
         raise OptionError(_unknown("a network that is not flattened at the end"))
-    network.last = _use(value)
+    network.last = use(value)
     return network, todo[1:]
 
 
@@ -126,7 +128,7 @@ def _read(network: Network, module: Any, value: tuple[Map, bool]) -> tuple[Map, 
         return value
     if isinstance(module, _Residual):
         found = _read(network, module.branch, value)
-        network.steps[-1].residual = _use(value)
+        network.steps[-1].residual = use(value)
         return found
     if isinstance(module, nn.ReLU):
         # There are no negative pixels
@@ -136,16 +138,14 @@ def _read(network: Network, module: Any, value: tuple[Map, bool]) -> tuple[Map, 
     kind, size = _pooled(module, value[0])
     channels = module.out_channels if kind == "conv" else value[0].channels
     result = Map(channels, *size)
-    network.steps.append(Step(kind, *_use(value), result, module))
+    network.steps.append(Step(kind, *use(value), result, module))
     return result, False
 
 
 def _pooled(module: Any, source: Map) -> tuple[str, tuple[int, int]]:
     """Kind and size of a layer's result."""
     if isinstance(module, (nn.Conv2d, nn.MaxPool2d)):
-        kernel, stride, padding = window(module)
-        height, width = ((side + 2 * padding - kernel) // stride + 1 for side in (source.height, source.width))
-        return "conv" if isinstance(module, nn.Conv2d) else "max-pool", (height, width)
+        return "conv" if isinstance(module, nn.Conv2d) else "max-pool", windows(module, source)
     if isinstance(module, GlobalAverage) or (isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size == 1):
         return "average", (1, 1)
     if isinstance(module, (AdaptiveMax, nn.AdaptiveMaxPool2d)):
@@ -160,6 +160,16 @@ def adaptive_size(module: Any, source: Map) -> tuple[int, int]:
     size = module.output_size
     height, width = size if isinstance(size, tuple) else (size, size)
     return height or source.height, width or source.width
+
+
+def windows(module: Any, source: Map) -> tuple[int, int]:
+    """
+    :param module: See :func:`window`
+    :return: Height and width of its result
+    """
+    kernel, stride, padding = window(module)
+    height, width = ((side + 2 * padding - kernel) // stride + 1 for side in (source.height, source.width))
+    return height, width
 
 
 def window(module: Any) -> tuple[int, int, int]:
@@ -181,8 +191,8 @@ def window(module: Any) -> tuple[int, int, int]:
     return kernel, stride, padding
 
 
-def _use(value: tuple[Map, bool]) -> tuple[Map, bool]:
-    """Note that somebody reads it."""
+def use(value: tuple[Map, bool]) -> tuple[Map, bool]:
+    """Note that somebody reads a map, or its positive part."""
     source, positive = value
     if positive:
         source.relu = True

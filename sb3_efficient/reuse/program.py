@@ -23,6 +23,8 @@ class Program:
 
     #: That are computed with
     numbers = "float32"
+    #: That a block of outputs is added up in
+    sums: Any = np.float32
 
     def __init__(self, network: Network, scale: float) -> None:
         self.network = network
@@ -57,6 +59,12 @@ class Program:
         weights = [self._share(part) for part in _flattened(self.network, int(self.table[-1, at.SOURCE_CHANNELS]))]
         (self.table[-1, at.WEIGHTS],), (self.table[-1, at.BIAS],) = weights
 
+    def blank(self) -> np.ndarray:
+        """
+        :return: A state that has seen nothing, (state_bytes,) uint8
+        """
+        return np.zeros(self.state_bytes, np.uint8)
+
     def bytes_of(self, row: np.ndarray) -> int:
         """
         :param row: Of the table
@@ -74,9 +82,9 @@ class Program:
         return what.channels if what is self.network.image else kernels.rounded(what.channels)
 
     def _share(self, *arrays: np.ndarray) -> list[int]:
-        aligned = [_aligned(array) for array in arrays]
-        self.shared += aligned
-        return [array.ctypes.data for array in aligned]
+        copies = [aligned(array) for array in arrays]
+        self.shared += copies
+        return [copy.ctypes.data for copy in copies]
 
     def _reserve(self, n: int, size: int) -> int:
         """Room for ``n`` things of ``size`` bytes; its offset, counted in them."""
@@ -88,9 +96,10 @@ class Program:
         channels = self._stored(what)
         height, width = what.height + 2 * self.padding, what.width + 2 * self.padding
         place = {"height": what.height, "width": what.width, "channels": channels, "step": width * channels}
-        origin = self.padding * (width + 1) * channels
+        # Of the numbers, behind the padding
+        place["origin"] = self.padding * (width + 1) * channels
         for form in forms:
-            place[form] = self._reserve(height * width * channels, 4) + origin
+            place[form] = self._reserve(height * width * channels, 4) + place["origin"]
             place[f"{form} mask"] = self._reserve(what.height * words(what.width), 8)
         self._maps[what] = place
 
@@ -133,7 +142,7 @@ class Program:
 
     def _row(self, kind: int) -> np.ndarray:
         row = np.full(at.N_FIELDS, -1, np.int64)
-        row[at.KIND] = kind
+        row[at.KIND], row[at.FLOOR] = kind, 0
         return row
 
     def _source(self, row: np.ndarray, source: Map, positive: bool) -> None:
@@ -181,7 +190,7 @@ def _numpy(parameter: Any) -> np.ndarray:
     return parameter.detach().to("cpu", th.float32).numpy()
 
 
-def _aligned(array: np.ndarray) -> np.ndarray:
+def aligned(array: np.ndarray) -> np.ndarray:
     """A copy that begins at a line of the cache."""
     room = np.empty(array.nbytes + _LINE, np.uint8)
     start = -room.ctypes.data % _LINE

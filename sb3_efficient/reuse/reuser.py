@@ -13,7 +13,7 @@ from sb3_efficient.reuse.masks import words
 from sb3_efficient.reuse.network import Network
 from sb3_efficient.reuse.plan import Plan
 from sb3_efficient.reuse.planning import make_plan
-from sb3_efficient.reuse.program import Program
+from sb3_efficient.reuse.program import Program, aligned
 from sb3_efficient.reuse.seen import Seen, look
 
 #: Seconds of preparation after which it is said what takes so long
@@ -43,7 +43,7 @@ class Reuser:
             self._line = np.zeros(words(self.program.widest), np.uint64)
             self._inputs, self._outputs = np.zeros((2, n + 16), np.int32)
             self._flags = np.zeros(n + 16, np.uint8)
-            self._sums = np.zeros(256, np.float32)
+            self._sums = np.zeros(256, self.program.sums)
             self.counts = np.zeros(len(self.program.table), np.int64)
             self.void()
             image = network.image
@@ -51,7 +51,7 @@ class Reuser:
             self.void()
 
     def _compiled(self, network: Network, scale: float) -> tuple[Any, Program]:
-        from sb3_efficient.reuse.interpret import run
+        from sb3_efficient.reuse.interpret_float import run
 
         return run, Program(network, scale)
 
@@ -118,10 +118,9 @@ class Reuser:
     def _grow(self, n: int) -> None:
         size = self.program.state_bytes
         _check_memory(self.memory, n, size)
-        new = [np.zeros(size + 64, np.uint8) for _ in range(n - len(self._states))]
+        new = [aligned(self.program.blank()) for _ in range(n - len(self._states))]
         self._states += new
-        bases = [state.ctypes.data + -state.ctypes.data % 64 for state in self._states]
-        self._bases = np.array(bases, np.int64)
+        self._bases = np.array([state.ctypes.data for state in self._states], np.int64)
         self._fresh = np.append(self._fresh, np.ones(len(new), np.uint8))
 
 

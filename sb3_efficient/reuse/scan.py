@@ -55,7 +55,7 @@ def _touched(new_at, old_at, channels, height, width, rows):  # type: ignore[no-
 
 
 @jit
-def scan(new, old, new_at, old_at, channels, height, width, table, floats, to, step, room, mask, mask_at):  # type: ignore[no-untyped-def]
+def scan(new, old, new_at, old_at, channels, height, width, table, numbers, to, step, room, mask, mask_at):  # type: ignore[no-untyped-def]
     """
     Compare an observation with the one before, and write what changed into its map.
 
@@ -64,7 +64,7 @@ def scan(new, old, new_at, old_at, channels, height, width, table, floats, to, s
     :param new_at: Address of ``new``
     :param old_at: Address of ``old``
     :param table: From a byte to the number that the network takes, (256,)
-    :param floats: Holds the map (H, W, C) at ``to``, ``step`` numbers a row, and ``room`` a pixel
+    :param numbers: Holds the map (H, W, C) at ``to``, ``step`` numbers a row, and ``room`` a pixel
     :param mask: Holds the mask at ``mask_at``
     :return: How many pixels changed
     """
@@ -83,7 +83,7 @@ def scan(new, old, new_at, old_at, channels, height, width, table, floats, to, s
                 for c in range(channels):
                     value = new[c * plane + y * width + x]
                     old[c * plane + y * width + x] = value
-                    floats[to + y * step + x * room + c] = table[value]
+                    numbers[to + y * step + x * room + c] = table[value]
                 n += 1
                 bits &= bits - _ONE
     return n

@@ -1,114 +1,134 @@
 """
 One step of a network for one environment, compiled: find what is affected, compute it, and note what it changed.
 
-``row`` is a row of the table (:mod:`sb3_efficient.reuse.fields`); ``floats`` and ``masks`` are the state of the
-environment, seen as float32 and as words, and ``base`` is its address. ``todo``, ``line``, ``inputs``, ``outputs`` and
-``flags`` are room for what is forgotten afterwards. ``fresh`` states have seen nothing, and compute everything.
+``row`` is a row of the table (:mod:`sb3_efficient.reuse.fields`); ``numbers`` and ``masks`` are the state of the
+environment, seen as what maps hold and as words, and ``base`` is its address. ``todo``, ``line``, ``inputs``,
+``outputs`` and ``flags`` are room for what is forgotten afterwards. ``fresh`` states have seen nothing, and compute
+everything. Each step returns at how many positions it was computed.
+
+What computes with the numbers of a map is closed over, see :class:`sb3_efficient.reuse.interpret.Kernels`.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from sb3_efficient.reuse import fields as at
 from sb3_efficient.reuse.jit import jit
-from sb3_efficient.reuse.kernels import convolve, maximum
 from sb3_efficient.reuse.masks import fill, join, mark, positions, spread
 from sb3_efficient.reuse.vectors import lowest
 
 _ONE = np.uint64(1)
 
 
-@jit
-def convolution(row, base, masks, todo, line, inputs, outputs, flags, fresh):  # type: ignore[no-untyped-def]
-    """
-    :return: At how many positions it was computed
-    """
-    if not affected(row, masks, todo, line, fresh):
-        return 0
-    height, width = row[at.HEIGHT], row[at.WIDTH]
-    stride, step, channels = row[at.STRIDE], row[at.SOURCE_STEP], row[at.SOURCE_CHANNELS]
-    in_row, in_column = stride * step, stride * channels
-    n = positions(todo, height, width, in_row, in_column, row[at.STEP], row[at.CHANNELS], inputs, outputs)
-    flags[:n] = 0
-    convolve(
-        n, inputs.ctypes.data, outputs.ctypes.data, base + 4 * row[at.SOURCE], row[at.KERNEL],
-        row[at.KERNEL] * channels, step, row[at.WEIGHTS], row[at.BIAS], row[at.CHANNELS],
-        _address(base, row[at.RESIDUAL]), _address(base, row[at.RAW]), _address(base, row[at.RELU]),
-        flags.ctypes.data,
-    )  # fmt: skip
-    note(row, masks, todo, flags, fresh)
-    return n
+def make_convolution(convolve: Any) -> Any:
+    """At what is affected."""
+
+    @jit(inline="always")
+    def convolution(row, base, masks, todo, line, inputs, outputs, flags, fresh):  # type: ignore[no-untyped-def]
+        if not affected(row, masks, todo, line, fresh):
+            return 0
+        height, width = row[at.HEIGHT], row[at.WIDTH]
+        stride, step, channels = row[at.STRIDE], row[at.SOURCE_STEP], row[at.SOURCE_CHANNELS]
+        in_row, in_column = stride * step, stride * channels
+        n = positions(todo, height, width, in_row, in_column, row[at.STEP], row[at.CHANNELS], inputs, outputs)
+        flags[:n] = 0
+        convolve(row, base, n, inputs.ctypes.data, outputs.ctypes.data, flags.ctypes.data)
+        note(row, masks, todo, flags, fresh)
+        return n
+
+    return convolution
 
 
-@jit
-def max_pool(row, base, masks, todo, line, flags, fresh):  # type: ignore[no-untyped-def]
-    """
-    :return: At how many positions it was computed
-    """
-    if not affected(row, masks, todo, line, fresh):
-        return 0
-    n_words, n = (row[at.WIDTH] + 63) >> 6, 0
-    for y in range(row[at.HEIGHT]):
-        top = y * row[at.STRIDE] - row[at.PADDING]
-        for word in range(n_words):
-            bits = todo[y * n_words + word]
-            while bits:
-                x = 64 * word + lowest(bits)
-                left = x * row[at.STRIDE] - row[at.PADDING]
-                flags[n] = 0
-                _window(row, base, y, x, top, top + row[at.KERNEL], left, left + row[at.KERNEL], flags.ctypes.data + n)
-                n += 1
-                bits &= bits - _ONE
-    note(row, masks, todo, flags, fresh)
-    return n
+def make_max_pool(window: Any) -> Any:
+    """At what is affected."""
+
+    @jit
+    def max_pool(row, base, masks, todo, line, flags, fresh):  # type: ignore[no-untyped-def]
+        if not affected(row, masks, todo, line, fresh):
+            return 0
+        n_words, n = (row[at.WIDTH] + 63) >> 6, 0
+        for y in range(row[at.HEIGHT]):
+            top = y * row[at.STRIDE] - row[at.PADDING]
+            for word in range(n_words):
+                bits = todo[y * n_words + word]
+                while bits:
+                    x = 64 * word + lowest(bits)
+                    left = x * row[at.STRIDE] - row[at.PADDING]
+                    flags[n] = 0
+                    bottom, right = top + row[at.KERNEL], left + row[at.KERNEL]
+                    window(row, base, y, x, top, bottom, left, right, flags.ctypes.data + n)
+                    n += 1
+                    bits &= bits - _ONE
+        note(row, masks, todo, flags, fresh)
+        return n
+
+    return max_pool
 
 
-@jit
-def adaptive_max(row, base, masks, flags, fresh):  # type: ignore[no-untyped-def]
-    """
-    Computed everywhere if anything changed.
+def make_adaptive_max(window: Any) -> Any:
+    """Everywhere, if anything changed."""
 
-    :return: At how many positions it was computed
-    """
-    if not (fresh or _any(masks, row)):
-        _clear(row, masks)
-        return 0
-    height, width = row[at.HEIGHT], row[at.WIDTH]
-    n_rows, n_columns = row[at.SOURCE_HEIGHT], row[at.SOURCE_WIDTH]
-    for y in range(height):
-        for x in range(width):
-            # As torch has the windows
-            top, bottom = y * n_rows // height, -(-(y + 1) * n_rows // height)
-            left, right = x * n_columns // width, -(-(x + 1) * n_columns // width)
-            _window(row, base, y, x, top, bottom, left, right, flags.ctypes.data)
-    _set(row, masks)
-    return height * width
-
-
-@jit
-def average(row, floats, masks, fresh):  # type: ignore[no-untyped-def]
-    """
-    Of all positions, computed if anything changed.
-
-    :return: At how many positions it was computed
-    """
-    if not (fresh or _any(masks, row)):
-        _clear(row, masks)
-        return 0
-    height, width, channels = row[at.SOURCE_HEIGHT], row[at.SOURCE_WIDTH], row[at.SOURCE_CHANNELS]
-    for c in range(channels):
-        total = 0.0
+    @jit
+    def adaptive_max(row, base, masks, flags, fresh):  # type: ignore[no-untyped-def]
+        if not (fresh or _any(masks, row)):
+            _clear(row, masks)
+            return 0
+        height, width = row[at.HEIGHT], row[at.WIDTH]
+        n_rows, n_columns = row[at.SOURCE_HEIGHT], row[at.SOURCE_WIDTH]
         for y in range(height):
             for x in range(width):
-                total += floats[row[at.SOURCE] + y * row[at.SOURCE_STEP] + x * channels + c]
-        mean = np.float32(total / (height * width))
-        if row[at.RAW] >= 0:
-            floats[row[at.RAW] + c] = mean
-        if row[at.RELU] >= 0:
-            floats[row[at.RELU] + c] = max(mean, np.float32(0))
-    _set(row, masks)
-    return 1
+                # As torch has the windows
+                top, bottom = y * n_rows // height, -(-(y + 1) * n_rows // height)
+                left, right = x * n_columns // width, -(-(x + 1) * n_columns // width)
+                window(row, base, y, x, top, bottom, left, right, flags.ctypes.data)
+        _set(row, masks)
+        return height * width
+
+    return adaptive_max
+
+
+def make_average(mean: Any) -> Any:
+    """Of all positions, if anything changed."""
+
+    @jit
+    def average(row, numbers, masks, fresh):  # type: ignore[no-untyped-def]
+        if not (fresh or _any(masks, row)):
+            _clear(row, masks)
+            return 0
+        height, width, per = row[at.SOURCE_HEIGHT], row[at.SOURCE_WIDTH], 4 // numbers.itemsize
+        source, step, channels = per * row[at.SOURCE], per * row[at.SOURCE_STEP], per * row[at.SOURCE_CHANNELS]
+        for c in range(channels):
+            total = 0.0
+            for y in range(height):
+                for x in range(width):
+                    total += numbers[source + y * step + x * channels + c]
+            result = mean(row, total, height * width)
+            if row[at.RAW] >= 0:
+                numbers[per * row[at.RAW] + c] = result
+            if row[at.RELU] >= 0:
+                numbers[per * row[at.RELU] + c] = max(result, row[at.FLOOR])
+        _set(row, masks)
+        return 1
+
+    return average
+
+
+def make_window(maximum: Any) -> Any:
+    """The maximum of what of a window lies in the map."""
+
+    @jit
+    def window(row, base, y, x, top, bottom, left, right, flag):  # type: ignore[no-untyped-def]
+        top, left = max(top, 0), max(left, 0)
+        bottom, right = min(bottom, row[at.SOURCE_HEIGHT]), min(right, row[at.SOURCE_WIDTH])
+        channels, to = row[at.SOURCE_CHANNELS], y * row[at.STEP] + x * row[at.CHANNELS]
+        source = base + 4 * (row[at.SOURCE] + top * row[at.SOURCE_STEP] + left * channels)
+        raw, relu = address(base, row[at.RAW], to), address(base, row[at.RELU], to)
+        maximum(row, source, bottom - top, right - left, raw, relu, flag)
+
+    return window
 
 
 @jit
@@ -169,18 +189,6 @@ def _any(masks, row):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _window(row, base, y, x, top, bottom, left, right, flag):  # type: ignore[no-untyped-def]
-    """The maximum of what of a window lies in the map."""
-    top, left = max(top, 0), max(left, 0)
-    bottom, right = min(bottom, row[at.SOURCE_HEIGHT]), min(right, row[at.SOURCE_WIDTH])
-    channels, to = row[at.SOURCE_CHANNELS], y * row[at.STEP] + x * row[at.CHANNELS]
-    maximum(
-        base + 4 * (row[at.SOURCE] + top * row[at.SOURCE_STEP] + left * channels), bottom - top, right - left,
-        row[at.SOURCE_STEP], channels, _address(base, row[at.RAW], to), _address(base, row[at.RELU], to), flag,
-    )  # fmt: skip
-
-
-@jit
-def _address(base, offset, more=0):  # type: ignore[no-untyped-def]
-    """0 for nothing."""
+def address(base, offset, more=0):  # type: ignore[no-untyped-def]
+    """Of a number in the state; 0 for nothing."""
     return base + 4 * (offset + more) if offset >= 0 else 0

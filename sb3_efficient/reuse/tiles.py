@@ -44,7 +44,7 @@ def make_tile(positions: int, vectors: int, lanes: int) -> Any:
             inputs, outputs, source, rows, length, step, weights, bias, residual, raw, relu, flags = arguments
 
             def finish(sums: list[Any], offset: Any, flag: Any) -> None:
-                _finish(e, sums, offset, residual, raw, relu, flag)
+                write(e, _added(e, sums, offset, residual), offset, raw, relu, flag)
 
             e = Emitter(builder, lanes)
             convolve(e, positions, vectors, finish, inputs, outputs, source, rows, length, step, weights, bias, flags)
@@ -82,21 +82,34 @@ def convolve(
         finish([builder.load(one) for one in position], _offset(e, outputs, p), e.at(flags, p, 1))
 
 
-def _finish(e: Emitter, sums: list[Any], offset: Any, residual: Any, raw: Any, relu: Any, flag: Any) -> None:
-    """Add the residual, write, and say what changed."""
+def _added(e: Emitter, sums: list[Any], offset: Any, residual: Any) -> list[Any]:
+    """With the residual, if there is one."""
     builder = e.builder
     totals = [cgutils.alloca_once_value(builder, one) for one in sums]
     with builder.if_then(builder.icmp_unsigned("!=", residual, INT(0))):
         for v, total in enumerate(totals):
-            other = e.load(e.at(e.at(residual, offset), v * e.lanes))
+            other = e.load(e.at(e.at(residual, offset), v * e.words))
             builder.store(builder.fadd(builder.load(total), other), total)
+    return [builder.load(total) for total in totals]
+
+
+def write(e: Emitter, values: list[Any], offset: Any, raw: Any, relu: Any, flag: Any) -> None:
+    """
+    Write numbers, and their positive parts, and say what changed.
+
+    :param values: Vectors that lie side by side
+    :param offset: In both maps, in words of four bytes
+    :param raw: Map for the numbers, or 0
+    :param relu: Map for their positive parts, or 0
+    :param flag: Address of a byte: bit 0 is set if raw changed, bit 1 if relu did
+    """
+    builder = e.builder
     for bit, target in enumerate((raw, relu)):
         with builder.if_then(builder.icmp_unsigned("!=", target, INT(0))):
             changed = ir.Constant(e.bits, [0] * e.lanes)
-            for v, total in enumerate(totals):
-                value = builder.load(total)
-                value = e.positive(value) if target is relu else value
-                place = e.at(e.at(target, offset), v * e.lanes)
+            for v, one in enumerate(values):
+                value = e.positive(one) if target is relu else one
+                place = e.at(e.at(target, offset), v * e.words)
                 changed = builder.or_(changed, e.difference(e.load(place), value))
                 e.store(place, value)
             found = builder.shl(e.any(changed), ir.IntType(8)(bit))
@@ -129,22 +142,25 @@ def make_maximum(vectors: int, lanes: int) -> Any:
         def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
             e = Emitter(builder, lanes)
             source, rows, columns, step, channels, raw, relu, flags = arguments
-            least = ir.Constant(e.numbers, [float("-inf")] * lanes)
-            largest = [cgutils.alloca_once_value(builder, least) for _ in range(vectors)]
-            with cgutils.for_range(builder, rows) as row:
-                start = e.at(source, builder.mul(row.index, step))
-                with cgutils.for_range(builder, columns) as column:
-                    here = e.at(start, builder.mul(column.index, channels))
-                    for v, one in enumerate(largest):
-                        value, before = e.load(e.at(here, v * lanes)), builder.load(one)
-                        larger = builder.fcmp_ordered(">", value, before)
-                        builder.store(builder.select(larger, value, before), one)
-            _finish(e, [builder.load(one) for one in largest], INT(0), INT(0), raw, relu, flags)
+            write(e, largest(e, vectors, source, rows, columns, step, channels), INT(0), raw, relu, flags)
             return cgutils.get_null_value(ir.IntType(8).as_pointer())
 
         return signature, generate
 
     return maximum
+
+
+def largest(e: Emitter, vectors: int, source: Any, rows: Any, columns: Any, step: Any, channels: Any) -> list[Any]:
+    """See :func:`make_maximum`."""
+    builder = e.builder
+    found = [cgutils.alloca_once_value(builder, e.least) for _ in range(vectors)]
+    with cgutils.for_range(builder, rows) as row:
+        start = e.at(source, builder.mul(row.index, step))
+        with cgutils.for_range(builder, columns) as column:
+            here = e.at(start, builder.mul(column.index, channels))
+            for v, one in enumerate(found):
+                builder.store(e.larger(e.load(e.at(here, v * e.words)), builder.load(one)), one)
+    return [builder.load(one) for one in found]
 
 
 def make_sum(vectors: int, lanes: int) -> Any:

@@ -29,6 +29,9 @@ class Emitter:
         self.numbers = ir.VectorType(self.number, lanes)
         self.bits = ir.VectorType(ir.IntType(32), lanes)
         self.zero = ir.Constant(self.numbers, [0.0] * lanes)
+        self.least = ir.Constant(self.numbers, [float("-inf")] * lanes)
+        #: Of four bytes in a vector
+        self.words = lanes
 
     def at(self, address: Any, offset: Any = 0, size: int = 4) -> Any:
         """
@@ -53,7 +56,7 @@ class Emitter:
     def everywhere(self, number: Any) -> Any:
         """The number in every lane."""
         one = self.builder.insert_element(ir.Constant(self.numbers, ir.Undefined), number, ir.IntType(32)(0))
-        lanes = ir.Constant(self.bits, [0] * self.lanes)
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
         return self.builder.shuffle_vector(one, ir.Constant(self.numbers, ir.Undefined), lanes)
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
@@ -62,9 +65,12 @@ class Emitter:
         name = f"llvm.fmuladd.v{self.lanes}f32"
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), [a, b, c])
 
+    def larger(self, value: Any, before: Any) -> Any:
+        return self.builder.select(self.builder.fcmp_ordered(">", value, before), value, before)
+
     def positive(self, value: Any) -> Any:
         """ReLU; never -0."""
-        return self.builder.select(self.builder.fcmp_ordered(">", value, self.zero), value, self.zero)
+        return self.larger(value, self.zero)
 
     def difference(self, a: Any, b: Any) -> Any:
         """Bits in which they differ."""

@@ -12,13 +12,14 @@ from gymnasium import spaces
 from onnx import helper
 from played import frames
 from stable_baselines3 import DQN, PPO
+from whole_numbers import dense
 
 from sb3_efficient import compress, make_engine, policy_kwargs
 from sb3_efficient.compression import CompressedPolicy
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.errors import OptionError
-from sb3_efficient.reuse.int8_tiles import VNNI
-from sb3_efficient.reuse.quantized import QuantizedConvolution, read_graph
+from sb3_efficient.reuse.int8_vectors import VNNI
+from sb3_efficient.reuse.quantized_graph import read_graph
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "nature": {"name": "nature"},
@@ -26,6 +27,11 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "small": {"name": "nn-bench-small"},
     "tiny": {"name": "tiny-rl"},
     "conv2": {"name": "reuse-conv", "base": "conv2", "filters": 5, "kernel": 5, "stride": 2},
+    "impala": {"name": "impala"},
+    "strided": {"name": "impala", "downsample": "strided", "width": 0.6},
+    "impoola": {"name": "impoola"},
+    "adaptive": {"name": "impala", "pool": "adaptive-max-6", "width": 2},
+    "pruned impala": {"name": "impala", "channels": (9, 3, 9, 20, 9, 17, 5, 17, 8, 17)},
 }
 
 
@@ -36,23 +42,6 @@ def policy(network: str, algorithm: Any = PPO) -> CompressedPolicy:
     kwargs = policy_kwargs(algo=algorithm, **NETWORKS[network])
     model = algorithm("CnnPolicy", env, policy_kwargs=kwargs, device="cpu", seed=0, **options)
     return compress(model, "static-int8", calibration=frames("Pong", 60)[:, 0])
-
-
-def dense(compressed: CompressedPolicy, batch: np.ndarray) -> np.ndarray:
-    """In whole numbers, everywhere and for every image."""
-    network, tail = read_graph(compressed.proto.graph, batch.shape[1:])  # type: ignore[arg-type]
-    maps = batch
-    for step in network.steps:
-        layer: QuantizedConvolution = step.module
-        (kernel, _), stride = layer.kernel_size, layer.stride[0]
-        windows = np.lib.stride_tricks.sliding_window_view(maps, (kernel, kernel), axis=(2, 3))
-        windows = windows[:, :, ::stride, ::stride].transpose(0, 2, 3, 1, 4, 5)
-        n, height, width = windows.shape[:3]
-        columns = windows.reshape(n * height * width, -1)
-        sums = columns.astype(np.int64) @ layer.weight.reshape(len(layer.weight), -1).T.astype(np.int64) + layer.bias
-        maps = layer.rounded(sums).reshape(n, height, width, -1).transpose(0, 3, 1, 2)
-    first: Any = network.linear[0]
-    return tail(first(maps.reshape(len(batch), -1)))[0]
 
 
 @pytest.mark.parametrize("game", ["Pong", "Seaquest", "Breakout"])
@@ -69,8 +58,9 @@ def test_every_output_is_that_of_the_dense_network(network: str, game: str) -> N
             np.testing.assert_array_equal(found, runtime.outputs(batch)["logits"])
 
 
-def test_in_any_order_of_any_environments() -> None:
-    compressed, played = policy("nature"), np.concatenate([frames(g, 300)[:, 0] for g in ("Pong", "Seaquest")])
+@pytest.mark.parametrize("network", ["nature", "impala"])
+def test_in_any_order_of_any_environments(network: str) -> None:
+    compressed, played = policy(network), np.concatenate([frames(g, 300)[:, 0] for g in ("Pong", "Seaquest")])
     engine, rng = make_engine(compressed, "reuse"), np.random.default_rng(0)
     for n in (1, 3, 2, 5, 1, 4):
         batch = played[rng.integers(0, len(played), n)]
@@ -79,7 +69,7 @@ def test_in_any_order_of_any_environments() -> None:
     plan = engine.plan  # type: ignore[attr-defined]
     assert "int8, " in str(plan)
     assert plan.dense_int8_is_faster in (None, False)
-    assert len(engine.seen(0)) == 4  # type: ignore[attr-defined]
+    assert len(engine.seen(0)) == (4 if network == "nature" else 19)  # type: ignore[attr-defined]
 
 
 def test_action_values() -> None:
@@ -92,13 +82,10 @@ def test_action_values() -> None:
 
 
 def test_compressed_policies_that_it_does_not_know_are_refused() -> None:
-    with pytest.raises(OptionError, match=r"convolutions and linear layers in static-int8, and found Cast \(.*: take"):
+    with pytest.raises(OptionError, match=r"residuals and linear layers in static-int8, and found Cast \(.*: take"):
         make_engine(compress(agent(), "dynamic-int8"), "reuse")
-    compressed = compress(agent("ppo impala"), "static-int8", calibration=images(32))
-    with pytest.raises(OptionError, match="whose layers follow each other, and max_pool2d.* goes to 2: take the"):
-        make_engine(compressed, "reuse")
     model = PPO("CnnPolicy", Images(spaces.Box(-1, 1, (2,))), device="cpu", seed=0)
-    with pytest.raises(OptionError, match="whose layers follow each other, and .* goes to 2: take the engine 'onnxr"):
+    with pytest.raises(OptionError, match=r"and found Shape \(.*\): take the engine 'onnxr"):
         make_engine(compress(model, "static-int8", calibration=images(32)), "reuse")
     engine: Any = make_engine(policy("small"), "reuse")
     with pytest.raises(OptionError, match="A compressed policy keeps its weights: compress the model again, and"):
