@@ -28,7 +28,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,6 @@ from stable_baselines3 import PPO
 
 from sb3_efficient import compress, make_engine, policy_kwargs
 from sb3_efficient.envs import AleVecEnv
-from sb3_efficient.errors import OptionError
 
 BEGIN = "<!-- table of examples/benchmarks/reuse_acting.py -->\n"
 FILE = RESULTS / "reuse_acting.json"
@@ -137,9 +135,7 @@ def measure(network: str, weights: str, game: str, batch: int, n_frames: int, bl
     int8 = compress(model, "static-int8", calibration=frames[::3, 0][:512])
     engines: dict[str, Any] = {name: make_engine(model, name) for name in ("eager", "onnxruntime", "reuse")}
     engines["static-int8"] = int8.engine()
-    with suppress(OptionError):
-        # Not of every network
-        engines["int8 reuse"] = make_engine(int8, "reuse")
+    engines["int8 reuse"] = make_engine(int8, "reuse")
     observations = [np.ascontiguousarray(frame[:batch]) for frame in frames]
     variants: dict[str, Act] = {name: engine.outputs for name, engine in engines.items()}
     variants["SB3 predict"] = lambda images: model.predict(images, deterministic=True)

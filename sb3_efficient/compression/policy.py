@@ -36,8 +36,7 @@ class CompressedPolicy(ActingGraph):
 
     def engine(self, name: str = "onnxruntime", *, threads: int = 1) -> Engine:
         """
-        :param name: ``"onnxruntime"``, ``"openvino"`` or, for ``static-int8`` of convolutions and linear layers,
-            ``"reuse"``
+        :param name: ``"onnxruntime"``, ``"openvino"`` or, for ``static-int8``, ``"reuse"``
         :param threads: That it may compute on
         """
         return make_engine(self, name, threads=threads)

@@ -35,7 +35,7 @@ class ReuseEngine(Engine):
 
     A policy compressed by ``static-int8`` is computed in int8, bit by bit as ONNX Runtime does where it has VNNI.
 
-    :param source: Network, or a graph of ``static-int8`` whose layers are convolutions and linear ones
+    :param source: Network, or a graph of ``static-int8``
     :param threads: It computes on one, whatever is asked for
     :param memory: Bytes that may be remembered of all environments together; larger batches are refused. None: 1 GiB,
         in which larger batches take turns

@@ -13,7 +13,7 @@ import numpy as np
 
 from sb3_efficient.reuse import fields as at
 from sb3_efficient.reuse.jit import carray, jit
-from sb3_efficient.reuse.linear import REFRESH, changes, count_nonzero, nonzero
+from sb3_efficient.reuse.linear import REFRESH, changes, nonzero
 from sb3_efficient.reuse.masks import fill
 from sb3_efficient.reuse.scan import scan
 from sb3_efficient.reuse.steps import make_adaptive_max, make_average, make_convolution, make_max_pool, make_window
@@ -143,7 +143,7 @@ def _make_listed(kernels: Kernels) -> Any:
         counters = carray(words_at(base + 8 * row[at.COUNTERS]), 2)
         counters[0] += np.uint64(1)
         # Few changes are not worth the count
-        if fresh or counters[0] >= REFRESH or (16 * n > size and n > count_nonzero(numbers, seen, size)):
+        if fresh or counters[0] >= REFRESH or (16 * n > size and n > np.count_nonzero(numbers[seen : seen + size])):
             counters[0] = 0
             total[:] = 0
             n = nonzero(numbers, seen, size, indexes, factors)

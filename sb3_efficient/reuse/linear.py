@@ -122,12 +122,3 @@ def nonzero(numbers, seen, size, indexes, factors):  # type: ignore[no-untyped-d
         n += value != 0
     indexes[n], factors[n] = 0, 0
     return n
-
-
-@jit
-def count_nonzero(numbers, seen, size):  # type: ignore[no-untyped-def]
-    """How many inputs are not zero."""
-    n = 0
-    for i in range(size):
-        n += numbers[seen + i] != 0
-    return n

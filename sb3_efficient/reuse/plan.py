@@ -90,6 +90,6 @@ class Plan:
             notes.append(
                 "With this network and this game a dense int8 network is probably faster: "
                 "make_engine(compress(model, 'static-int8', calibration=...), 'onnxruntime'), or 'reuse' again, which "
-                "takes compressed networks of convolutions and linear layers."
+                "computes compressed networks in int8."
             )
         return notes

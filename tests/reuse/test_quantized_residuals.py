@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
-from agents import agent, images
+from agents import Images, agent, images
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
@@ -120,6 +120,14 @@ def test_a_residual_that_is_no_convolution_is_refused() -> None:
     node.input[:] = node.input[::-1]
     with pytest.raises(OptionError, match=r"residuals and linear layers in static-int8, and found Add \(add.*\): take"):
         read_graph(graph, (1, 9, 90))
+
+
+def test_windows_that_differ_are_refused() -> None:
+    """9 pixels do not fall into 6 windows of one size."""
+    kwargs = policy_kwargs("impala", PPO, depths=(4, 4), pool="adaptive-max-6")
+    model = PPO("CnnPolicy", Images(), policy_kwargs=kwargs, device="cpu", seed=0)
+    with pytest.raises(OptionError, match=r"and found Add \(relu.*\): take the engine 'onnxruntime'"):
+        make_engine(compress(model, "static-int8", calibration=images(32)), "reuse")
 
 
 @pytest.mark.parametrize("game", ["Pong", "Qbert"])
