@@ -13,9 +13,8 @@ buffer, bytes of the file, the whole of ``predict`` for one image, all variants 
 thread, means), and returns that are not there yet.
 
 "stock" is our Impala on contiguous float32 images in plain SB3, which has no such network. What it returns when it is
-trained to the end is left to runs.py. "reuse" is the float32 student: the engine does not compute Impala in int8.
-Minutes of distillation are not in the hours. The last rows are what freezing deeper would bring: agents that were not
-trained.
+trained to the end is left to runs.py. Minutes of distillation are not in the hours. The last rows are what freezing
+deeper would bring: agents that were not trained.
 
 Writes results/composition.json and the table in README.md. Only a machine that does nothing else gives numbers worth
 keeping.
@@ -68,6 +67,7 @@ ACTING = {
     "pruned": (NARROW, "onnxruntime"),
     "distilled": ("channels, distilled", "onnxruntime"),
     "int8": ("channels, distilled, static-int8", "onnxruntime"),
+    "reuse, in int8": ("channels, distilled, static-int8", "reuse"),
     "reuse, in place of int8": ("channels, distilled", "reuse"),
 }
 #: Column -> how it is shown
