@@ -15,9 +15,7 @@ from torch import nn
 from sb3_efficient.errors import OptionError
 from sb3_efficient.extractors.impala import _Residual
 from sb3_efficient.extractors.pooling import AdaptiveMax, GlobalAverage
-
-#: Widest kernel: a word of a mask
-MAX_KERNEL = 64
+from sb3_efficient.reuse.window import adaptive_size, sizes, unknown
 
 
 @dataclass(eq=False)
@@ -116,7 +114,7 @@ def read_layers(layers: Iterable[nn.Module], shape: tuple[int, int, int]) -> tup
     while todo and not isinstance(todo[0], nn.Flatten):
         value = _read(network, todo.pop(0), value)
     if not todo:
-        raise OptionError(_unknown("a network that is not flattened at the end"))
+        raise OptionError(unknown("a network that is not flattened at the end"))
     network.last = use(value)
     return network, todo[1:]
 
@@ -145,50 +143,12 @@ def _read(network: Network, module: Any, value: tuple[Map, bool]) -> tuple[Map, 
 def _pooled(module: Any, source: Map) -> tuple[str, tuple[int, int]]:
     """Kind and size of a layer's result."""
     if isinstance(module, (nn.Conv2d, nn.MaxPool2d)):
-        return "conv" if isinstance(module, nn.Conv2d) else "max-pool", windows(module, source)
+        return "conv" if isinstance(module, nn.Conv2d) else "max-pool", sizes(module, source.height, source.width)
     if isinstance(module, GlobalAverage) or (isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size == 1):
         return "average", (1, 1)
     if isinstance(module, (AdaptiveMax, nn.AdaptiveMaxPool2d)):
-        return "adaptive-max", adaptive_size(module, source)
-    raise OptionError(_unknown(str(module)))
-
-
-def adaptive_size(module: Any, source: Map) -> tuple[int, int]:
-    """
-    :return: Height and width of the result of an adaptive pooling
-    """
-    size = module.output_size
-    height, width = size if isinstance(size, tuple) else (size, size)
-    return height or source.height, width or source.width
-
-
-def windows(module: Any, source: Map) -> tuple[int, int]:
-    """
-    :param module: See :func:`window`
-    :return: Height and width of its result
-    """
-    kernel, stride, padding = window(module)
-    height, width = ((side + 2 * padding - kernel) // stride + 1 for side in (source.height, source.width))
-    return height, width
-
-
-def window(module: Any) -> tuple[int, int, int]:
-    """
-    :param module: Convolution or pooling
-    :return: Kernel, stride and padding, if they are square, and of a kind that is known
-    """
-    found = []
-    for option in (module.kernel_size, module.stride, module.padding):
-        sides = option if isinstance(option, tuple) else (option, option)
-        found.append(sides[0] if isinstance(sides[0], int) and sides[0] == sides[-1] else None)
-    dilated = module.dilation not in (1, (1, 1))
-    grouped = getattr(module, "groups", 1) != 1 or getattr(module, "padding_mode", "zeros") != "zeros"
-    kernel, stride, padding = found
-    if kernel is None or stride is None or padding is None or dilated or grouped or kernel > MAX_KERNEL:
-        raise OptionError(_unknown(str(module)))
-    if getattr(module, "ceil_mode", False):
-        raise OptionError(_unknown(str(module)))
-    return kernel, stride, padding
+        return "adaptive-max", adaptive_size(module, source.height, source.width)
+    raise OptionError(unknown(str(module)))
 
 
 def use(value: tuple[Map, bool]) -> tuple[Map, bool]:
@@ -199,10 +159,3 @@ def use(value: tuple[Map, bool]) -> tuple[Map, bool]:
     else:
         source.raw = True
     return value
-
-
-def _unknown(layer: str) -> str:
-    return (
-        f"The engine 'reuse' does not know {layer}. It knows square convolutions without groups and dilation, ReLU, "
-        "max-pooling, global average and adaptive maximum: take the engine 'eager' or 'onnxruntime'."
-    )

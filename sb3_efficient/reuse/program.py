@@ -10,7 +10,8 @@ import torch as th
 from sb3_efficient.reuse import fields as at
 from sb3_efficient.reuse import kernels, linear
 from sb3_efficient.reuse.masks import words
-from sb3_efficient.reuse.network import Map, Network, Step, window
+from sb3_efficient.reuse.network import Map, Network, Step
+from sb3_efficient.reuse.window import window
 
 _LINE = 64
 

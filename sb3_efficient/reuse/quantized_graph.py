@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from onnx import GraphProto, NodeProto, helper, numpy_helper
+from onnx import GraphProto, NodeProto
 from torch import nn
 
 from sb3_efficient.errors import OptionError
-from sb3_efficient.reuse.network import Map, Network, Step, use, windows
-from sb3_efficient.reuse.quantized import QuantizedConvolution, QuantizedLinear, QuantizedSum, Tail
+from sb3_efficient.reuse.network import Map, Network, Step, use
+from sb3_efficient.reuse.qdq import QuantizedGraph, attributes, unknown
+from sb3_efficient.reuse.quantized import QuantizedConvolution, QuantizedLinear, QuantizedSum, Scale, Tail
+from sb3_efficient.reuse.window import sizes
 
 
 def read_graph(graph: GraphProto, shape: tuple[int, int, int]) -> tuple[Network, Tail]:
@@ -25,8 +27,11 @@ def read_graph(graph: GraphProto, shape: tuple[int, int, int]) -> tuple[Network,
     for node in graph.node:
         reader.read(node)
     network, linear = reader.network, reader.linear
-    if not linear:
-        raise OptionError("The engine 'reuse' wants a linear layer behind the convolutions, and found none.")
+    if not linear or not reader.ends:
+        raise OptionError(
+            "The engine 'reuse' wants linear layers behind the convolutions, with one output, and found something "
+            "else: take the engine 'onnxruntime' or 'openvino'."
+        )
     network.image.raw = True
     network.linear = linear[:1]  # type: ignore[assignment]
     network.activation = linear[0].zero is not None
@@ -50,6 +55,16 @@ class _Value:
     zero: int
 
     @property
+    def numbers(self) -> Scale:
+        return self.scale, self.zero
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        assert self.map is not None
+        return self.map.height, self.map.width
+
+    @property
     def read(self) -> tuple[Map, bool]:
         """As a step reads it."""
         assert self.map is not None
@@ -67,13 +82,9 @@ class _Reader:
     def __init__(self, graph: GraphProto, shape: tuple[int, int, int]) -> None:
         self.network = Network(Map(*shape))
         self.linear: list[QuantizedLinear] = []
-        self._image = graph.input[0].name
-        self._constants = {tensor.name: tensor for tensor in graph.initializer}
-        self._makers = {name: node for node in graph.node for name in node.output}
-        self._users: dict[str, list[NodeProto]] = {}
-        for node in graph.node:
-            for name in node.input:
-                self._users.setdefault(name, []).append(node)
+        #: What the last of them gives
+        self.latent: _Value | None = None
+        self._graph = QuantizedGraph(graph)
         self._values: dict[str, _Value] = {}
         self._known: dict[str, Callable[[NodeProto, _Value], _Value | None]] = {
             "DequantizeLinear": self._same,
@@ -90,55 +101,62 @@ class _Reader:
 
     def read(self, node: NodeProto) -> None:
         """Take one node more."""
-        if node.input[0] in self._constants:
+        if not node.input or node.input[0] in self._graph.constants:
             # Weights, which their layer looks up
             return
-        if node.input[0] == self._image and node.op_type == "DequantizeLinear":
-            self._values[self._image] = _Value(self.network.image, False, *self._numbers(node))
+        if node.input[0] == self._graph.image and node.op_type == "DequantizeLinear":
+            self._values[self._graph.image] = _Value(self.network.image, False, *self._graph.numbers(node))
         value = self._values.get(node.input[0])
         found = self._known[node.op_type](node, value) if value and node.op_type in self._known else None
         if found is None:
-            raise OptionError(_unknown(node))
+            raise OptionError(unknown(node))
         self._values[node.output[0]] = found
 
+    @property
+    def ends(self) -> bool:
+        """Whether the only output is what the last linear layer gives."""
+        return [self._values.get(name) for name in self._graph.outputs] == [self.latent]
+
     def _same(self, node: NodeProto, value: _Value) -> _Value | None:
-        return value if self._numbers(node) == (value.scale, value.zero) else None
+        return value if self._graph.numbers(node) == value.numbers else None
 
     def _moved(self, node: NodeProto, value: _Value) -> _Value | None:
-        return value if self._after(node) in (None, (value.scale, value.zero)) else None
+        return value if self._graph.after(node) in (None, value.numbers) else None
 
     def _positive(self, node: NodeProto, value: _Value) -> _Value | None:
-        if len(node.input) != 2 or int(self._constant(node.input[1])) != value.zero:
+        if len(node.input) != 2 or int(self._graph.constant(node.input[1])) != value.zero:
             return None
         return replace(value, positive=True)
 
     def _convolution(self, node: NodeProto, value: _Value) -> _Value | None:
-        attributes, after = _attributes(node), self._after(node)
-        pads, strides = attributes.get("pads", [0] * 4), attributes.get("strides", [1, 1])
-        plain = attributes.get("group", 1) == 1 and set(attributes.get("dilations", [1])) == {1}
+        options, after = attributes(node), self._graph.after(node)
+        pads, strides = options.get("pads", [0] * 4), options.get("strides", [1, 1])
+        plain = options.get("group", 1) == 1 and set(options.get("dilations", [1])) == {1}
         if not plain or len(set(pads)) > 1 or after is None:
             return None
-        layer = QuantizedConvolution(*self._layer(node, value), stride=tuple(strides), padding=tuple(pads[:2]))
-        result = Map(layer.out_features, *windows(layer, value.read[0]), zero=after[1])
+        layer = QuantizedConvolution(
+            *self._graph.layer(node, value.numbers), stride=tuple(strides), padding=tuple(pads[:2])
+        )
+        result = Map(layer.out_features, *sizes(layer, *value.size), zero=after[1])
         self.network.steps.append(Step("conv", *value.read, result, layer))
         return _Value(result, False, *after)
 
     def _max_pool(self, node: NodeProto, value: _Value) -> _Value | None:
-        options = {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], "ceil_mode": 0, **_attributes(node)}
+        options = {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], "ceil_mode": 0, **attributes(node)}
         kernel, stride, pads, ceil = (options[name] for name in ("kernel_shape", "strides", "pads", "ceil_mode"))
         plain = len({*kernel}) == len({*stride}) == len({*pads}) == len({1, *options["dilations"]}) == 1 and not ceil
-        if not plain or self._after(node) != (value.scale, value.zero):
+        if not plain or self._graph.after(node) != value.numbers:
             return None
         module, source = nn.MaxPool2d(kernel[0], stride[0], pads[0]), value.read
-        result = Map(source[0].channels, *windows(module, source[0]), zero=value.zero)
+        result = Map(source[0].channels, *sizes(module, *value.size), zero=value.zero)
         self.network.steps.append(Step("max-pool", *source, result, module))
         return replace(value, map=result, positive=False)
 
     def _average(self, node: NodeProto, value: _Value) -> _Value | None:
-        after, source = self._after(node), value.read
+        after = self._graph.after(node)
         if after is None:
             return None
-        size = source[0].height * source[0].width
+        source, size = value.read, int(np.prod(value.size))
         scale = value.scale / np.float32(after[0] * np.float32(size))
         bias = np.array([-value.zero * size], np.int32)
         layer = QuantizedLinear(np.ones((1, size), np.int8), bias, np.array([scale], np.float32), after[1])
@@ -148,64 +166,22 @@ class _Reader:
 
     def _residual(self, node: NodeProto, value: _Value) -> _Value | None:
         """What is added to something is the result of a convolution, which nobody else reads."""
-        branch, after, step = self._values.get(node.input[1]), self._after(node), self.network.steps[-1]
+        branch, after, step = self._values.get(node.input[1]), self._graph.after(node), self.network.steps[-1]
         if branch is None or branch.map is not step.result or step.kind != "conv" or step.residual is not None:
             return None
-        quantized = self._makers[node.input[1]].input[0]
-        if after is None or [len(self._users[name]) for name in (node.input[1], quantized)] != [1, 1]:
+        if after is None or not self._graph.alone(node.input[1]):
             return None
         step.residual = value.read
-        numbers = (value.scale, value.zero), (branch.scale, branch.zero)
-        step.module = replace(step.module, sum=QuantizedSum.of(*numbers, after))
+        step.module = replace(step.module, sum=QuantizedSum.of(value.numbers, branch.numbers, after))
         step.result.zero = after[1]
         return _Value(step.result, False, *after)
 
     def _linear(self, node: NodeProto, value: _Value) -> _Value | None:
-        if not _attributes(node).get("transB"):
+        """The first takes a map, each other one what the one before it gives."""
+        if not attributes(node).get("transB") or (self.linear and value is not self.latent):
             return None
-        if value.map is not None:
+        if not self.linear:
             self.network.last = value.read
-        self.linear.append(QuantizedLinear(*self._layer(node, value)))
-        scale, zero = self._after(node) or (None, 0)
-        return _Value(None, False, scale, zero)
-
-    def _layer(self, node: NodeProto, value: _Value) -> tuple[np.ndarray, np.ndarray, np.ndarray, int | None]:
-        """Weight, bias, scale and zero, see :class:`QuantizedLinear`."""
-        weights = self._makers[node.input[1]]
-        weight = self._constant(weights.input[0])
-        # In the order in which ONNX Runtime multiplies float32 numbers
-        scales = value.scale * self._constant(weights.input[1])
-        bias = np.zeros(len(weight), np.int32)
-        if len(node.input) > 2:
-            maker = self._makers[node.input[2]]
-            bias = self._constant(maker.input[0])
-            if not np.allclose(self._constant(maker.input[1]), scales, rtol=1e-5, atol=0):
-                raise OptionError(f"{_unknown(node)} Here the bias is in another scale than what it is added to.")
-        if weight.dtype != np.int8 or self._constant(weights.input[2]).any() or bias.dtype != np.int32:
-            raise OptionError(_unknown(node))
-        scale, zero = self._after(node) or (np.float32(1), None)
-        sums = weight.reshape(len(weight), -1).sum(axis=1, dtype=np.int32)
-        scales = np.broadcast_to(scales / scale, bias.shape).astype(np.float32)
-        return weight, bias - value.zero * sums, scales, zero
-
-    def _after(self, node: NodeProto) -> tuple[Any, int] | None:
-        """Scale and zero that the result is rounded to; None for a result in float32."""
-        users = self._users.get(node.output[0], [])
-        return self._numbers(users[0]) if [user.op_type for user in users] == ["QuantizeLinear"] else None
-
-    def _numbers(self, node: NodeProto) -> tuple[Any, int]:
-        return self._constant(node.input[1])[()], int(self._constant(node.input[2]))
-
-    def _constant(self, name: str) -> np.ndarray:
-        return numpy_helper.to_array(self._constants[name])
-
-
-def _attributes(node: NodeProto) -> dict[str, Any]:
-    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-
-
-def _unknown(node: NodeProto) -> str:
-    return (
-        f"The engine 'reuse' computes compressed networks of convolutions, pooling, residuals and linear layers in "
-        f"static-int8, and found {node.op_type} ({node.output[0]}): take the engine 'onnxruntime' or 'openvino'."
-    )
+        self.linear.append(QuantizedLinear(*self._graph.layer(node, value.numbers)))
+        self.latent = _Value(None, False, *(self._graph.after(node) or (None, 0)))
+        return self.latent

@@ -11,10 +11,11 @@ from torch import nn
 
 from sb3_efficient.reuse.jit import LANES
 from sb3_efficient.reuse.memo import MEMORY, Memo
-from sb3_efficient.reuse.network import Network, window
+from sb3_efficient.reuse.network import Network
 from sb3_efficient.reuse.plan import Layer, Plan
 from sb3_efficient.reuse.reuser import Announced
 from sb3_efficient.reuse.stack import Stack
+from sb3_efficient.reuse.window import window
 
 #: Bytes of the largest patches, and outputs of the widest linear layer, that are remembered
 PATCH_BYTES, OUTPUTS = 64, 64

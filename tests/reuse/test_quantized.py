@@ -87,6 +87,9 @@ def test_compressed_policies_that_it_does_not_know_are_refused() -> None:
     model = PPO("CnnPolicy", Images(spaces.Box(-1, 1, (2,))), device="cpu", seed=0)
     with pytest.raises(OptionError, match=r"and found Shape \(.*\): take the engine 'onnxr"):
         make_engine(compress(model, "static-int8", calibration=images(32)), "reuse")
+    # Its mean and its deviation are two layers that read the same
+    with pytest.raises(OptionError, match=r"and found Gemm \(linear_4\): take the engine 'onnxruntime'"):
+        make_engine(compress(agent("sac"), "static-int8", calibration=images(32)), "reuse")
     engine: Any = make_engine(policy("small"), "reuse")
     with pytest.raises(OptionError, match="A compressed policy keeps its weights: compress the model again, and"):
         engine.refresh(model)
