@@ -59,27 +59,18 @@ def test_reuse(python: Run, tmp_path: Path) -> None:
 
 def test_tables_of_the_reuse_paper(python: Run, tmp_path: Path) -> None:
     script = str(EXAMPLES / "benchmarks" / "reuse_tables.py")
-    command = (
-        "--games",
-        "Pong",
-        "--steps",
-        "30",
-        "--repeats",
-        "1",
-        "--dense-seconds",
-        "0.1",
-        "--file",
-        str(tmp_path / "rows.json"),
-    )
+    command = (script, "--games", "Pong", "--steps", "30", "--repeats", "1", "--dense-seconds", "0.1")
     tables = ("--tables", "INFERENCE_D4 20/40", "TRAINING_D4 20/40")
-    done = python(script, *command, *tables)
+    where = {"SB3_EFFICIENT_RESULTS": str(tmp_path)}
+    done = python(*command, *tables, **where)
     assert "1/2 INFERENCE_D4 20/40" in done.stdout
-    rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    assert "| training, 20/40 filters, 53x40 | 1 |" in (tmp_path / "reuse_tables.md").read_text()
+    rows = json.loads((tmp_path / "reuse_tables.json").read_text())["rows"]
     assert [row["table"] for row in rows] == ["INFERENCE_D4 20/40", "TRAINING_D4 20/40"]
     assert all(row["error"] < 1e-3 for row in rows)
-    assert (tmp_path / "rows_training_d4_20_40.png").exists()
+    assert (tmp_path / "reuse_tables_training_d4_20_40.png").exists()
     # Finished rows are not measured again
-    assert "1/" not in python(script, *command, *tables).stdout.split("INFERENCE")[0]
+    assert "1/2" not in python(*command, *tables, **where).stdout
 
 
 def test_compress(python: Run, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ What 'sb3-efficient bench nets' finds, into results/nets.*, and the best of it i
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -42,11 +43,11 @@ Row = dict[str, Any]
 
 
 def main() -> None:
-    if sys.argv[1:] in (["-h"], ["--help"]):
-        print(__doc__)
-        return
-    if sys.argv[1:] != ["--rewrite"]:
-        command = [sys.executable, "-m", "sb3_efficient", "bench", "nets", "--results", str(RESULTS), *sys.argv[1:]]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")
+    arguments, options = parser.parse_known_args()
+    if not arguments.rewrite:
+        command = [sys.executable, "-m", "sb3_efficient", "bench", "nets", "--results", str(RESULTS), *options]
         subprocess.run(command, check=True)
     rows = json.loads(FILE.read_text())["rows"]
     print(table(rows))
