@@ -40,6 +40,7 @@ _COLUMNS = {
     "n_timesteps": "n_timesteps",
     "eval_timesteps": "eval_timesteps",
     "eval_episodes": "eval_episodes",
+    "run": "run",
     "hours": "hours of training",
     "peak_rss_mb": "MB of memory",
     "zip_mb": "MB of zip",

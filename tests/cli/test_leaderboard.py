@@ -35,6 +35,7 @@ def test_every_agent_has_a_row(agent: Path, tmp_path: Path, capsys: pytest.Captu
     text = (results / "leaderboard.md").read_text()
     assert text in capsys.readouterr().out
     assert text.splitlines()[0].startswith("| algo | env_id | mean_reward | std_reward | n_timesteps | eval_timesteps")
+    assert f" | {rows[0]['run']} | " in text
 
     (results / "leaderboard.json").chmod(0o644)
     assert cli.main(command) == 0
