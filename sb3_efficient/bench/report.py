@@ -31,6 +31,7 @@ HEADINGS = {
     "curve": "Agents: learning curves",
     "runs": "Training runs",
     "branches": "When and how deep to freeze",
+    "transfer": "An encoder from another agent",
     "extractors": "Extractors",
     "training_loop": "Training, plain and accelerated",
     "loop": "Where the time of a training run goes",

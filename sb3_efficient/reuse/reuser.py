@@ -126,10 +126,10 @@ class Reuser:
 
 def _check_memory(memory: int | None, rows: int, size: int) -> None:
     if memory is not None and rows * size > memory:
+        fewer = f"pass at most {memory // size} observations at a time, " if memory >= size else ""
         raise OptionError(
             f"A batch of {rows} needs {rows * size:,} bytes to remember, {size:,} an environment, and memory allows "
-            f"{memory:,}: allow more, pass at most {memory // size} observations at a time, or take the engine "
-            "'eager' or 'onnxruntime'."
+            f"{memory:,}: allow more, {fewer}or take the engine 'eager' or 'onnxruntime'."
         )
 
 
