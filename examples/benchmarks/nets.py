@@ -30,14 +30,12 @@ COLUMNS = {
     "other frameworks": [("flax", "jit"), ("tensorflow", "function")],
 }
 NAMES = {
-    **{
-        "pytorch": "",
-        "onnxruntime": "ONNX Runtime",
-        "openvino": "OpenVINO",
-        "flax": "Flax",
-        "tensorflow": "TensorFlow",
-    },
-    **{"fp32": "this package", "compile": "torch.compile"},
+    "fp32": "this package",
+    "compile": "torch.compile",
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "flax": "Flax",
+    "tensorflow": "TensorFlow",
 }
 Row = dict[str, Any]
 
@@ -74,12 +72,11 @@ def table(rows: list[Row]) -> str:
 
 def best(times: dict[tuple[str, str], float], names: list[tuple[str, str]], eager: float) -> str:
     """The fastest of some, and how many times as fast as PyTorch it is."""
-    found = {times[name]: name for name in names if name in times}
-    if not found:
+    fastest = min((name for name in names if name in times), key=times.__getitem__, default=None)
+    if fastest is None:
         return ""
-    ms = min(found)
-    framework, variant = found[ms]
-    who = NAMES[framework] or (NAMES.get(variant, "") if len(names) > 1 else "")
+    framework, variant = fastest
+    ms, who = times[fastest], NAMES.get(framework) or NAMES.get(variant)
     return f"{ms:.3g} ms ({eager / ms:.1f}x{f', {who}' if who else ''})"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,9 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
     :param rows: As reuse_tables.py writes them
     :param file: Pictures are put beside it
     """
-    source = json.loads(SOURCE.read_text())
     for table in sorted({row["table"] for row in rows}):
         found = {row["game"]: row for row in rows if row["table"] == table}
-        # Of one table the source has some games only
-        theirs = {game: source["tables"][table].get(game, [None, None]) for game in found}
+        theirs = _source(table, found)
         name = table.replace(" ", "_").replace("/", "_").lower()
         _picture(table, found, theirs, file.with_name(f"{file.stem}_{name}.png"))
 
@@ -41,7 +40,6 @@ def summary(rows: list[dict[str, Any]]) -> str:
     :param rows: As of :func:`draw`
     :return: Markdown, a line for each table: geometric means over its games, worst and best
     """
-    source = json.loads(SOURCE.read_text())["tables"]
     lines = [
         "| table | games | the network, times torch eager | with the environment | the source, with the environment |",
         "|" + "---|" * 5,
@@ -49,9 +47,15 @@ def summary(rows: list[dict[str, Any]]) -> str:
     for table in dict.fromkeys(row["table"] for row in rows):
         own = [row for row in rows if row["table"] == table]
         kinds = [[row["speed_up"][key] for row in own] for key in ("network", "with_environment")]
-        theirs = [ratio for row in own if (ratio := _ratio(source[table].get(row["game"], [None, None])))]
+        theirs = [ratio for seconds in _source(table, [r["game"] for r in own]).values() if (ratio := _ratio(seconds))]
         lines.append(f"| {_words(table)} | {len(own)} | {' | '.join(_spread(ratios) for ratios in (*kinds, theirs))} |")
     return "\n".join(lines) + "\n"
+
+
+def _source(table: str, names: Iterable[str]) -> dict[str, list[float | None]]:
+    """Its seconds by game; of one table it has some games only."""
+    found = json.loads(SOURCE.read_text())["tables"][table]
+    return {game: found.get(game, [None, None]) for game in names}
 
 
 def _words(table: str) -> str:
