@@ -97,7 +97,8 @@ def test_two_processes_search_together(agent: Path, catch: tuple[str, ...], tmp_
     # The agent has not learnt, and recipes that leave nothing of its small last layer do not fit
     assert {trial.state.name for trial in study.trials} <= {"COMPLETE", "PRUNED"}
     assert all(-5 <= trial.values[0] <= 5 and trial.values[1] > 0 for trial in study.trials if trial.values)
-    assert max(len(table.splitlines()) for table in tables) == 2 + len(study.best_trials)
+    # The one that ended last has seen all trials; the other's front may have been longer
+    assert 2 + len(study.best_trials) in [len(table.splitlines()) for table in tables]
 
 
 @pytest.mark.parametrize(
