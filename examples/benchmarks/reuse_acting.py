@@ -6,7 +6,8 @@ How fast agents act that compute only what changed, beside torch and ONNX Runtim
     python examples/benchmarks/reuse_acting.py --quick          # one game, few frames, nothing is written
 
 Frames are those of eight games (seeds differ) under a policy that keeps its last action with a probability of 0.7 and
-is random otherwise; the trained agents, those of examples/agents, play themselves. "outputs" is the network from uint8
+is random otherwise; the trained agents, those of examples/agents, play themselves. The "game" noise is none: every
+pixel of every frame is drawn anew, so that nothing can be saved. "outputs" is the network from uint8
 to logits behind one interface, "predict" all of it, SB3's own ``predict`` beside the engine's. Batches of one hold the
 first game, batches of eight all of them. Everything on one thread; each network and game in a process of its own.
 
@@ -44,6 +45,8 @@ FILE = RESULTS / "reuse_acting.json"
 AGENTS = Path(__file__).parents[1] / "agents" / "ppo"
 TRAINED = {"nature": "PongNoFrameskip-v4_1", "impala": "PongNoFrameskip-v4_2"}
 GAMES = ("Pong", "Breakout", "Qbert", "Seaquest", "MsPacman", "SpaceInvaders")
+#: Not a game, but the worst that can be
+NOISE = "noise"
 NETWORKS, BATCHES, N_ENVS = ("nature", "impala"), (1, 8), 8
 #: Name of a variant -> its column in the table
 COLUMNS = {
@@ -66,7 +69,7 @@ Act = Callable[[np.ndarray], Any]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--games", nargs="+", default=list(GAMES), help="names of ALE, as Pong")
+    parser.add_argument("--games", nargs="+", default=[*GAMES, NOISE], help="names of ALE, as Pong, or noise")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--weights", nargs="+", choices=("random", "trained"), default=["random", "trained"])
     parser.add_argument("--batches", nargs="+", type=int, choices=BATCHES, default=list(BATCHES))
@@ -84,7 +87,7 @@ def main() -> None:
         return
     if arguments.quick:
         arguments.games, arguments.frames, arguments.blocks = arguments.games[:1], 300, 2
-    check_games(arguments.games)
+    check_games(game for game in arguments.games if game != NOISE)
     keep = not (arguments.quick and IN_README)
     rows = json.loads(FILE.read_text())["rows"] if FILE.exists() and keep else []
     for job in [] if arguments.rewrite else jobs(arguments):
@@ -162,12 +165,15 @@ def make_model(network: str, weights: str, game: str) -> PPO:
     if weights == "trained":
         folder = AGENTS / TRAINED[network]
         return PPO.load(folder / f"{game}NoFrameskip-v4.zip", device="cpu")
-    env = AleVecEnv(f"{game}NoFrameskip-v4", n_envs=1, seed=0)
+    env = AleVecEnv(f"{'Pong' if game == NOISE else game}NoFrameskip-v4", n_envs=1, seed=0)
     return PPO("CnnPolicy", env, policy_kwargs=policy_kwargs(network, PPO), device="cpu", seed=0)
 
 
 def play(game: str, n: int, agent: PPO | None) -> np.ndarray:
     """Stacks of four frames, (n, N_ENVS, 4, 84, 84)."""
+    if game == NOISE:
+        single = np.random.default_rng(0).integers(0, 256, (n + 3, N_ENVS, 1, 84, 84), dtype=np.uint8)
+        return np.concatenate([single[i : n + i] for i in range(4)], axis=2)
     env = AleVecEnv(f"{game}NoFrameskip-v4", n_envs=N_ENVS, seed=1)
     rng = np.random.default_rng(0)
     images, actions = env.reset(), np.zeros(N_ENVS, np.int64)

@@ -38,6 +38,7 @@ HEADINGS = {
     "environments": "Atari environments",
     "seer": "Freezing the encoder",
     "reuse_acting": "Acting on what changed",
+    "reuse_first_layer": "The first layer: overwritten, or moved on by a frame",
     "reuse_updates": "Updates from distinct patches",
     "reuse_tables": "The reuse paper's tables",
     "compress": "Compressed policies",

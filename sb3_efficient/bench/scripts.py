@@ -19,6 +19,7 @@ SCRIPTS = {
     "training": ("training_loop.py", "whole training runs, plain and accelerated"),
     "seer": ("seer.py", "what freezing the encoder saves, in time and in memory"),
     "reuse": ("reuse_acting.py", "acting on what changed, beside torch and ONNX Runtime"),
+    "reuse-first-layer": ("reuse_first_layer.py", "a stack's first layer: overwritten, or moved on by a frame"),
     "reuse-updates": ("reuse_updates.py", "updates from distinct patches, and training with reuse"),
     "reuse-paper": ("reuse_tables.py", "the tables of the reuse paper, its network on its games"),
     "compress": ("compress.py", "compressed policies: bytes, time and return"),

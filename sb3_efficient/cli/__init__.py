@@ -20,8 +20,8 @@ Visual reinforcement learning in Stable-Baselines3 that is cheap to train and ch
 
 commands that rl-zoo3 has, with this package registered (all its options; --help lists them):
   train          train an agent
-  enjoy          watch or score an agent, or with --policy FILE a compressed one
-  record_video   film an agent
+  enjoy          watch or score an agent, or with --policy FILE a compressed one; --engine NAME lets a runtime act
+  record_video   film an agent, likewise
 
 commands of our own (each with --help and examples):
   compress       make an agent's policy smaller and faster, and report what it cost
@@ -36,6 +36,7 @@ _EXAMPLES = """\
 examples:
   sb3-efficient train --algo ppo --env PongNoFrameskip-v4 -params features_extractor=impala -P
   sb3-efficient enjoy --algo ppo --env PongNoFrameskip-v4 -f logs --no-render -n 5000
+  sb3-efficient enjoy --algo ppo --env PongNoFrameskip-v4 -f logs --policy NAME.policy --engine reuse
   sb3-efficient train --algo ppo --env Catch-v0 -conf sb3_efficient.hyperparams.ppo.impala
   sb3-efficient compress --algo ppo --env PongNoFrameskip-v4 -f logs --recipe static-int8
   sb3-efficient list --image 3x64x64

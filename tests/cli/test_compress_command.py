@@ -67,11 +67,18 @@ def test_evaluate_takes_policies_and_zips(
     assert (tmp_path / "found.html").exists()
 
 
-def test_policies_play_in_the_zoo(agent: Path, catch: tuple[str, ...], python: Run) -> None:
+def test_policies_play_in_the_zoo(agent: Path, catch: tuple[str, ...], python: Run, tmp_path: Path) -> None:
     assert cli.main(["compress", *catch, *QUICK, "--episodes", "0"]) == 0
     file = str(agent / "Catch-v0-static-int8.policy")
     done = python("-m", "sb3_efficient", "enjoy", *catch, "--policy", file, "--no-render", "-n", "60")
     assert "Episode Reward: " in done.stdout
+    play = ("-m", "sb3_efficient", "enjoy", *catch, "--no-render", "-n", "60")
+    # Bit by bit the same outputs, so the same games
+    assert python(*play, "--policy", file, "--engine", "reuse").stdout == done.stdout
+    assert "Episode Reward: " in python(*play, "--engine", "reuse").stdout
+    film = ("-m", "sb3_efficient", "record_video", *catch, "--policy", file, "--engine", "reuse", "-n", "20")
+    python(*film, "-o", str(tmp_path))
+    assert next(tmp_path.rglob("*.mp4")).stat().st_size > 1000
     done = python("-m", "sb3_efficient", "enjoy", *catch, "--policy", str(agent / "Catch-v0.zip"), fails=True)
     assert done.stderr.splitlines()[-1].startswith("sb3-efficient: ")
     assert "load it with PPO.load" in done.stderr
@@ -80,6 +87,13 @@ def test_policies_play_in_the_zoo(agent: Path, catch: tuple[str, ...], python: R
 def test_policy_without_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["enjoy", "--algo", "ppo", "--policy"]) == 1
     assert "--policy needs a file, as 'sb3-efficient compress' writes them" in capsys.readouterr().err
+
+
+def test_engines_that_there_are_not(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["record_video", "--algo", "ppo", "--engine"]) == 1
+    assert "--engine needs a name: eager, " in capsys.readouterr().err
+    assert cli.main(["enjoy", "--algo", "ppo", "--env", "Catch-v0", "--engine", "reus"]) == 1
+    assert "Did you mean 'reuse'?" in capsys.readouterr().err
 
 
 def test_two_processes_search_together(agent: Path, catch: tuple[str, ...], tmp_path: Path) -> None:
