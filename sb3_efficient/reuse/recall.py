@@ -10,6 +10,9 @@ Its arrays, which are passed on from function to function:
     keys, slots            table of patches, see ``packing.find``
     values                 results of the convolutions, (capacity, F)
     weight                 of the linear layer, (P, A, F)
+
+What is remembered is spread over more than the caches hold, and a frame needs it at hundreds of places. So each loop
+over positions has one in front that says what will be needed: waiting for it one by one would take most of the time.
 """
 
 from __future__ import annotations
@@ -21,9 +24,11 @@ import numpy as np
 from sb3_efficient.reuse.jit import STAMP, jit
 from sb3_efficient.reuse.packing import find, hash_at, same, update
 from sb3_efficient.reuse.stack import compute
+from sb3_efficient.reuse.vectors import prefetch
 
 #: What is counted
 COUNTERS = ("patches", "frames", "positions", "changed", "remembered", "looked_up", "computed", "emptied")
+_LINE = 64
 PATCHES, FRAMES, POSITIONS, CHANGED, REMEMBERED, LOOKED_UP, COMPUTED, EMPTIED = range(len(COUNTERS))
 
 
@@ -32,6 +37,15 @@ def _slot(p, code, mask, used, positions):  # type: ignore[no-untyped-def]
     """Where a contribution of a position is remembered: one of its slots, by hash."""
     ways = np.int64(used.shape[0] // positions)
     return p * ways + (np.int64(code & mask) & (ways - 1))
+
+
+@jit
+def _fetch(rows, row):  # type: ignore[no-untyped-def]
+    start, size = rows.ctypes.data + row * rows.strides[0], rows.strides[0]
+    for offset in range(0, size, _LINE):
+        prefetch(start + offset)
+    # Rows do not begin where lines do
+    prefetch(start + size - 1)
 
 
 @jit
@@ -51,30 +65,47 @@ def _recall(  # type: ignore[no-untyped-def]
     :return: Number of positions that are left, which are written to ``missed``, and their hashes to ``codes``
     """
     columns = words.shape[1]
+    for i in range(n):
+        p = positions[i]
+        code = hash_at(words, p // columns * stride, p % columns, kernel)
+        codes[i] = np.int64(code)
+        slot = _slot(p, code, mask, used, contributions.shape[0])
+        _fetch(used, slot)
+        _fetch(near, slot)
+        _fetch(kept, slot)
     n_missed = 0
     for i in range(n):
         p = positions[i]
         y, x = p // columns * stride, p % columns
-        code = hash_at(words, y, x, kernel)
-        slot = _slot(p, code, mask, used, contributions.shape[0])
+        slot = _slot(p, np.uint64(codes[i]), mask, used, contributions.shape[0])
         if used[slot] and same(words, y, x, kernel, near[slot]):
             for a in range(total.shape[0]):
                 _exchange(p, a, kept[slot, a], contributions, total)
         else:
             missed[n_missed] = p
-            codes[n_missed] = np.int64(code)
+            codes[n_missed] = codes[i]
             n_missed += 1
     return n_missed
 
 
 @jit
-def _number(begin, n, missed, codes, found, words, kernel, stride, mask, keys, slots, patches):  # type: ignore[no-untyped-def]
+def _number(  # type: ignore[no-untyped-def]
+    begin, n, missed, codes, found, words, kernel, stride, mask, keys, slots, patches, values
+):
     """
     Look patches up, and enter those that are new, until there is no room for one.
 
     :return: Where it ended, and how many patches there are
     """
     columns = words.shape[1]
+    small = mask & np.uint64(slots.shape[0] - 1)
+    for i in range(begin, n):
+        prefetch(slots.ctypes.data + slots.itemsize * np.int64(np.uint64(codes[i]) & small))
+    for i in range(begin, n):
+        number = slots[np.uint64(codes[i]) & small]
+        if number >= 0:
+            _fetch(keys, number)
+            _fetch(values, number)
     for i in range(begin, n):
         y, x = missed[i] // columns * stride, missed[i] % columns
         number = find(words, y, x, kernel, np.uint64(codes[i]), keys, slots, patches, mask)
@@ -150,7 +181,7 @@ def _make_step(stamp: int) -> Any:
         while begin < n_missed:
             known = counts[PATCHES]
             end, counts[PATCHES] = _number(
-                begin, n_missed, missed, codes, found, words, kernel, stride, mask, keys, slots, known
+                begin, n_missed, missed, codes, found, words, kernel, stride, mask, keys, slots, known, values
             )
             compute(keys, known, counts[PATCHES], kernel, values, pixels, table, offsets, numbers, scratch, marks)
             counts[COMPUTED] += counts[PATCHES] - known
