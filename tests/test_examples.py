@@ -156,6 +156,14 @@ def test_compress_benchmark_measures(python: Run, tmp_path: Path) -> None:
     assert found == {".safetensors", ".policy", ".json"}
 
 
+def test_moving_the_first_layer_on_is_exact(python: Run) -> None:
+    done = python(str(EXAMPLES / "benchmarks" / "reuse_first_layer.py"), "--quick", "--networks", "nature")
+    (row,) = (line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| nature"))
+    torch, overwritten, _ = (float(cell.split()[0]) for cell in row[2:5])
+    assert torch > overwritten > 0
+    assert all(0 < float(error) < 1e-4 for error in row[-1].split(", "))
+
+
 def test_reuse_benchmark_measures(python: Run) -> None:
     small = ("--quick", "--only", "updates", "--networks", "conv2 20/40", "--games", "Pong")
     done = python(str(EXAMPLES / "benchmarks" / "reuse_updates.py"), *small)

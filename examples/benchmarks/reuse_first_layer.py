@@ -196,22 +196,28 @@ def add(new, old, slot, weight, stride, padding, added, touched):  # type: ignor
 
 
 @numba.njit(fastmath=True)
-def move_on(new, old, slot, weight, stride, padding, added, touched, total, output):  # type: ignore[no-untyped-def]
-    """The next frame."""
-    rows, columns, filters = total.shape
-    for row in range(rows):
-        for column in range(columns):
+def clear(slot, added, touched):  # type: ignore[no-untyped-def]
+    """What was added four frames ago."""
+    for row in range(touched.shape[1]):
+        for column in range(touched.shape[2]):
             if touched[slot, row, column]:
                 touched[slot, row, column] = False
                 added[slot, row, column] = 0
+
+
+@numba.njit(fastmath=True)
+def move_on(new, old, slot, weight, stride, padding, added, touched, total, output):  # type: ignore[no-untyped-def]
+    """The next frame."""
+    rows, columns, filters = total.shape
+    clear(slot, added, touched)
     add(new, old, slot, weight, stride, padding, added, touched)
     for row in range(rows):
         for column in range(columns):
             found = False
             for age in range(N_STACK):
                 from_ = (slot - age) % N_STACK
+                found |= touched[from_, row, column]
                 if touched[from_, row, column]:
-                    found = True
                     place = (N_STACK - 1 - age) * filters
                     for i in range(filters):
                         total[row, column, i] += added[from_, row, column, place + i]
@@ -226,7 +232,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for row in rows:
         cells = [row["network"], row["game"]]
-        cells += [f"{row['microseconds'][name]['median']:.1f} ({row['microseconds'][name]['mean']:.1f})" for name in COLUMNS]
+        cells += [
+            f"{row['microseconds'][name]['median']:.1f} ({row['microseconds'][name]['mean']:.1f})" for name in COLUMNS
+        ]
         cells += [f"{row['computed']:.0%}", ", ".join(f"{error:.1g}" for error in row["drift"])]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
