@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import runpy
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,16 +14,16 @@ from sb3_efficient.engines import find_engine, list_engines, make_engine
 from sb3_efficient.errors import OptionError
 from sb3_efficient.zoo import register
 
+_POLICY = "a compressed policy, as 'sb3-efficient compress' writes them, acts in place of the agent"
+_ENGINE = "runtime that acts, for agents and for compressed policies: 'sb3-efficient list' names them"
+
 
 def run(verb: str, arguments: Sequence[str]) -> None:
     """
     :param verb: Module of rl_zoo3 that is a program: ``"train"``, ``"enjoy"``, ``"record_video"``
     :param arguments: Its command line; ``enjoy`` and ``record_video`` have ``--policy FILE`` and ``--engine NAME`` too
     """
-    arguments, policy, engine = list(arguments), None, None
-    if verb != "train":
-        policy = _taken(arguments, "--policy", "a file, as 'sb3-efficient compress' writes them")
-        engine = _taken(arguments, "--engine", f"a name: {', '.join(list_engines())}")
+    arguments, policy, engine = _taken(verb, arguments) if verb != "train" else (list(arguments), None, None)
     register()
     argv = sys.argv
     sys.argv = [f"sb3-efficient {verb}", *arguments]
@@ -33,16 +34,20 @@ def run(verb: str, arguments: Sequence[str]) -> None:
         sys.argv = argv
 
 
-def _taken(arguments: list[str], name: str, what: str) -> str | None:
-    """An option that is not the zoo's, out of its arguments."""
-    if name not in arguments:
-        return None
-    i = arguments.index(name)
-    if i + 1 == len(arguments):
-        raise OptionError(f"{name} needs {what}.")
-    value = arguments[i + 1]
-    del arguments[i : i + 2]
-    return value
+def _taken(verb: str, arguments: Sequence[str]) -> tuple[list[str], str | None, str | None]:
+    """``--policy FILE`` and ``--engine NAME`` out of the zoo's arguments."""
+    parser = argparse.ArgumentParser(f"sb3-efficient {verb}", add_help=False, allow_abbrev=False, usage="%(prog)s ...")
+    group = parser.add_argument_group("options beside rl-zoo3's")
+    group.add_argument("--policy", metavar="FILE", nargs="?", const="", help=_POLICY)
+    group.add_argument("--engine", metavar="NAME", nargs="?", const="", help=_ENGINE)
+    known, rest = parser.parse_known_args(arguments)
+    if known.policy == "":
+        raise OptionError("--policy needs a file, as 'sb3-efficient compress' writes them.")
+    if known.engine == "":
+        raise OptionError(f"--engine needs a name: {', '.join(list_engines())}.")
+    if not {"-h", "--help"}.isdisjoint(rest):
+        print(parser.format_help())
+    return rest, known.policy, known.engine
 
 
 @contextmanager

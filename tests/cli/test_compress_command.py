@@ -89,6 +89,12 @@ def test_policy_without_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--policy needs a file, as 'sb3-efficient compress' writes them" in capsys.readouterr().err
 
 
+def test_help_of_the_zoo_has_our_options(python: Run) -> None:
+    shown = python("-m", "sb3_efficient", "enjoy", "--help").stdout
+    assert "--engine [NAME]" in shown
+    assert "--load-best" in shown
+
+
 def test_engines_that_there_are_not(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["record_video", "--algo", "ppo", "--engine"]) == 1
     assert "--engine needs a name: eager, " in capsys.readouterr().err
