@@ -24,7 +24,7 @@ def test_none_is_left_out(losses: Any) -> None:
 
 
 def test_what_counts_as_a_loss(losses: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    times = {"eager": 10.0, "onnxruntime": 5.0, "static-int8": 1.0, "reuse": 5.0}
+    times = {"eager": 10.0, "onnxruntime": 5.0, "static-int8": 1.0, "reuse": 5.0, "int8 reuse": 0.5}
     row = {"network": "nature", "batch": 1, "game": "Pong", "weights": "random"}
     curves = {"never": [[100_000, 1], [200_000, 5]], "conv": [[200_000, 3], [300_000, 9]], "stage 2": [[200_000, 6]]}
     results: dict[str, list[dict[str, Any]]] = {

@@ -112,9 +112,10 @@ def acting() -> list[Row]:
     def losses() -> Iterator[tuple[str, str, str, float]]:
         for row in rows_of("reuse_acting"):
             times = {name: found["median"] for name, found in row["microseconds"].items()}
-            what = f"reuse engine, {row['network']}, batch {row['batch']}"
+            where, game = f"{row['network']}, batch {row['batch']}", f"{row['game']} ({row['weights']} weights)"
             for name, label in (("eager", "torch"), ("onnxruntime", "ONNX Runtime"), ("static-int8", "its int8")):
-                yield what, label, f"{row['game']} ({row['weights']} weights)", times[name] / times["reuse"]
+                yield f"reuse engine, {where}", label, game, times[name] / times["reuse"]
+            yield f"reuse engine in int8, {where}", label, game, times["static-int8"] / times["int8 reuse"]
 
     return grouped(losses(), "reuse_acting")
 
