@@ -28,8 +28,8 @@ from sb3_efficient.reuse.vectors import prefetch
 
 #: What is counted
 COUNTERS = ("patches", "frames", "positions", "changed", "remembered", "looked_up", "computed", "emptied")
-_LINE = 64
 PATCHES, FRAMES, POSITIONS, CHANGED, REMEMBERED, LOOKED_UP, COMPUTED, EMPTIED = range(len(COUNTERS))
+_CACHE_LINE = 64
 
 
 @jit
@@ -42,7 +42,7 @@ def _slot(p, code, mask, used, positions):  # type: ignore[no-untyped-def]
 @jit
 def _fetch(rows, row):  # type: ignore[no-untyped-def]
     start, size = rows.ctypes.data + row * rows.strides[0], rows.strides[0]
-    for offset in range(0, size, _LINE):
+    for offset in range(0, size, _CACHE_LINE):
         prefetch(start + offset)
     # Rows do not begin where lines do
     prefetch(start + size - 1)
@@ -89,8 +89,20 @@ def _recall(  # type: ignore[no-untyped-def]
 
 
 @jit
+def _fetch_patches(begin, n, codes, mask, keys, slots, values):  # type: ignore[no-untyped-def]
+    mask &= np.uint64(slots.shape[0] - 1)
+    for i in range(begin, n):
+        prefetch(slots.ctypes.data + slots.itemsize * np.int64(np.uint64(codes[i]) & mask))
+    for i in range(begin, n):
+        number = slots[np.uint64(codes[i]) & mask]
+        if number >= 0:
+            _fetch(keys, number)
+            _fetch(values, number)
+
+
+@jit
 def _number(  # type: ignore[no-untyped-def]
-    begin, n, missed, codes, found, words, kernel, stride, mask, keys, slots, patches, values
+    begin, n, missed, codes, found, words, kernel, stride, mask, keys, slots, patches
 ):
     """
     Look patches up, and enter those that are new, until there is no room for one.
@@ -98,14 +110,6 @@ def _number(  # type: ignore[no-untyped-def]
     :return: Where it ended, and how many patches there are
     """
     columns = words.shape[1]
-    small = mask & np.uint64(slots.shape[0] - 1)
-    for i in range(begin, n):
-        prefetch(slots.ctypes.data + slots.itemsize * np.int64(np.uint64(codes[i]) & small))
-    for i in range(begin, n):
-        number = slots[np.uint64(codes[i]) & small]
-        if number >= 0:
-            _fetch(keys, number)
-            _fetch(values, number)
     for i in range(begin, n):
         y, x = missed[i] // columns * stride, missed[i] % columns
         number = find(words, y, x, kernel, np.uint64(codes[i]), keys, slots, patches, mask)
@@ -180,8 +184,9 @@ def _make_step(stamp: int) -> Any:
         begin = 0
         while begin < n_missed:
             known = counts[PATCHES]
+            _fetch_patches(begin, n_missed, codes, mask, keys, slots, values)
             end, counts[PATCHES] = _number(
-                begin, n_missed, missed, codes, found, words, kernel, stride, mask, keys, slots, known, values
+                begin, n_missed, missed, codes, found, words, kernel, stride, mask, keys, slots, known
             )
             compute(keys, known, counts[PATCHES], kernel, values, pixels, table, offsets, numbers, scratch, marks)
             counts[COMPUTED] += counts[PATCHES] - known
