@@ -40,6 +40,7 @@ STEPS: dict[str, tuple[str, str, str]] = {
     "seer-memory": ("seer --missing --only memory conversion", "", "--quick"),
     "seer-run": ("seer --missing --only run_memory", "", "--quick"),
     "reuse": ("reuse --missing", "", "--quick --networks nature --weights random --batches 1"),
+    "reuse-first-layer": ("reuse-first-layer", "", "--quick"),
     "reuse-updates": ("reuse-updates", "", "--quick --only updates --networks nature"),
     "reuse-paper": ("reuse-paper", "", "--quick --tables 'INFERENCE_D4 20/40'"),
     "compress": ("compress --work {results}/logs/compress", "", "--quick --only latency recipes"),
