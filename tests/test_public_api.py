@@ -107,7 +107,10 @@ ARROWS = {
     "slim": {"atomic"},
     "doctor": {"_autoload", "extractors"},
     "_autoload": {"zoo"},
-    "zoo": {"compression", "errors", "options", "extractors", "policies", "envs", "fast", "seer", "hyperparams"},
+    "zoo": {
+        *("compression", "engines", "envs", "errors", "extractors", "fast", "hyperparams", "options", "policies"),
+        "seer",
+    },
     "profiler": {"atomic"},
     "bench": {
         *("atomic", "compression", "doctor", "engines", "errors", "evaluation", "extractors", "options", "policies"),

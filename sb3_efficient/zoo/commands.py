@@ -45,6 +45,8 @@ def _taken(verb: str, arguments: Sequence[str]) -> tuple[list[str], str | None, 
         raise OptionError("--policy needs a file, as 'sb3-efficient compress' writes them.")
     if known.engine == "":
         raise OptionError(f"--engine needs a name: {', '.join(list_engines())}.")
+    if known.engine is not None:
+        find_engine(known.engine)  # that there is one
     if not {"-h", "--help"}.isdisjoint(rest):
         print(parser.format_help())
     return rest, known.policy, known.engine
@@ -58,22 +60,20 @@ def _acting(path: str | None, engine: str | None) -> Iterator[None]:
         return
     from rl_zoo3 import ALGOS
 
+    from sb3_efficient.compression import load_policy
+
+    policy = None if path is None else load_policy(path)
     algorithms: dict[str, Any] = ALGOS
     before = dict(algorithms)
-    algorithms.update({name: SimpleNamespace(load=_loader(kind, path, engine)) for name, kind in before.items()})
+    algorithms.update({name: SimpleNamespace(load=_loader(kind, policy, engine)) for name, kind in before.items()})
     try:
         yield
     finally:
         algorithms.update(before)
 
 
-def _loader(algorithm: Any, path: str | None, engine: str | None) -> Callable[..., Any]:
+def _loader(algorithm: Any, policy: Any, engine: str | None) -> Callable[..., Any]:
     """In place of ``algorithm.load``: the compressed policy if there is one, otherwise the agent, on the engine."""
-    from sb3_efficient.compression import load_policy
-
-    policy = None if path is None else load_policy(path)
-    if engine is not None:
-        find_engine(engine)  # that there is one of this name, before anything else happens
 
     def load(*arguments: Any, seed: int | None = None, **options: Any) -> Any:
         actor = algorithm.load(*arguments, seed=seed, **options) if policy is None else policy
