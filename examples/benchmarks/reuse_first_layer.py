@@ -23,21 +23,19 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 from typing import Any
 
-import numba
 import numpy as np
 import reuse_acting
 import torch as th
-from common import IN_README, RESULTS, check_games, run_program, write_rows, write_table
+from common import check_games, open_rows, run_program, write_table
 from torch import nn
 
 from sb3_efficient.reuse import fields as at
 from sb3_efficient.reuse.acting import read
+from sb3_efficient.reuse.jit import jit
 from sb3_efficient.reuse.reuser import Reuser
 
-FILE = RESULTS / "reuse_first_layer.json"
 NETWORKS = ("nature", "impala")
 N_STACK = 4
 #: Variant -> its column
@@ -58,25 +56,12 @@ def main() -> None:
         arguments.games, arguments.frames, arguments.blocks = arguments.games[:1], 300, 2
     check_games(arguments.games)
     th.set_num_threads(1)
-    keep = not (arguments.quick and IN_README)
-    rows = {key(row): row for row in json_rows()} if keep else {}
+    rows = open_rows("reuse_first_layer", ("network", "game"), quick=arguments.quick)
     for network, game in [] if arguments.rewrite else itertools.product(arguments.networks, arguments.games):
-        row = measure(network, game, arguments.frames, arguments.blocks)
-        rows[key(row)] = row
-        if keep:
-            write_rows(FILE, [rows[place] for place in sorted(rows)])
-    found = table([rows[place] for place in sorted(rows)])
-    print(found)
-    if keep:
-        write_table("reuse_first_layer", found)
-
-
-def json_rows() -> list[dict[str, Any]]:
-    return json.loads(FILE.read_text())["rows"] if FILE.exists() else []
-
-
-def key(row: dict[str, Any]) -> tuple[int, str]:
-    return NETWORKS.index(row["network"]), row["game"]
+        rows.add([measure(network, game, arguments.frames, arguments.blocks)])
+    print(table(rows.rows))
+    if rows.file is not None:
+        write_table("reuse_first_layer", table(rows.rows))
 
 
 def measure(network: str, game: str, n_frames: int, blocks: int) -> dict[str, Any]:
@@ -91,16 +76,15 @@ def measure(network: str, game: str, n_frames: int, blocks: int) -> dict[str, An
     reuser.program.table = reuser.program.table[:2].copy()
     moved = MovedOn(first, frames.shape[2:])
     scaled = [th.from_numpy(images).float() / 255 for images in frames]
-    observations = list(frames)
-    order = {id(images): as_floats for images, as_floats in zip(observations, scaled, strict=True)}
+    observations = list(zip(frames, scaled, strict=True))
     with th.inference_mode():
         variants = {
-            "torch": lambda images: first(order[id(images)]).relu(),
-            "overwritten": reuser,
-            "moved on": moved,
+            "torch": lambda both: first(both[1]).relu(),
+            "overwritten": lambda both: reuser(both[0]),
+            "moved on": lambda both: moved(both[0]),
         }
         times = reuse_acting.in_turn(variants, observations, blocks)
-        drift = drifted(MovedOn(first, frames.shape[2:]), first, observations, scaled)
+        drift = drifted(MovedOn(first, frames.shape[2:]), first, observations)
     return {
         "network": network,
         "game": game,
@@ -111,10 +95,10 @@ def measure(network: str, game: str, n_frames: int, blocks: int) -> dict[str, An
     }
 
 
-def drifted(moved: MovedOn, layer: nn.Module, observations: list[np.ndarray], scaled: list[th.Tensor]) -> list[float]:
+def drifted(moved: MovedOn, layer: nn.Module, observations: list[tuple[np.ndarray, th.Tensor]]) -> list[float]:
     """Largest difference so far after 100, 1,000 and all frames."""
     marks, found, worst = (100, 1000, len(observations)), [], 0.0
-    for i, (images, dense) in enumerate(zip(observations, scaled, strict=True), start=1):
+    for i, (images, dense) in enumerate(observations, start=1):
         worst = max(worst, float(np.abs(moved(images) - layer(dense).relu()[0].permute(1, 2, 0).numpy()).max()))
         if i in marks:
             found.append(float(f"{worst:.2g}"))
@@ -175,7 +159,7 @@ class MovedOn:
             )  # fmt: skip
 
 
-@numba.njit(fastmath=True)
+@jit(fastmath=True)
 def add(new, old, slot, weight, stride, padding, added, touched):  # type: ignore[no-untyped-def]
     """What pixels that differ between two frames add, at each position that sees them."""
     rows, columns, kernel = touched.shape[1], touched.shape[2], weight.shape[0]
@@ -195,7 +179,7 @@ def add(new, old, slot, weight, stride, padding, added, touched):  # type: ignor
                         to[i] += change * from_[i]
 
 
-@numba.njit(fastmath=True)
+@jit(fastmath=True)
 def clear(slot, added, touched):  # type: ignore[no-untyped-def]
     """What was added four frames ago."""
     for row in range(touched.shape[1]):
@@ -205,7 +189,7 @@ def clear(slot, added, touched):  # type: ignore[no-untyped-def]
                 added[slot, row, column] = 0
 
 
-@numba.njit(fastmath=True)
+@jit(fastmath=True)
 def move_on(new, old, slot, weight, stride, padding, added, touched, total, output):  # type: ignore[no-untyped-def]
     """The next frame."""
     rows, columns, filters = total.shape
@@ -230,7 +214,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     """Medians, and in brackets means."""
     head = ["first layer of", "game", *COLUMNS.values(), "positions computed", "drift after 100, 1,000, all frames"]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    for row in rows:
+    for row in sorted(rows, key=lambda row: (NETWORKS.index(row["network"]), row["game"])):
         cells = [row["network"], row["game"]]
         cells += [
             f"{row['microseconds'][name]['median']:.1f} ({row['microseconds'][name]['mean']:.1f})" for name in COLUMNS

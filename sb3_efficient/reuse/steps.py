@@ -26,7 +26,7 @@ _ONE = np.uint64(1)
 def make_convolution(convolve: Any) -> Any:
     """
     At what is affected, which is overwritten. That a stack of frames is the one before, moved on by a frame, is not
-    made use of: it would be no faster, and drift (examples/benchmarks/reuse_first_layer.py).
+    made use of: it gains next to nothing or loses, and drifts (examples/benchmarks/reuse_first_layer.py).
     """
 
     @jit(inline="always")

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from sb3_efficient.engines import find_engine, list_engines, make_engine
 from sb3_efficient.errors import OptionError
 from sb3_efficient.zoo import register
 
@@ -36,6 +35,8 @@ def run(verb: str, arguments: Sequence[str]) -> None:
 
 def _taken(verb: str, arguments: Sequence[str]) -> tuple[list[str], str | None, str | None]:
     """``--policy FILE`` and ``--engine NAME`` out of the zoo's arguments."""
+    from sb3_efficient.engines import find_engine, list_engines
+
     parser = argparse.ArgumentParser(f"sb3-efficient {verb}", add_help=False, allow_abbrev=False, usage="%(prog)s ...")
     group = parser.add_argument_group("options beside rl-zoo3's")
     group.add_argument("--policy", metavar="FILE", nargs="?", const="", help=_POLICY)
@@ -74,6 +75,7 @@ def _acting(path: str | None, engine: str | None) -> Iterator[None]:
 
 def _loader(algorithm: Any, policy: Any, engine: str | None) -> Callable[..., Any]:
     """In place of ``algorithm.load``: the compressed policy if there is one, otherwise the agent, on the engine."""
+    from sb3_efficient.engines import make_engine
 
     def load(*arguments: Any, seed: int | None = None, **options: Any) -> Any:
         actor = algorithm.load(*arguments, seed=seed, **options) if policy is None else policy
