@@ -34,14 +34,15 @@ from typing import Any
 
 import numpy as np
 import torch as th
-from common import IN_README, RESULTS, check_games, run_program, write_readme, write_rows
+from common import check_games, open_rows, run_program, write_readme
 from stable_baselines3 import PPO
 
 from sb3_efficient import compress, make_engine, policy_kwargs
 from sb3_efficient.envs import AleVecEnv
 
 BEGIN = "<!-- table of examples/benchmarks/reuse_acting.py -->\n"
-FILE = RESULTS / "reuse_acting.json"
+#: What a row is about
+KEYS = ("network", "weights", "game", "batch")
 AGENTS = Path(__file__).parents[1] / "agents" / "ppo"
 TRAINED = {"nature": "PongNoFrameskip-v4_1", "impala": "PongNoFrameskip-v4_2"}
 GAMES = ("Pong", "Breakout", "Qbert", "Seaquest", "MsPacman", "SpaceInvaders")
@@ -88,19 +89,15 @@ def main() -> None:
     if arguments.quick:
         arguments.games, arguments.frames, arguments.blocks = arguments.games[:1], 300, 2
     check_games(game for game in arguments.games if game != NOISE)
-    keep = not (arguments.quick and IN_README)
-    rows = json.loads(FILE.read_text())["rows"] if FILE.exists() and keep else []
+    rows = open_rows("reuse_acting", KEYS, quick=arguments.quick)
     for job in [] if arguments.rewrite else jobs(arguments):
-        if arguments.missing and any(job == (r["network"], r["weights"], r["game"], r["batch"]) for r in rows):
+        if arguments.missing and rows.has(**dict(zip(KEYS, job, strict=True))):
             continue
         print("measuring:", *job, file=sys.stderr)
-        new = child(job, arguments)
-        rows = sorted([*(row for row in rows if key(row) != key(new)), new], key=key)
-        if keep:
-            write_rows(FILE, rows)
-    print(table(rows))
-    if keep:
-        write_readme(BEGIN, table(rows))
+        rows.add([child(job, arguments)])
+    print(table(rows.rows))
+    if rows.file is not None:
+        write_readme(BEGIN, table(rows.rows))
 
 
 def jobs(arguments: argparse.Namespace) -> list[tuple[str, str, str, int]]:
@@ -115,8 +112,8 @@ def jobs(arguments: argparse.Namespace) -> list[tuple[str, str, str, int]]:
     ]
 
 
-def key(row: dict) -> tuple:
-    """What a row is about, in the order of the table."""
+def order(row: dict) -> tuple:
+    """Of the table."""
     return NETWORKS.index(row["network"]), row["batch"], row["weights"], row["game"]
 
 
@@ -228,7 +225,7 @@ def table(rows: list[dict]) -> str:
     ratios = {text: pair for text, pair in RATIOS.items() if measured.issuperset(pair)}
     head = ["network", "batch", "weights", "game", *(f"{text}, µs" for text in columns.values()), *ratios, "work left"]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    for row in rows:
+    for row in sorted(rows, key=order):
         times = row["microseconds"]
         cells = [row["network"], str(row["batch"]), row["weights"], row["game"]]
         cells += [

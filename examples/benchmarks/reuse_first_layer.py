@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=4000, help="of each game")
     parser.add_argument("--blocks", type=int, default=10, help="turns that each variant gets")
     parser.add_argument("--quick", action="store_true", help="300 frames of Pong, nothing is written")
+    parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
     parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")
     arguments = parser.parse_args()
     if arguments.quick:
@@ -58,6 +59,8 @@ def main() -> None:
     th.set_num_threads(1)
     rows = open_rows("reuse_first_layer", ("network", "game"), quick=arguments.quick)
     for network, game in [] if arguments.rewrite else itertools.product(arguments.networks, arguments.games):
+        if arguments.missing and rows.has(network=network, game=game):
+            continue
         rows.add([measure(network, game, arguments.frames, arguments.blocks)])
     print(table(rows.rows))
     if rows.file is not None:

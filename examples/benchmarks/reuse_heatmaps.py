@@ -44,7 +44,8 @@ def summary(rows: list[dict[str, Any]]) -> str:
         "| table | games | the network, times torch eager | with the environment | the source, with the environment |",
         "|" + "---|" * 5,
     ]
-    for table in dict.fromkeys(row["table"] for row in rows):
+    present = {row["table"] for row in rows}
+    for table in (name for name in json.loads(SOURCE.read_text())["tables"] if name in present):
         own = [row for row in rows if row["table"] == table]
         kinds = [[row["speed_up"][key] for row in own] for key in ("network", "with_environment")]
         theirs = [ratio for seconds in _source(table, [r["game"] for r in own]).values() if (ratio := _ratio(seconds))]

@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,7 +40,7 @@ import numpy as np
 import reuse_heatmaps
 import torch as th
 import torch.nn.functional as F
-from common import IN_README, RESULTS, run_program, write_readme, write_rows
+from common import open_rows, run_program, write_readme
 from reuse_heatmaps import summary as table
 from torch import nn
 
@@ -79,23 +78,16 @@ def main() -> None:
     warm_up()
     if arguments.quick:
         arguments.games, arguments.steps, arguments.repeats = ["Pong", "Seaquest"], 300, 1
-    if arguments.quick and IN_README:
-        for name, game in itertools.product(arguments.tables, arguments.games):
-            print(line(measure(name, game, 300, 1, arguments.dense_seconds)), flush=True)
-        return
-    file = RESULTS / "reuse_tables.json"
-    rows = json.loads(file.read_text())["rows"] if file.exists() else []
-    done = {(row["table"], row["game"]) for row in rows if row["steps"] == arguments.steps}
-    todo = [pair for pair in itertools.product(arguments.tables, arguments.games) if pair not in done]
+    rows = open_rows("reuse_tables", ("table", "game"), quick=arguments.quick)
+    pairs = itertools.product(arguments.tables, arguments.games)
+    todo = [pair for pair in pairs if not rows.has(table=pair[0], game=pair[1], steps=arguments.steps)]
     for number, (name, game) in enumerate([] if arguments.rewrite else todo, start=1):
-        row = measure(name, game, arguments.steps, arguments.repeats, arguments.dense_seconds)
-        rows = [r for r in rows if (r["table"], r["game"]) != (name, game)] + [row]
-        write_rows(file, rows)
+        rows.add([row := measure(name, game, arguments.steps, arguments.repeats, arguments.dense_seconds)])
         print(f"{number}/{len(todo)} {line(row)}", flush=True)
-    rows.sort(key=lambda row: (TABLES.index(row["table"]), row["game"]))
-    reuse_heatmaps.draw(rows, file)
-    print(table(rows))
-    write_readme(BEGIN, table(rows))
+    print(table(rows.rows))
+    if rows.file is not None:
+        reuse_heatmaps.draw(rows.rows, rows.file)
+        write_readme(BEGIN, table(rows.rows))
 
 
 def line(row: dict[str, Any]) -> str:

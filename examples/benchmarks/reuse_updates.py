@@ -22,12 +22,13 @@ in README.md. Only a machine that does nothing else gives numbers worth keeping.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import ale_py
@@ -36,19 +37,21 @@ import numpy as np
 import seer
 import torch as th
 import training_loop as loop
-from common import IN_README, RESULTS, run_program, write_readme, write_rows
+from common import open_rows, run_program, write_readme
 from gymnasium import spaces
 from reuse_acting import play
 from stable_baselines3 import PPO
 
 from sb3_efficient import accelerate, make_extractor, policy_kwargs
+from sb3_efficient.bench.rows import Rows
 from sb3_efficient.extractors.base import EncoderExtractor
 from sb3_efficient.reuse.first import first_convolution
 from sb3_efficient.reuse.patches import distinct
 from sb3_efficient.reuse.updating import distinct_latents
 
 BEGIN = "<!-- tables of examples/benchmarks/reuse_updates.py -->\n"
-FILE = RESULTS / "reuse_updates.json"
+#: What a row is about
+KEYS = ("kind", "network", "game", "variant")
 GAMES = ("Pong", "Breakout", "Seaquest", "MsPacman")
 #: Network -> its options, and side and stride of the patches that its first layers are computed from
 NETWORKS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
@@ -78,6 +81,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=15, help="updates of each variant")
     parser.add_argument("--rounds", type=int, default=9, help="segments of training of each variant")
     parser.add_argument("--quick", action="store_true", help="Pong, without the largest network, three of each")
+    parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
     parser.add_argument("--rewrite", action="store_true", help="write the tables again, measure nothing")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -88,20 +92,17 @@ def main() -> None:
     if arguments.quick:
         arguments.games, arguments.repeats, arguments.rounds = ["Pong"], 3, 2
         arguments.networks = [name for name in arguments.networks if name != "conv2 80/160"]
-    keep = not (arguments.quick and IN_README)
-    rows = json.loads(FILE.read_text())["rows"] if FILE.exists() and keep else []
+    rows = open_rows("reuse_updates", KEYS, quick=arguments.quick)
     for kind in [] if arguments.rewrite else arguments.only:
-        for new in {"updates": updates, "training": training}[kind](arguments):
-            rows = sorted([row for row in rows if key(row) != key(new)] + [new], key=key)
-            if keep:
-                write_rows(FILE, rows)
-    print(table(rows))
-    if keep:
-        write_readme(BEGIN, table(rows))
+        for new in {"updates": updates, "training": training}[kind](arguments, rows):
+            rows.add([new])
+    print(table(rows.rows))
+    if rows.file is not None:
+        write_readme(BEGIN, table(rows.rows))
 
 
-def key(row: dict) -> tuple:
-    """What a row is about, in the order of the tables."""
+def order(row: dict) -> tuple:
+    """Of the tables."""
     if row["kind"] == "training":
         return 1, list(TRAINING).index(row["variant"]), ""
     return 0, list(NETWORKS).index(row["network"]), row["game"]
@@ -114,15 +115,16 @@ def child(*details: str, repeats: int = 0) -> list[str]:
 # Updates
 
 
-def updates(arguments: argparse.Namespace) -> Any:
+def updates(arguments: argparse.Namespace, there: Rows) -> Iterator[dict]:
     """Rows, one by one."""
-    for network in arguments.networks:
-        for game in arguments.games:
-            print("measuring:", network, game, file=sys.stderr)
-            command = child("updates", network, game, repeats=arguments.repeats)
-            env = {**os.environ, "OMP_NUM_THREADS": "1"}
-            done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
-            yield json.loads(done.stdout.splitlines()[-1])
+    for network, game in itertools.product(arguments.networks, arguments.games):
+        if arguments.missing and there.has(kind="updates", network=network, game=game):
+            continue
+        print("measuring:", network, game, file=sys.stderr)
+        command = child("updates", network, game, repeats=arguments.repeats)
+        env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
+        yield json.loads(done.stdout.splitlines()[-1])
 
 
 def serve_updates(network: str, game: str, arguments: argparse.Namespace) -> None:
@@ -218,8 +220,10 @@ def segments(game: str, network: str) -> np.ndarray:
 # Training
 
 
-def training(arguments: argparse.Namespace) -> Any:
-    """Rows."""
+def training(arguments: argparse.Namespace, there: Rows) -> Iterator[dict]:
+    """All of them in turn: a row alone has nothing beside it."""
+    if arguments.missing and all(there.has(kind="training", variant=name) for name in TRAINING):
+        return
     print("measuring: training", file=sys.stderr)
     answers = loop.in_turn({name: child("training", name) for name in TRAINING}, 1, arguments.rounds)
     for name, found in answers.items():
@@ -245,6 +249,7 @@ def serve_training(name: str, _: argparse.Namespace) -> None:
 
 def table(rows: list[dict]) -> str:
     """Milliseconds of updates, and frames a second of training."""
+    rows = sorted(rows, key=order)
     parts = [by_kind([row for row in rows if row["kind"] == kind]) for kind, by_kind in TABLES.items()]
     return "\n\n".join(part for part in parts if part)
 
