@@ -25,7 +25,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient import make_engine, save_slim
 from sb3_efficient.compression import make_recipe
+from sb3_efficient.errors import UnavailableError
 from sb3_efficient.evaluation.statistics import bootstrap, mean
 from sb3_efficient.zoo.saved import find_agent
 
@@ -97,9 +98,10 @@ def main() -> None:
         arguments.work /= "quick"
     rows = open_rows("composition", ("step",), quick=arguments.quick)
     if not arguments.rewrite:
-        rows.add(trained())
+        training_rows = trained()
+        rows.add(with_acting(training_rows, rows.rows))
         if arguments.only != "training":
-            rows.add(acted(rows.rows, arguments))
+            rows.add(acted(training_rows, arguments))
     print(table(rows.rows))
     if rows.file is not None:
         write_readme(BEGIN, table(rows.rows))
@@ -113,6 +115,22 @@ def trained() -> list[Row]:
     for step, (variant, depth) in {**TRAINING, **DEEPER}.items():
         found.append({"step": step, **training(variant, depth), "rollout_bytes": rollout_bytes(variant, depth)})
     return [row if row["step"] in DEEPER else {**row, "file_bytes": file_bytes} for row in found]
+
+
+def with_acting(rows: list[Row], before: list[Row]) -> Iterator[Row]:
+    """
+    :param rows: Steps of training
+    :param before: Rows that were there
+    :return: Those of training, and those after it, which are trained as its last; what acting takes is kept
+    """
+    found = {row["step"]: row for row in before}
+    for row in rows:
+        yield {**found.get(row["step"], {}), **row}
+    last = next(row for row in rows if row["step"] == list(TRAINING)[-1])
+    shared = {name: value for name, value in last.items() if name not in ("step", "file_bytes")}
+    for step in ACTING:
+        if step in found:
+            yield {**found[step], **shared}
 
 
 def acted(rows: list[Row], arguments: argparse.Namespace) -> list[Row]:
@@ -152,28 +170,31 @@ def stock_bytes(model: BaseAlgorithm) -> int:
 
 def training(variant: str, depth: str | None) -> Row:
     """Times faster than plain SB3 in the same run, hours of the whole training and memory."""
-    speed = {row["variant"]: row for row in rows_of("seer") if is_impala(row)}
-    if variant in ("accelerated", "with AleVecEnv"):
-        speed = {**speed, **{row["variant"]: row for row in rows_of("training_loop") if is_impala(row)}}
+    frozen = impala("seer")
+    speed = {**frozen, **impala("training_loop")} if variant in ("accelerated", "with AleVecEnv") else frozen
     own, plain = speed[variant], speed["plain"]
-    stock = next(row["median"] for row in rows_of("seer") if is_impala(row) and row["variant"] == "plain")
     times = own["median"] / plain["median"]
-    hours = STEPS / (stock * times) / 3600
+    hours = STEPS / (frozen["plain"]["median"] * times) / 3600
     if depth is not None:
-        pace = {row["variant"]: row["median"] for row in rows_of("seer") if is_impala(row)}
+        pace = {name: row["median"] for name, row in frozen.items()}
         hours = float(headline.hours((STEPS,), [(0, ""), (FROZEN_AT, depth)], pace)[0])
     return {"times_faster": round(times, 2), "hours": round(hours, 2), "process_mb": own["memory_mb"]}
 
 
-def is_impala(row: Row) -> bool:
-    return (row.get("algo"), row.get("network"), row["threads"]) == ("ppo", "impala", 1)
-
-
-def rows_of(name: str) -> list[Row]:
+def impala(name: str) -> dict[str, Row]:
+    """
+    :param name: Of another benchmark
+    :return: Its rows of PPO with Impala on one thread, by variant
+    """
     file = RESULTS / f"{name}.json"
-    if not file.exists():
-        raise SystemExit(f"composition.py takes speeds from {file}, which is not there: run {name}.py first.")
-    return json.loads(file.read_text())["rows"]
+    rows = json.loads(file.read_text())["rows"] if file.exists() else []
+    wanted = {"algo": "ppo", "network": "impala", "threads": 1}
+    found = {row["variant"]: row for row in rows if wanted.items() <= row.items()}
+    if not found:
+        raise UnavailableError(
+            f"The speeds of Impala are taken from {file}, which has none: run {name}.py without --quick first."
+        )
+    return found
 
 
 def rollout_bytes(variant: str, depth: str | None) -> int:

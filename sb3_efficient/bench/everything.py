@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     :param parser: Of the command ``bench all``
     """
-    parser.add_argument("--quick", action="store_true", help="a few minutes: little of each")
+    parser.add_argument("--quick", action="store_true", help="a quarter of an hour: little of each")
     parser.add_argument("--only", nargs="+", metavar="STEP", help=f"default: all, {', '.join(STEPS)}")
     parser.add_argument("--results", type=Path, help="folder (default: see below)")
     parser.add_argument("--again", action="store_true", help="run what is finished as well")
@@ -105,7 +105,7 @@ def summary(rows: list[Row], steps: list[str]) -> Iterator[str]:
     found = {row["step"]: row for row in rows}
     for step in steps:
         row = found[step]
-        yield f"{step:14}{row['state']:9}{row['seconds']:7.0f} s  {row['reason']}".rstrip()
+        yield f"{step:18}{row['state']:9}{row['seconds']:7.0f} s  {row['reason']}".rstrip()
 
 
 def command(step: str, results: Path, quick: bool) -> list[str]:

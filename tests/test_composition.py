@@ -1,0 +1,43 @@
+"""examples/benchmarks/composition.py: what is kept when only a part is measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sb3_efficient.errors import UnavailableError
+
+BENCHMARKS = Path(__file__).parents[1] / "examples" / "benchmarks"
+
+
+@pytest.fixture
+def composition(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    module = __import__("composition")
+    monkeypatch.setattr(module, "RESULTS", tmp_path)
+    return module
+
+
+def test_training_measured_anew_keeps_what_acting_takes(composition: Any) -> None:
+    first, last = list(composition.TRAINING)[0], list(composition.TRAINING)[-1]
+    before = [
+        {"step": first, "hours": 9.0, "file_bytes": 20, "predict_us": 5.0},
+        {"step": last, "hours": 2.0, "file_bytes": 20, "predict_us": 5.0},
+        {"step": "int8", "hours": 2.0, "file_bytes": 3, "predict_us": 1.0},
+    ]
+    trained = [{"step": first, "hours": 8.0, "file_bytes": 21}, {"step": last, "hours": 1.0, "file_bytes": 21}]
+    assert list(composition.with_acting(trained, before)) == [
+        {"step": first, "hours": 8.0, "file_bytes": 21, "predict_us": 5.0},
+        {"step": last, "hours": 1.0, "file_bytes": 21, "predict_us": 5.0},
+        {"step": "int8", "hours": 1.0, "file_bytes": 3, "predict_us": 1.0},
+    ]
+
+
+def test_speeds_that_there_are_not(composition: Any, tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match=r"seer\.json, which has none: run seer\.py without --quick first"):
+        composition.impala("seer")
+    (tmp_path / "seer.json").write_text('{"rows": [{"algo": "ppo", "network": "nature", "threads": 1}]}')
+    with pytest.raises(UnavailableError):
+        composition.impala("seer")
