@@ -21,7 +21,7 @@ def composition(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 
 def test_training_measured_anew_keeps_what_acting_takes(composition: Any) -> None:
-    first, last = list(composition.TRAINING)[0], list(composition.TRAINING)[-1]
+    first, *_, last = composition.TRAINING
     before = [
         {"step": first, "hours": 9.0, "file_bytes": 20, "predict_us": 5.0},
         {"step": last, "hours": 2.0, "file_bytes": 20, "predict_us": 5.0},
