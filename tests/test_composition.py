@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ BENCHMARKS = Path(__file__).parents[1] / "examples" / "benchmarks"
 @pytest.fixture
 def composition(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.syspath_prepend(BENCHMARKS)
-    module = __import__("composition")
+    module: Any = importlib.import_module("composition")
     monkeypatch.setattr(module, "RESULTS", tmp_path)
     return module
 

@@ -126,7 +126,7 @@ def with_acting(rows: list[Row], before: list[Row]) -> Iterator[Row]:
     found = {row["step"]: row for row in before}
     for row in rows:
         yield {**found.get(row["step"], {}), **row}
-    last = next(row for row in rows if row["step"] == list(TRAINING)[-1])
+    *_, last = (row for row in rows if row["step"] in TRAINING)
     shared = {name: value for name, value in last.items() if name not in ("step", "file_bytes")}
     for step in ACTING:
         if step in found:

@@ -21,7 +21,7 @@ of the episode, forward and backward; after each update all that is remembered i
 of the same loss in torch eager, in chunks of the number of frames that turns out fastest, on a sample, and one
 optimizer step an episode.
 
-One thread. A row is written as soon as it is measured, and rows that are there are not measured again. Writes
+One thread. A row is written as soon as it is measured, and rows that are there are not measured again (--again). Writes
 results/reuse_tables.json, a heatmap of each table beside the source's figures (reuse_source.json), and what they come
 to into README.md.
 """
@@ -70,6 +70,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="of the loop with reuse, each with its own seed")
     parser.add_argument("--quick", action="store_true", help="Pong and Seaquest, 300 steps, one repetition")
     parser.add_argument("--dense-seconds", type=float, default=4, help="of dense computation timed for each row")
+    parser.add_argument("--again", action="store_true", help="measure rows that are there, too")
     parser.add_argument("--rewrite", action="store_true", help="write the table and the pictures, measure nothing")
     arguments = parser.parse_args()
     gym.register_envs(ale_py)
@@ -80,7 +81,9 @@ def main() -> None:
         arguments.games, arguments.steps, arguments.repeats = ["Pong", "Seaquest"], 300, 1
     rows = open_rows("reuse_tables", ("table", "game"), quick=arguments.quick)
     pairs = itertools.product(arguments.tables, arguments.games)
-    todo = [pair for pair in pairs if not rows.has(table=pair[0], game=pair[1], steps=arguments.steps)]
+    todo = [
+        pair for pair in pairs if arguments.again or not rows.has(table=pair[0], game=pair[1], steps=arguments.steps)
+    ]
     for number, (name, game) in enumerate([] if arguments.rewrite else todo, start=1):
         rows.add([row := measure(name, game, arguments.steps, arguments.repeats, arguments.dense_seconds)])
         print(f"{number}/{len(todo)} {line(row)}", flush=True)

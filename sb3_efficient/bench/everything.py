@@ -28,22 +28,23 @@ is in logs/. README.md is left alone.
 """
 #: Where results go, for the scripts
 VARIABLE = "SB3_EFFICIENT_RESULTS"
-#: Step -> arguments of ``bench``, and those of --quick in place of the second part
+#: Step -> arguments of ``bench``, and those of --quick in place of the second part; rows that are there are measured
+#: only where it is said ({again}), or unless it is said ({missing})
 STEPS: dict[str, tuple[str, str, str]] = {
-    "nets": ("nets --results {results}", "", "--quick --networks nn-bench-small"),
-    "extractors": ("extractors --missing", "", "--quick"),
-    "environments": ("environments --missing", "", "--quick --threads 1"),
-    "training": ("training --missing", "", "--quick"),
+    "nets": ("nets {again} --results {results}", "", "--quick --networks nn-bench-small"),
+    "extractors": ("extractors {missing}", "", "--quick"),
+    "environments": ("environments {missing}", "", "--quick --threads 1"),
+    "training": ("training {missing}", "", "--quick"),
     "loop": ("loop --json {results}/loop.json --picture {results}/loop.png", "--repeats 3", "--steps 512"),
-    "seer-ppo": ("seer --missing --only ppo", "", "--quick"),
-    "seer-dqn": ("seer --missing --only dqn", "", "--quick"),
-    "seer-memory": ("seer --missing --only memory conversion", "", "--quick"),
-    "seer-run": ("seer --missing --only run_memory", "", "--quick"),
-    "reuse": ("reuse --missing", "", "--quick --networks nature --weights random --batches 1"),
-    "reuse-first-layer": ("reuse-first-layer --missing", "", "--quick"),
-    "reuse-updates": ("reuse-updates --missing", "", "--quick --only updates --networks nature"),
-    "reuse-paper": ("reuse-paper", "", "--quick --tables 'INFERENCE_D4 20/40'"),
-    "compress": ("compress --work {results}/logs/compress", "", "--quick --only latency recipes"),
+    "seer-ppo": ("seer {missing} --only ppo", "", "--quick"),
+    "seer-dqn": ("seer {missing} --only dqn", "", "--quick"),
+    "seer-memory": ("seer {missing} --only memory conversion", "", "--quick"),
+    "seer-run": ("seer {missing} --only run_memory", "", "--quick"),
+    "reuse": ("reuse {missing}", "", "--quick --networks nature --weights random --batches 1"),
+    "reuse-first-layer": ("reuse-first-layer {missing}", "", "--quick"),
+    "reuse-updates": ("reuse-updates {missing}", "", "--quick --only updates --networks nature"),
+    "reuse-paper": ("reuse-paper {again}", "", "--quick --tables 'INFERENCE_D4 20/40'"),
+    "compress": ("compress {again} --work {results}/logs/compress", "", "--quick --only latency recipes"),
     "composition": ("composition --work {results}/logs/compress", "", "--quick"),
     "leaderboard": ("leaderboard -f {agents} --results {results}", "", "--episodes 2"),
 }
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     :param parser: Of the command ``bench all``
     """
-    parser.add_argument("--quick", action="store_true", help="a quarter of an hour: little of each")
+    parser.add_argument("--quick", action="store_true", help="up to half an hour: little of each")
     parser.add_argument("--only", nargs="+", metavar="STEP", help=f"default: all, {', '.join(STEPS)}")
     parser.add_argument("--results", type=Path, help="folder (default: see below)")
     parser.add_argument("--again", action="store_true", help="run what is finished as well")
@@ -77,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     with progress_bar(f"{len(todo)} of {len(steps)} benchmarks", len(todo)) as advance:
         for step in todo:
             print(f"{step}: {results}/logs/{step}.log", file=sys.stderr, flush=True)
-            rows.add([_row(step, results, arguments.quick)])
+            rows.add([_row(step, results, arguments.quick, arguments.again)])
             advance()
     for line in summary(rows.rows, steps):
         print(line)
@@ -108,11 +109,12 @@ def summary(rows: list[Row], steps: list[str]) -> Iterator[str]:
         yield f"{step:18}{row['state']:9}{row['seconds']:7.0f} s  {row['reason']}".rstrip()
 
 
-def command(step: str, results: Path, quick: bool) -> list[str]:
+def command(step: str, results: Path, quick: bool, again: bool) -> list[str]:
     """
     :param step: Of :data:`STEPS`
     :param results: Folder
     :param quick: As the option
+    :param again: As the option
     :return: What is run
     """
     import shlex
@@ -120,21 +122,19 @@ def command(step: str, results: Path, quick: bool) -> list[str]:
     checkout = scripts.folder()
     agents = Path("examples/agents") if checkout is None else checkout.parent / "agents"
     always, full, little = STEPS[step]
-    words = [
-        word.format(results=results, agents=agents)
-        for text in (always, little if quick else full)
-        for word in shlex.split(text)
-    ]
-    return [sys.executable, "-m", "sb3_efficient", "bench", *words]
+    rows = {"again": "--again", "missing": ""} if again else {"again": "", "missing": "--missing"}
+    text = f"{always} {little if quick else full}"
+    words = [word.format(results=results, agents=agents, **rows) for word in shlex.split(text)]
+    return [sys.executable, "-m", "sb3_efficient", "bench", *filter(None, words)]
 
 
-def _row(step: str, results: Path, quick: bool) -> Row:
+def _row(step: str, results: Path, quick: bool, again: bool) -> Row:
     log = results / "logs" / f"{step}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     with log.open("w") as file:
         done = subprocess.run(
-            command(step, results, quick),
+            command(step, results, quick, again),
             env={**os.environ, VARIABLE: str(results)},
             stdout=file,
             stderr=subprocess.STDOUT,

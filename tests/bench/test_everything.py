@@ -26,7 +26,7 @@ FAKES = {
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
 
-    def command(step: str, results: Path, quick: bool) -> list[str]:
+    def command(step: str, results: Path, quick: bool, again: bool) -> list[str]:
         found.append(step)
         return [sys.executable, "-c", FAKES[step]]
 
@@ -65,10 +65,10 @@ def test_goes_on_after_an_interruption(
     words = ["bench", "all", "--only", "nets", "seer-ppo", "--results", str(tmp_path)]
     row = everything._row
 
-    def interrupted(step: str, results: Path, quick: bool) -> dict[str, object]:
+    def interrupted(step: str, results: Path, quick: bool, again: bool) -> dict[str, object]:
         if step == "seer-ppo":
             raise KeyboardInterrupt
-        return row(step, results, quick)
+        return row(step, results, quick, again)
 
     with monkeypatch.context() as patch:
         patch.setattr(everything, "_row", interrupted)
@@ -82,10 +82,23 @@ def test_goes_on_after_an_interruption(
 def test_commands_are_those_of_bench(quick: bool, tmp_path: Path) -> None:
     known = {"nets", "loop", "leaderboard", *scripts.SCRIPTS}
     for step in everything.STEPS:
-        words = everything.command(step, tmp_path, quick)
+        words = everything.command(step, tmp_path, quick, again=False)
         assert words[3] == "bench"
         assert words[4] in known
         assert "{" not in " ".join(words)
+        assert "" not in words
+
+
+#: They measure whatever is there whenever they run
+ALWAYS_ANEW = {"loop", "composition", "leaderboard"}
+
+
+@pytest.mark.parametrize("step", sorted({*everything.STEPS} - ALWAYS_ANEW))
+def test_again_measures_rows_that_are_there(step: str, tmp_path: Path) -> None:
+    usual, anew = (everything.command(step, tmp_path, True, again) for again in (False, True))
+    assert "--again" not in usual
+    assert "--missing" not in anew
+    assert "--again" in anew or "--missing" in usual
 
 
 def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
