@@ -46,7 +46,7 @@ STEPS: dict[str, tuple[str, str, str]] = {
     "reuse-paper": ("reuse-paper {again}", "", "--quick --tables 'INFERENCE_D4 20/40'"),
     "compress": ("compress {again} --work {results}/logs/compress", "", "--quick --only latency recipes"),
     "composition": ("composition --work {results}/logs/compress", "", "--quick"),
-    "leaderboard": ("leaderboard -f {agents} --results {results}", "", "--episodes 2"),
+    "leaderboard": ("leaderboard {again} -f {agents} --results {results}", "", "--episodes 2"),
 }
 
 

@@ -26,8 +26,8 @@ examples:
 
 Whole games, sampled actions on Atari (DQN and QR-DQN: greedy ones), no sticky actions: what rl-zoo3's benchmark.md
 has, which rl_zoo3.benchmark computes inside its own checkout only. Writes leaderboard.json and leaderboard.md; agents
-that are in it are not scored again. Hours and memory of training are shown where the agent's folder says them, in
-training.json: {"hours": 1.2, "peak_rss_mb": 700}.
+that are in it are not scored again (--again). Hours and memory of training are shown where the agent's folder says
+them, in training.json: {"hours": 1.2, "peak_rss_mb": 700}.
 """
 KEYS = ("algo", "env_id", "run")
 #: Act by their highest value: sampled are only the random actions of training
@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument("-f", "--folder", type=Path, default=Path("logs"), help="the zoo's (default: %(default)s)")
     parser.add_argument("--results", type=Path, default=Path("bench"), help="folder (default: %(default)s)")
+    parser.add_argument("--again", action="store_true", help="score agents that are there as well")
     add_game_arguments(parser)
 
 
@@ -88,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     rows = Rows(file, machine(), KEYS)
     for agent in agents:
         key = {"algo": agent.algo, "env_id": agent.env_id, "run": agent.path.parent.name}
-        if rows.has(**key, eval_episodes=arguments.episodes):
+        if not arguments.again and rows.has(**key, eval_episodes=arguments.episodes):
             print(f"{agent.path.parent}: there already", file=sys.stderr)
         else:
             rows.add([{**key, **_score(agent, arguments), **_training(agent.path.parent)}])

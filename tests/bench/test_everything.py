@@ -90,7 +90,7 @@ def test_commands_are_those_of_bench(quick: bool, tmp_path: Path) -> None:
 
 
 #: They measure whatever is there whenever they run
-ALWAYS_ANEW = {"loop", "composition", "leaderboard"}
+ALWAYS_ANEW = {"loop", "composition"}
 
 
 @pytest.mark.parametrize("step", sorted({*everything.STEPS} - ALWAYS_ANEW))

@@ -40,6 +40,8 @@ def test_every_agent_has_a_row(agent: Path, tmp_path: Path, capsys: pytest.Captu
     (results / "leaderboard.json").chmod(0o644)
     assert cli.main(command) == 0
     assert capsys.readouterr().err.count("there already") == 2
+    assert cli.main([*command, "--again"]) == 0
+    assert "there already" not in capsys.readouterr().err
 
 
 def test_best_agent_of_a_game_first() -> None:
