@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from sb3_efficient.bench.rows import Rows
+from sb3_efficient.cli.ending import exit_status
 from sb3_efficient.errors import EfficientError
 
 HERE = Path(__file__).resolve().parent
@@ -115,15 +116,14 @@ def check_games(names: Iterable[str]) -> None:
         look_up(f"{name}NoFrameskip-v4")
 
 
-def run_program(main: Callable[[], Any]) -> None:
+def run_program(main: Callable[[], None]) -> None:
     """
     :param main: The program, whose errors that a user can act on are shown without a traceback
     """
     try:
-        main()
-    except EfficientError as error:
-        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
-        raise SystemExit(error.exit_status) from None
+        status = exit_status(main, Path(sys.argv[0]).name)
     except subprocess.CalledProcessError as error:
         # A process of our own, which has said why
-        raise SystemExit(error.returncode) from None
+        status = error.returncode
+    if status != 0:
+        raise SystemExit(status)

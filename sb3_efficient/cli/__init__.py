@@ -11,7 +11,7 @@ import sb3_efficient
 from sb3_efficient import bench
 from sb3_efficient.bench import everything, report
 from sb3_efficient.cli import collect, compress, evaluate, hub_folder, leaderboard
-from sb3_efficient.errors import EfficientError
+from sb3_efficient.cli.ending import exit_status
 
 ZOO_VERBS = ("train", "enjoy", "record_video")
 
@@ -51,21 +51,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     :return: Exit status: 0 for success, 1 for an error of the user's or the installation's, 2 for wrong usage
     """
     argv = sys.argv[1:] if argv is None else argv
-    try:
-        if argv and argv[0] in ZOO_VERBS:
-            from sb3_efficient.zoo.commands import run
+    return exit_status(lambda: _run(argv), "sb3-efficient")
 
-            run(argv[0], argv[1:])
-            return 0
-        if argv and argv[0] == "bench":
-            if (script := bench.script(argv[1:])) is not None:
-                return bench.scripts.run(script, argv[2:])
-            bench.check_name(argv[1:], _benchmarks(argparse.ArgumentParser()).choices)
-        arguments = _parser().parse_args(argv)
-        return _OWN[arguments.command](arguments)
-    except EfficientError as error:
-        print(f"sb3-efficient: {error}", file=sys.stderr)
-        return error.exit_status
+
+def _run(argv: Sequence[str]) -> int:
+    if argv and argv[0] in ZOO_VERBS:
+        from sb3_efficient.zoo.commands import run
+
+        run(argv[0], argv[1:])
+        return 0
+    if argv and argv[0] == "bench":
+        if (script := bench.script(argv[1:])) is not None:
+            return bench.scripts.run(script, argv[2:])
+        bench.check_name(argv[1:], _benchmarks(argparse.ArgumentParser()).choices)
+    arguments = _parser().parse_args(argv)
+    return _OWN[arguments.command](arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
