@@ -33,7 +33,7 @@ import compress
 import headline
 import numpy as np
 import reuse_acting
-import seer
+import seer_speed
 import torch as th
 import training_loop
 from common import RESULTS, open_rows, run_program, write_readme
@@ -201,7 +201,7 @@ def rollout_bytes(variant: str, depth: str | None) -> int:
     """Of one observation in the rollout buffer."""
     model = training_loop.make_model("ppo", "impala", "plain" if depth is None else "with AleVecEnv", 1, n_steps=16)
     if depth is not None:
-        seer.freeze(model, seer.VARIANTS[variant][1])
+        seer_speed.freeze(model, seer_speed.VARIANTS[variant][1])
     buffer = model.rollout_buffer
     return int(buffer.observations.nbytes / (buffer.buffer_size * buffer.n_envs))
 

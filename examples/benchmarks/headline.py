@@ -18,10 +18,10 @@ from typing import Any
 import matplotlib
 import numpy as np
 from common import RESULTS
+from seer_tables import draw_run
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-import seer
 
 PICTURE = RESULTS / "headline.png"
 #: Depth -> variant in seer.json
@@ -46,7 +46,7 @@ def main() -> None:
     left.legend(frameon=False, fontsize="small")
     for row in rows:
         if row["kind"] == "run_memory":
-            seer.draw_run(right, row)
+            draw_run(right, row)
     right.set(xlabel="steps, million", ylabel="resident memory, GB", title="DQN: a million transitions kept")
     right.set_ylim(0, None)
     right.legend(framealpha=1, edgecolor="white", fontsize="small")

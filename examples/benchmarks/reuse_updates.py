@@ -34,7 +34,7 @@ from typing import Any
 import ale_py
 import gymnasium as gym
 import numpy as np
-import seer
+import seer_speed
 import torch as th
 import training_loop as loop
 from common import open_rows, run_program, write_readme
@@ -239,8 +239,8 @@ def serve_training(name: str, _: argparse.Namespace) -> None:
     model = PPO("CnnPolicy", env, seed=loop.SEED, device="cpu", policy_kwargs=kwargs, **loop.PPO_SETTINGS)
     accelerate(model, precision=precision)
     if frozen:
-        seer.freeze(model, "conv")
-    steps = loop.SEGMENT["ppo"] * (seer.FROZEN_SEGMENTS if frozen else 1)
+        seer_speed.freeze(model, "conv")
+    steps = loop.SEGMENT["ppo"] * (seer_speed.FROZEN_SEGMENTS if frozen else 1)
     loop.answer(lambda: loop.train(model, steps))
 
 
