@@ -30,6 +30,13 @@ def test_table_is_that_of_the_results(script: str, monkeypatch: pytest.MonkeyPat
     assert shown.strip() == module.table(rows).strip(), f"{again} writes the README's table again"
 
 
+def test_tables_of_the_queue_are_those_of_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    runs = importlib.import_module("runs")
+    again = "python examples/benchmarks/runs.py writes them again"
+    assert (BENCHMARKS / "results" / "runs.md").read_text() == f"{runs.tables(runs.read_queue(runs.QUEUE))}\n", again
+
+
 def test_links_lead_somewhere() -> None:
     text = (ROOT / "README.md").read_text()
     for target in re.findall(r"\]\(([^)#\s]+)\)", text):
