@@ -22,7 +22,8 @@ def tables(rows: list[Row]) -> str:
         own = [row for row in measured if (row["network"], row["threads"]) == (network, threads)]
         heads = [f"{work} {batch}" for work, batch in kinds]
         lines = [
-            f"`{network}`, {threads} thread{'s' * (threads > 1)}: ms a batch (faster than eager; per cent of peak)",
+            f"`{network}`, {threads} thread{'s' * (threads > 1)}: ms a batch (faster than eager; multiply-accumulates "
+            "a second, in per cent of those of torch's float32 product of two matrices)",
             "",
             f"| framework | {' | '.join(heads)} | {kinds[-1][0]} {kinds[-1][1]}, loader feed |",
             "|" + "---|" * (len(heads) + 2),
