@@ -12,22 +12,23 @@ From a finished run of the zoo to an agent that ships: slim zip, settings, learn
         -f logs/impala -params features_extractor=impala vec_env=ale accelerate=True \\
         "seer=dict(depth=[(250000, 2), (900000, 'conv')])"
     python examples/benchmarks/publish_agent.py logs/impala/ppo/PongNoFrameskip-v4_1 --exp-id 2 --frozen 250000:2
-    python -m rl_zoo3.train --algo ppo --env PongNoFrameskip-v4 -n 2500000 --seed 1 --eval-freq -1 --save-freq 100000 \\
-        -f logs/nature -params vec_env=ale accelerate=True "seer=dict(freeze_at=500000, depth=2)"
-    python examples/benchmarks/publish_agent.py logs/nature/ppo/PongNoFrameskip-v4_1 --exp-id 3 --frozen 500000:2
-    python -m rl_zoo3.train --algo ppo --env PongNoFrameskip-v4 -n 2000000 --seed 2 --eval-freq -1 --save-freq 100000 \\
+    python -m rl_zoo3.train --algo ppo --env PongNoFrameskip-v4 -n 2000000 --seed 1 --eval-freq -1 --save-freq 50000 \\
+        -f logs/nature -params vec_env=ale accelerate=True seer=True
+    python -m rl_zoo3.train --algo ppo --env PongNoFrameskip-v4 -n 2000000 --seed 1 --eval-freq -1 --save-freq 100000 \\
         -f logs/nature -params vec_env=ale accelerate=True seer=True \\
-        -i examples/agents/ppo/PongNoFrameskip-v4_3/PongNoFrameskip-v4.zip
-    python examples/benchmarks/publish_agent.py logs/nature/ppo/PongNoFrameskip-v4_2 --exp-id 3 --frozen 500000:2 \\
-        --after
+        -i logs/nature/ppo/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip
+    python examples/benchmarks/publish_agent.py logs/nature/ppo/PongNoFrameskip-v4_1 \\
+        logs/nature/ppo/PongNoFrameskip-v4_2 --exp-id 3 --frozen 762672:2
+    python -m rl_zoo3.train --algo ppo --env PongNoFrameskip-v4 -n 2500000 --seed 1 --eval-freq -1 --save-freq 100000 \\
+        -f logs/early -params vec_env=ale accelerate=True "seer=dict(freeze_at=500000, depth=2)"
     python -m rl_zoo3.train --algo ppo --env PongNoFrameskip-v4 -n 2000000 --seed 2 --eval-freq -1 --save-freq 100000 \\
-        -f logs/after -params vec_env=ale accelerate=True seer=True \\
-        -i examples/agents/ppo/PongNoFrameskip-v4_3/PongNoFrameskip-v4.zip
+        -f logs/early -params vec_env=ale accelerate=True seer=True \\
+        -i logs/early/ppo/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip
     python -m rl_zoo3.train --algo ppo --env PongNoFrameskip-v4 -n 1000000 --seed 3 --eval-freq -1 --save-freq 100000 \\
-        -f logs/after -params vec_env=ale accelerate=True seer=True ent_coef=0.001 \\
-        -i logs/after/ppo/PongNoFrameskip-v4_1/rl_model_1500000_steps.zip
-    python examples/benchmarks/publish_agent.py logs/after/ppo/PongNoFrameskip-v4_1 \\
-        logs/after/ppo/PongNoFrameskip-v4_2 --exp-id 3 --frozen 500000:2 --after --only-curve
+        -f logs/early -params vec_env=ale accelerate=True seer=True ent_coef=0.001 \\
+        -i logs/early/ppo/PongNoFrameskip-v4_2/rl_model_1500000_steps.zip
+    python examples/benchmarks/publish_agent.py logs/early/ppo/PongNoFrameskip-v4_1 \\
+        logs/early/ppo/PongNoFrameskip-v4_2 logs/early/ppo/PongNoFrameskip-v4_3 --only-curve early --frozen 500000:2
     python -m rl_zoo3.train --algo ppo --env QbertNoFrameskip-v4 -n 2000000 --seed 1 --eval-freq -1 \\
         --save-freq 100000 -f logs/qbert -params vec_env=ale accelerate=True seer=True
     python examples/benchmarks/publish_agent.py logs/qbert/ppo/QbertNoFrameskip-v4_1 --frozen 297984:2
@@ -35,9 +36,9 @@ From a finished run of the zoo to an agent that ships: slim zip, settings, learn
 The agent is that of the last run, which went on from the one before it. Writes examples/agents/<algo>/<env>_<exp-id> in
 the zoo's layout, which enjoy -f examples/agents plays, and results/curve_<algo>_<env>_<exp-id>.json and .png.
 Wall-clock is that of the runs, whatever else the machine did. (The second run was ended at its checkpoint at 800,000
-steps. The third agent's was stopped and gone on with, from its checkpoints, at 500,000 steps, where the freeze is, and
-at its planned end of 2.5 million, for another million. What came after it does not ship, and its first run was ended at
-1.5 million steps.)
+steps. The third agent's first run is the queue's, runs.py, stopped and gone on with at 350,000 steps. The one frozen
+early, which does not ship, was gone on with from its checkpoints at 500,000 steps, where the freeze is, and at its
+planned end of 2.5 million, for another million; its second run was ended at 1.5 million steps.)
 """
 
 from __future__ import annotations
@@ -45,7 +46,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
@@ -68,39 +68,26 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+", help="folders of the runs: .../<algo>/<env>_<n>")
     parser.add_argument("--exp-id", type=int, default=1, help="number of the agent, as enjoy's --exp-id")
     parser.add_argument("--frozen", nargs="*", default=[], metavar="STEP:DEPTH", help="what SEER froze when")
-    parser.add_argument(
-        "--after", action="store_true", help="the first run went on from the agent that has this number now"
-    )
-    parser.add_argument(
-        "--only-curve", action="store_true", help="with --after: of runs that do not ship, ..._after.json"
-    )
+    parser.add_argument("--only-curve", metavar="NAME", help="of runs that do not ship, in place of --exp-id")
     arguments = parser.parse_args()
-    if arguments.only_curve and not arguments.after:
-        parser.error("--only-curve is for runs that went on from an agent: with --after")
     runs: list[Path] = arguments.runs
     run = runs[-1]
     algo, env_id = run.parent.name, run.name.rpartition("_")[0]
+    models = [find_algorithm(algo).load(run / f"{env_id}.zip", device="cpu") for run in runs]
     if not arguments.only_curve:
-        model = find_algorithm(algo).load(run / f"{env_id}.zip", device="cpu")
         target = EXAMPLES / "agents" / algo / f"{env_id}_{arguments.exp_id}"
-        print(sb3_efficient.save_slim(model, target / f"{env_id}.zip"))
+        print(sb3_efficient.save_slim(models[-1], target / f"{env_id}.zip"))
         copy_settings(run / env_id, target / env_id)
-    counted = [find_algorithm(algo).load(run / f"{env_id}.zip", device="cpu").num_timesteps for run in runs]
-    # A run that counts on where the one before it ended, or from nothing, as the zoo's -i
-    steps = [now - before if now > before else now for before, now in pairwise([0, *counted])]
+    # Some runs count on where the one before them ended, others from nothing, as the zoo's -i
+    steps = [model.num_timesteps - model._num_timesteps_at_start for model in models]
     curve = learning_curve(runs, steps)
-    file = RESULTS / f"curve_{algo}_{env_id}_{arguments.exp_id}.json"
-    if arguments.after:
-        before = json.loads(file.read_text())
-        seconds = before["curve"][-1][1]
-        curve = [*before["curve"], *((before["steps"] + step, seconds + at, value) for step, at, value in curve)]
-        steps.append(before["steps"])
     frozen = [(int(step), depth) for step, _, depth in (pair.partition(":") for pair in arguments.frozen)]
-    if arguments.only_curve:
-        file = file.with_stem(f"{file.stem}_after")
     content = {"algo": algo, "env": env_id, "steps": sum(steps), "frozen": frozen}
+    name = arguments.only_curve or arguments.exp_id
+    file = RESULTS / f"curve_{algo}_{env_id}_{name}.json"
     file.write_text(json.dumps({**content, "columns": ["step", "seconds", "return"], "curve": curve}) + "\n")
-    draw(curve, frozen, file.with_suffix(".png"), f"{algo.upper()} on {env_id}, agent {arguments.exp_id}")
+    what = "run" if arguments.only_curve else "agent"
+    draw(curve, frozen, file.with_suffix(".png"), f"{algo.upper()} on {env_id}, {what} {name}")
 
 
 def copy_settings(source: Path, target: Path) -> None:
