@@ -31,6 +31,7 @@ CURVES = {
     "stock Nature": ("curve_ppo_PongNoFrameskip-v4_1", "nature", True, "C7"),
     "stock Impala": ("curve_ppo_PongNoFrameskip-v4_2", "impala", True, "k"),
     "Nature, accelerated": ("curve_ppo_PongNoFrameskip-v4_1", "nature", False, "C0"),
+    "Nature, everything on": ("curve_ppo_PongNoFrameskip-v4_3", "nature", False, "C2"),
     "Impala, everything on": ("curve_ppo_PongNoFrameskip-v4_2", "impala", False, "C1"),
 }
 
