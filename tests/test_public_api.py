@@ -108,8 +108,8 @@ ARROWS = {
     "doctor": {"_autoload", "extractors"},
     "_autoload": {"zoo"},
     "zoo": {
-        *("compression", "engines", "envs", "errors", "extractors", "fast", "hyperparams", "options", "policies"),
-        "seer",
+        *("atomic", "compression", "engines", "envs", "errors", "extractors", "fast", "hyperparams", "options"),
+        *("policies", "seer"),
     },
     "profiler": {"atomic"},
     "bench": {

@@ -34,7 +34,8 @@ From a finished run of the zoo to an agent that ships: slim zip, settings, learn
     python examples/benchmarks/publish_agent.py logs/qbert/ppo/QbertNoFrameskip-v4_1 --frozen 297984:2
 
 The agent is that of the last run, which went on from the one before it. Writes examples/agents/<algo>/<env>_<exp-id> in
-the zoo's layout, which enjoy -f examples/agents plays, and results/curve_<algo>_<env>_<exp-id>.json and .png.
+the zoo's layout, which enjoy -f examples/agents plays, with the steps and hours of all runs for the leaderboard, and
+results/curve_<algo>_<env>_<exp-id>.json and .png.
 Wall-clock is that of the runs, whatever else the machine did. (The second run was ended at its checkpoint at 800,000
 steps. The third agent's first run is the queue's, runs.py, stopped and gone on with at 350,000 steps. The one frozen
 early, which does not ship, was gone on with from its checkpoints at 500,000 steps, where the freeze is, and at its
@@ -55,6 +56,7 @@ from common import RESULTS
 
 import sb3_efficient
 from sb3_efficient.policies import find_algorithm
+from sb3_efficient.zoo.record import read_record, write_record
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -74,13 +76,14 @@ def main() -> None:
     run = runs[-1]
     algo, env_id = run.parent.name, run.name.rpartition("_")[0]
     models = [find_algorithm(algo).load(run / f"{env_id}.zip", device="cpu") for run in runs]
+    # Some runs count on where the one before them ended, others from nothing, as the zoo's -i
+    steps = [model.num_timesteps - model._num_timesteps_at_start for model in models]
+    curve = learning_curve(runs, steps)
     if not arguments.only_curve:
         target = EXAMPLES / "agents" / algo / f"{env_id}_{arguments.exp_id}"
         print(sb3_efficient.save_slim(models[-1], target / f"{env_id}.zip"))
         copy_settings(run / env_id, target / env_id)
-    # Some runs count on where the one before them ended, others from nothing, as the zoo's -i
-    steps = [model.num_timesteps - model._num_timesteps_at_start for model in models]
-    curve = learning_curve(runs, steps)
+        write_record(target, {**read_record(run), "n_timesteps": sum(steps), "hours": round(curve[-1][1] / 3600, 2)})
     frozen = [(int(step), depth) for step, _, depth in (pair.partition(":") for pair in arguments.frozen)]
     content = {"algo": algo, "env": env_id, "steps": sum(steps), "frozen": frozen}
     name = arguments.only_curve or arguments.exp_id

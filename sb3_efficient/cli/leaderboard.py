@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sb3_efficient.bench.rows import Row, Rows
 from sb3_efficient.errors import EfficientError
 from sb3_efficient.options import whole_number
+from sb3_efficient.zoo.record import read_record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,8 +26,9 @@ examples:
 
 Whole games, sampled actions on Atari (DQN and QR-DQN: greedy ones), no sticky actions: what rl-zoo3's benchmark.md
 has, which rl_zoo3.benchmark computes inside its own checkout only. Writes leaderboard.json and leaderboard.md; agents
-that are in it are not scored again (--again). Hours and memory of training are shown where the agent's folder says
-them, in training.json: {"hours": 1.2, "peak_rss_mb": 700}.
+that are in it are not scored again (--again). Hours and memory of training, and steps of all runs that led to an agent,
+are shown where its folder says them, in training.json: {"n_timesteps": 4000000, "hours": 1.2, "peak_rss_mb": 700}. The
+zoo's training writes it, with this package installed.
 """
 KEYS = ("algo", "env_id", "run")
 #: Act by their highest value: sampled are only the random actions of training
@@ -92,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.again and rows.has(**key, eval_episodes=arguments.episodes):
             print(f"{agent.path.parent}: there already", file=sys.stderr)
         else:
-            rows.add([{**key, **_score(agent, arguments), **_training(agent.path.parent)}])
+            rows.add([{**key, **_score(agent, arguments), **read_record(agent.path.parent)}])
     text = table(rows.rows)
     file.with_suffix(".md").write_text(text)
     print(text)
@@ -161,12 +162,6 @@ def _score(agent: SavedAgent, arguments: argparse.Namespace) -> Row:
         **{name: round(found.median, 3) for name, found in latency.items()},
         "threads": arguments.threads,
     }
-
-
-def _training(folder: Path) -> dict[str, Any]:
-    file = folder / "training.json"
-    found = json.loads(file.read_text()) if file.is_file() else {}
-    return {name: found[name] for name in ("hours", "peak_rss_mb") if name in found}
 
 
 def _shown(value: Any) -> str:

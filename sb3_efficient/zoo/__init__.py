@@ -2,7 +2,8 @@
 The only place that knows rl_zoo3.
 
 :func:`register` teaches the rl_zoo3 of this process our words: ``-params features_extractor=impala``, the same
-key in YAML, and the environments of this package. The hook in ``_autoload`` calls it in ``python -m rl_zoo3.…``.
+key in YAML, and the environments of this package; and to keep what a training took beside its agent. The hook in
+``_autoload`` calls it in ``python -m rl_zoo3.…``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from sb3_efficient.errors import EfficientError
 
 _MARK = "_sb3_efficient"
-_METHODS = ("read_hyperparameters", "_preprocess_hyperparams", "create_envs", "hyperparameters_optimization")
+_METHODS = ("read_hyperparameters", "_preprocess_hyperparams", "create_envs", "learn", "hyperparameters_optimization")
 
 
 def register() -> None:
@@ -29,7 +30,7 @@ def register() -> None:
         # The hook in _autoload answered to this very import
         return
     import sb3_efficient.envs  # noqa: F401  (registers our environments with gymnasium)
-    from sb3_efficient.zoo import arguments, manager
+    from sb3_efficient.zoo import arguments, manager, record
 
     experiment = exp_manager.ExperimentManager
     absent = [name for name in _METHODS if not hasattr(experiment, name)]
@@ -41,6 +42,7 @@ def register() -> None:
     _wrap(experiment, "read_hyperparameters", manager.read_hyperparameters)
     _wrap(experiment, "_preprocess_hyperparams", manager.preprocess_hyperparams)
     _wrap(experiment, "create_envs", manager.create_envs)
+    _wrap(experiment, "learn", record.learn)
     _wrap(experiment, "hyperparameters_optimization", manager.hyperparameters_optimization)
     setattr(experiment, _MARK, True)
     _print_our_errors_briefly()

@@ -11,6 +11,7 @@ from helpers import Run
 from stable_baselines3 import DQN, PPO
 
 from sb3_efficient.extractors import ImpalaExtractor
+from sb3_efficient.zoo.record import read_record
 
 PONG = ("--env", "PongNoFrameskip-v4")
 QUICK = ("-n", "64", "--eval-freq", "-1")
@@ -39,6 +40,8 @@ def test_the_literal_command_then_enjoy_film_and_continue(zoo: Run, run: Path) -
     assert config(run)["n_steps"] == 128, "the zoo's tuned values stay"
     assert isinstance(agent(run), ImpalaExtractor)
     assert PPO.load(run / "PongNoFrameskip-v4.zip").num_timesteps == 2048
+    assert read_record(run)["n_timesteps"] == 2048
+    assert read_record(run)["hours"] > 0
 
     done = zoo("enjoy", "--algo", "ppo", *PONG, "-f", "logs", "--no-render", "-n", "2500")
     assert "Atari Episode Score: -" in done.stdout
@@ -50,7 +53,8 @@ def test_the_literal_command_then_enjoy_film_and_continue(zoo: Run, run: Path) -
     second = run.with_name("PongNoFrameskip-v4_2")
     assert isinstance(agent(second), ImpalaExtractor)
     assert config(second)["features_extractor"] == "impala", "kept though it was not typed again"
-    assert PPO.load(second / "PongNoFrameskip-v4.zip").num_timesteps > 0
+    assert PPO.load(second / "PongNoFrameskip-v4.zip").num_timesteps == 64
+    assert read_record(second)["n_timesteps"] == 2048 + 64
 
     done = zoo(
         *("train", "--algo", "ppo", *PONG, *QUICK, "-i", str(run / "PongNoFrameskip-v4.zip")),

@@ -1,0 +1,74 @@
+"""What a training of the zoo took, beside the agent in training.json: the leaderboard shows it."""
+
+from __future__ import annotations
+
+import json
+import operator
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sb3_efficient.atomic import replace_file
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+FILE = "training.json"
+#: Environment steps, hours of wall-clock and most resident memory, and how those of successive runs come together
+KINDS: dict[str, Callable[[Any, Any], Any]] = {"n_timesteps": operator.add, "hours": operator.add, "peak_rss_mb": max}
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """
+    :param folder: Of an agent in the zoo's layout
+    :return: What is known of ``KINDS``
+    """
+    file = folder / FILE
+    found = json.loads(file.read_text()) if file.is_file() else {}
+    return {name: found[name] for name in KINDS if name in found}
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """
+    :param folder: Of an agent in the zoo's layout
+    :param record: Of ``KINDS``, those that are known
+    """
+    replace_file(folder / FILE, f"{json.dumps(record)}\n".encode())
+
+
+def learn(original: Callable[..., None]) -> Callable[..., None]:
+    """
+    Record what ``ExperimentManager.learn`` took; of an agent that is continued, together with what it took before.
+
+    What is not known of all runs that led to an agent is left out.
+    """
+
+    @wraps(original)
+    def recorded(self: Any, model: BaseAlgorithm) -> None:
+        start = time.perf_counter()
+        original(self, model)
+        steps = model.num_timesteps - model._num_timesteps_at_start
+        now = {"n_timesteps": steps, "hours": (time.perf_counter() - start) / 3600, "peak_rss_mb": _peak_mb()}
+        before = _before(Path(self.trained_agent)) if self.continue_training else dict.fromkeys(KINDS, 0)
+        record = {name: KINDS[name](value, now[name]) for name, value in before.items() if now[name] is not None}
+        write_record(Path(self.save_path), record)
+
+    return recorded
+
+
+def _before(agent: Path) -> dict[str, Any]:
+    """Nothing for a checkpoint, which was trained for less than the agent beside it."""
+    return read_record(agent.parent) if agent.stem == agent.parent.name.rpartition("_")[0] else {}
+
+
+def _peak_mb() -> int | None:
+    """Of this process, without those of its environments; None where the system does not say."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / 1e6) if sys.platform == "darwin" else round(peak * 1024 / 1e6)
