@@ -33,11 +33,18 @@ class Rows:
             self.rows = _read(file) if file.exists() else []
             check_writable(file)
 
-    def has(self, **wanted: Any) -> bool:
+    def find(self, **wanted: Any) -> Row | None:
         """
         :param wanted: Values of some keys
+        :return: The first row that has them
         """
-        return any(wanted.items() <= row.items() for row in self.rows)
+        return next((row for row in self.rows if wanted.items() <= row.items()), None)
+
+    def has(self, **wanted: Any) -> bool:
+        """
+        :param wanted: As of :meth:`find`
+        """
+        return self.find(**wanted) is not None
 
     def add(self, rows: Iterable[Row]) -> None:
         """

@@ -90,10 +90,10 @@ def run(arguments: argparse.Namespace) -> int:
     rows = Rows(file, machine(), KEYS)
     for agent in agents:
         key = {"algo": agent.algo, "env_id": agent.env_id, "run": agent.path.parent.name}
-        if not arguments.again and rows.has(**key, eval_episodes=arguments.episodes):
+        row = None if arguments.again else rows.find(**key, eval_episodes=arguments.episodes)
+        if row is not None:
             print(f"{agent.path.parent}: there already", file=sys.stderr)
-        else:
-            rows.add([{**key, **_score(agent, arguments), **read_record(agent.path.parent)}])
+        rows.add([{**key, **(row or _score(agent, arguments)), **read_record(agent.path.parent)}])
     text = table(rows.rows)
     file.with_suffix(".md").write_text(text)
     print(text)

@@ -38,8 +38,12 @@ def test_every_agent_has_a_row(agent: Path, tmp_path: Path, capsys: pytest.Captu
     assert f" | {rows[0]['run']} | " in text
 
     (results / "leaderboard.json").chmod(0o644)
+    (agent / "training.json").write_text('{"n_timesteps": 123000, "hours": 2.5}')
     assert cli.main(command) == 0
-    assert capsys.readouterr().err.count("there already") == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("there already") == 2
+    assert " | 123k | " in captured.out
+    assert " | 2.5 | 700 | " in captured.out, "what was known of the memory stays"
     assert cli.main([*command, "--again"]) == 0
     assert "there already" not in capsys.readouterr().err
 
