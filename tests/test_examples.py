@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from helpers import Run
+from stable_baselines3 import PPO
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 README = EXAMPLES.parent / "README.md"
@@ -185,3 +187,19 @@ def test_figures_of_the_environments_in_the_readme_are_the_measured_ones() -> No
         f"to {two[fastest]:.1f} in {names[fastest]}), {statistics.median(one.values()):.1f} times on one; "
         f"`SubprocVecEnv` {others[0]:.2f} and {others[1]:.2f} times"
     ) in " ".join(README.read_text().split())
+
+
+def test_random_convolutions_are_those_of_the_arms_seed() -> None:
+    benchmark, rows = measured("branches")
+
+    def filters(seed: int) -> torch.Tensor:
+        model = PPO("CnnPolicy", "Catch-v0", n_steps=64, seed=1)
+        before = model.policy.features_extractor.linear[0].weight.clone()
+        benchmark.forget(model, seed)
+        assert torch.equal(model.policy.features_extractor.linear[0].weight, before), "only convolutions"
+        return model.policy.features_extractor.cnn[0].weight
+
+    assert torch.equal(filters(3), filters(3))
+    assert not torch.equal(filters(2), filters(3))
+    ends = [(row["env"], row["checkpoint"], row["arm"], str(row["curve"])) for row in rows]
+    assert len(ends) == len(set(ends)), "two seeds made one run"

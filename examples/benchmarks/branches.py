@@ -127,7 +127,7 @@ def train(model: BaseAlgorithm, env_id: str, arguments: argparse.Namespace) -> l
     if arguments.arm != "plain":
         sb3_efficient.accelerate(model)
     if arguments.arm.startswith("random"):
-        forget(model)
+        forget(model, arguments.seed)
     if arguments.arm in DEPTHS:
         callbacks.append(SEERCallback(depth=schedule(DEPTHS[arguments.arm], model.num_timesteps)))
     if arguments.arm == "auto":
@@ -154,9 +154,9 @@ def schedule(depth: Any, start: int) -> list[tuple[int, Any]]:
     return [(start + after, deep) for after, deep in pairs]
 
 
-def forget(model: BaseAlgorithm) -> None:
-    """Give the convolutions new weights."""
-    fresh = type(model)("CnnPolicy", model.env, policy_kwargs=model.policy_kwargs, seed=model.seed)
+def forget(model: BaseAlgorithm, seed: int) -> None:
+    """Give the convolutions new weights, and everything that is random this seed, as of a new model."""
+    fresh = type(model)("CnnPolicy", model.env, policy_kwargs=model.policy_kwargs, seed=seed)
     for ours, theirs in zip(model.policy.parameters(), fresh.policy.parameters(), strict=True):
         if ours.ndim == 4:
             ours.data.copy_(theirs.data)
