@@ -132,7 +132,7 @@ def test_through_the_zoo(zoo: Run, tmp_path: Path) -> None:
     assert len(list(run.glob("*.monitor.csv"))) == 2
     assert len(load_results(str(run))) == 0, "no game is over after 64 steps"
     assert PPO.load(run / "PongNoFrameskip-v4.zip").observation_space.shape == (4, 84, 84)
-    played = zoo("enjoy", "--algo", "ppo", "--env", "PongNoFrameskip-v4", "-f", "logs", "--no-render", "-n", "900")
+    played = zoo("enjoy", "--algo", "ppo", "--env", "PongNoFrameskip-v4", "-f", "logs", "--no-render", "-n", "2500")
     assert "Atari Episode Score: -" in played.stdout, "in the zoo's own pipeline"
 
 
