@@ -50,8 +50,9 @@ def learn(original: Callable[..., None]) -> Callable[..., None]:
     def recorded(self: Any, model: BaseAlgorithm) -> None:
         start = time.perf_counter()
         original(self, model)
+        hours = round((time.perf_counter() - start) / 3600, 4)
         steps = model.num_timesteps - model._num_timesteps_at_start
-        now = {"n_timesteps": steps, "hours": (time.perf_counter() - start) / 3600, "peak_rss_mb": _peak_mb()}
+        now = {"n_timesteps": steps, "hours": hours, "peak_rss_mb": _peak_mb()}
         before = _before(Path(self.trained_agent)) if self.continue_training else dict.fromkeys(KINDS, 0)
         record = {name: KINDS[name](value, now[name]) for name, value in before.items() if now[name] is not None}
         write_record(Path(self.save_path), record)

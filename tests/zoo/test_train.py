@@ -41,7 +41,7 @@ def test_the_literal_command_then_enjoy_film_and_continue(zoo: Run, run: Path) -
     assert isinstance(agent(run), ImpalaExtractor)
     assert PPO.load(run / "PongNoFrameskip-v4.zip").num_timesteps == 2048
     assert read_record(run)["n_timesteps"] == 2048
-    assert read_record(run)["hours"] > 0
+    assert read_record(run)["hours"] >= 0.001, "a few seconds"
 
     done = zoo("enjoy", "--algo", "ppo", *PONG, "-f", "logs", "--no-render", "-n", "2500")
     assert "Atari Episode Score: -" in done.stdout
