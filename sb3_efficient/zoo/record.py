@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sb3_efficient.atomic import replace_file
+from sb3_efficient.errors import ArtifactError
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -27,8 +28,16 @@ def read_record(folder: Path) -> dict[str, Any]:
     :return: What is known of ``KINDS``
     """
     file = folder / FILE
-    found = json.loads(file.read_text()) if file.is_file() else {}
-    return {name: found[name] for name in KINDS if name in found}
+    if not file.is_file():
+        return {}
+    try:
+        found = json.loads(file.read_text())
+        return {name: found[name] + 0 for name in KINDS if name in found}
+    except (ValueError, TypeError) as error:
+        raise ArtifactError(
+            f'{file} does not say what training took, as {{"n_timesteps": 1000000, "hours": 1.2}} does ({error}): '
+            "mend it, or remove it."
+        ) from error
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
@@ -48,14 +57,16 @@ def learn(original: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(original)
     def recorded(self: Any, model: BaseAlgorithm) -> None:
+        # Read first: what is wrong with it must not cost the agent, which is saved after this
+        before = _before(Path(self.trained_agent)) if self.continue_training else dict.fromkeys(KINDS, 0)
         start = time.perf_counter()
         original(self, model)
         hours = round((time.perf_counter() - start) / 3600, 4)
         steps = model.num_timesteps - model._num_timesteps_at_start
         now = {"n_timesteps": steps, "hours": hours, "peak_rss_mb": _peak_mb()}
-        before = _before(Path(self.trained_agent)) if self.continue_training else dict.fromkeys(KINDS, 0)
         record = {name: KINDS[name](value, now[name]) for name, value in before.items() if now[name] is not None}
-        write_record(Path(self.save_path), record)
+        if record:
+            write_record(Path(self.save_path), record)
 
     return recorded
 

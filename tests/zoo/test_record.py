@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from sb3_efficient.errors import ArtifactError
 from sb3_efficient.zoo import record
 
 
@@ -47,6 +48,7 @@ def test_runs_come_together(agent: Path, tmp_path: Path, start: int) -> None:
 
 def test_unknown_parts_are_left_out(agent: Path, tmp_path: Path) -> None:
     assert train(tmp_path / "Pong_2", agent.with_name("rl_model_500_steps.zip")) == {}
+    assert not (tmp_path / "Pong_2" / record.FILE).exists()
     record.write_record(agent.parent, {"n_timesteps": 1000})
     assert train(tmp_path / "Pong_3", agent) == {"n_timesteps": 1100}
 
@@ -55,6 +57,18 @@ def test_only_what_is_known_is_read(tmp_path: Path) -> None:
     assert record.read_record(tmp_path) == {}
     (tmp_path / record.FILE).write_text(json.dumps({"hours": 1.5, "unknown": 1}))
     assert record.read_record(tmp_path) == {"hours": 1.5}
+
+
+@pytest.mark.parametrize("content", ["", "{", "null", '{"hours": "two"}'])
+def test_damaged_record_is_refused_before_training(agent: Path, tmp_path: Path, content: str) -> None:
+    agent.with_name(record.FILE).write_text(content)
+
+    def never(*_: object) -> None:
+        raise AssertionError("trained")
+
+    manager = SimpleNamespace(save_path=str(tmp_path), trained_agent=str(agent), continue_training=True)
+    with pytest.raises(ArtifactError, match=r"training.json does not say what training took.*remove it"):
+        record.learn(never)(manager, SimpleNamespace())
 
 
 def test_a_system_that_does_not_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
