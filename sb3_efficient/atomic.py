@@ -1,10 +1,22 @@
-"""A file is either the old one or the new one, whatever happens in between."""
+"""A file is either the old one or the new one, whatever happens in between, and one process at a time works on it."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+
+from sb3_efficient.errors import EfficientError
+
+try:
+    import fcntl
+except ImportError:
+    # Windows, where nothing keeps two processes apart
+    fcntl = None  # type: ignore[assignment]
 
 
 def replace_file(path: str | Path, data: bytes) -> Path:
@@ -32,3 +44,48 @@ def replace_file(path: str | Path, data: bytes) -> Path:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+@contextmanager
+def locked(file: Path, *, wait: bool = True) -> Iterator[IO[str]]:
+    """
+    Until the end of the block this file is ours, however many of us there are; a process that dies gives it back.
+
+    :param file: The lock is a file beside it
+    :param wait: Whether to wait for it; otherwise one that is taken is an error
+    :return: The file of the lock, which a child process that inherits it holds as well
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with _lock_of(file).open("w") as lock:
+        # Not at once: who only asks (is_locked) has it for a moment
+        until = time.monotonic() + 1
+        while not _taken(lock, wait=wait):
+            if time.monotonic() > until:
+                raise EfficientError(f"{file} is being worked on by another process: wait for it, or end it.")
+            time.sleep(0.02)
+        yield lock
+
+
+def is_locked(file: Path) -> bool:
+    """
+    :param file: As of :func:`locked`
+    """
+    if not _lock_of(file).exists():
+        return False
+    with _lock_of(file).open("w") as lock:
+        return not _taken(lock, wait=False)
+
+
+def _lock_of(file: Path) -> Path:
+    return file.with_name(f".{file.name}.lock")
+
+
+def _taken(lock: IO[str], *, wait: bool) -> bool:
+    """Whether it is ours now."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

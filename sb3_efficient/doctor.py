@@ -38,9 +38,14 @@ EXTRAS = {
     "box2d": ("box2d", "CarRacing-v3"),
     "stable-retro": ("retro", "console games"),
     "jax": ("jax", "benchmarks against JAX"),
+    "flax": ("jax", "benchmarks against JAX"),
+    "tensorflow-cpu": ("tensorflow", "benchmarks against TensorFlow"),
 }
 #: Whose versions belong beside every measurement
-_MEASURED = ("torch", "stable-baselines3", "rl-zoo3", "ale-py", "onnxruntime")
+_MEASURED = (
+    *("torch", "stable-baselines3", "rl-zoo3", "ale-py", "onnxruntime", "numba"),
+    *("openvino", "jax", "flax", "tensorflow-cpu"),
+)
 _CPU_FLAGS = ("avx2", "avx512_f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
 
@@ -57,7 +62,7 @@ def machine() -> dict[str, Any]:
         "gpu": th.cuda.get_device_name() if th.cuda.is_available() else None,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in _MEASURED},
+        "versions": {name: found for name in _MEASURED if (found := _version(name)) is not None},
         "revision": _revision(),
     }
 
@@ -111,12 +116,13 @@ def _version(name: str) -> str | None:
 
 
 def _revision() -> str | None:
-    """Of the checkout that this package lies in."""
+    """Of the checkout that this package lies in: not of another project's around its virtual environment."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--show-toplevel", "--short=12", "HEAD"]
     try:
-        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
+        root, revision = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    except (OSError, ValueError, subprocess.CalledProcessError):
         return None
+    return revision if (Path(root) / "sb3_efficient" / Path(__file__).name).is_file() else None
 
 
 def _machine_rows() -> list[str]:

@@ -86,6 +86,25 @@ class Stopwatch:
         return call
 
 
+#: Object, name, what stood there before: of all callbacks, as some objects are the whole process's
+_replaced: list[tuple[Any, str, Any]] = []
+
+
+def _replace(owner: Any, name: str, value: Any) -> None:
+    # An attribute of the instance hides the method of its class; taken away, the method is back
+    _replaced.append((owner, name, vars(owner).get(name)))
+    setattr(owner, name, value)
+
+
+def _put_back() -> None:
+    while _replaced:
+        owner, name, before = _replaced.pop()
+        if before is None:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, before)
+
+
 class ProfileCallback(BaseCallback):
     """
     Split the wall-clock of ``learn`` into :data:`SECTIONS`, for any SB3 or contrib algorithm.
@@ -106,7 +125,6 @@ class ProfileCallback(BaseCallback):
         self.file = file
         self.skip = skip
         self.steps = 0
-        self._restore: list[tuple[object, str, Any]] = []
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -114,18 +132,15 @@ class ProfileCallback(BaseCallback):
         return self._stopwatch.seconds
 
     def _on_training_start(self) -> None:
+        # Of a training that was interrupted: SB3 says nothing about its end
+        _put_back()
         self._stopwatch = Stopwatch(self.model.device)
         self._started_at = self.model.num_timesteps
         self._to_skip = self.skip
         watch = self._stopwatch
         for owner, name, section in timed_methods(self.model):
             wrap = watch.timed_generator if (section, name) == ("buffer", "get") else watch.timed
-            self._replace(owner, name, wrap(getattr(owner, name), section))
-
-    def _replace(self, owner: Any, name: str, value: Any) -> None:
-        # An attribute of the instance hides the method of its class; taken away, the method is back
-        self._restore.append((owner, name, vars(owner).get(name)))
-        setattr(owner, name, value)
+            _replace(owner, name, wrap(getattr(owner, name), section))
 
     def _on_rollout_start(self) -> None:
         taken = self.model.num_timesteps - self._started_at
@@ -143,12 +158,7 @@ class ProfileCallback(BaseCallback):
     def _on_training_end(self) -> None:
         self._stopwatch.read()
         self.steps = self.model.num_timesteps - self._started_at
-        for owner, name, before in reversed(self._restore):
-            if before is None:
-                delattr(owner, name)
-            else:
-                setattr(owner, name, before)
-        self._restore.clear()
+        _put_back()
         if self.file is not None:
             content = {"steps": self.steps, "seconds": self.seconds}
             replace_file(self.file, (json.dumps(content, indent=1) + "\n").encode())

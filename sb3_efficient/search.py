@@ -6,13 +6,14 @@ Any storage of Optuna serves, so that processes, or machines, work on one study 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import optuna
 from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
 from stable_baselines3.common.base_class import BaseAlgorithm
 
@@ -130,4 +131,6 @@ def table(study: optuna.Study) -> str:
 def _storage(storage: str | None) -> BaseStorage | str | None:
     if storage is None or not storage.endswith(".log"):
         return storage
-    return JournalStorage(JournalFileBackend(storage))
+    # By default locked by a symbolic link, which Windows lets only administrators make
+    lock = JournalFileOpenLock(storage) if sys.platform == "win32" else None
+    return JournalStorage(JournalFileBackend(storage, lock))

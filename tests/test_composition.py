@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from sb3_efficient.bench.rows import Rows
 from sb3_efficient.errors import UnavailableError
 
 BENCHMARKS = Path(__file__).parents[1] / "examples" / "benchmarks"
@@ -42,3 +44,14 @@ def test_speeds_that_there_are_not(composition: Any, tmp_path: Path) -> None:
     (tmp_path / "seer.json").write_text('{"rows": [{"algo": "ppo", "network": "nature", "threads": 1}]}')
     with pytest.raises(UnavailableError):
         composition.impala("seer")
+
+
+def test_returns_that_are_known_are_not_played_again(composition: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = SimpleNamespace(returns=lambda recipe, known: [1.0, 3.0])
+    known = [{"kind": "returns", "agent": composition.AGENT, "recipe": "original", "returns": [5.0] * 4}]
+    monkeypatch.setattr(composition, "open_rows", lambda name, keys: Rows(None, {}, keys))
+    assert composition.returns(bench, "original")["n"] == 2
+    rows = Rows(None, {}, ("kind", "agent", "recipe"))
+    rows.add(known)
+    monkeypatch.setattr(composition, "open_rows", lambda name, keys: rows)
+    assert composition.returns(bench, "original") == {"mean": 5.0, "interval": [5.0, 5.0], "n": 4}

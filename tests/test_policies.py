@@ -118,14 +118,23 @@ def test_agents_learn_save_load_copy_and_continue(algo: str, tmp_path: Path) -> 
     loaded.learn(16)
 
 
+def assert_encoder_learns(agent: Any) -> None:
+    before = [parameter.clone() for parameter in agent.policy.features_extractor.parameters()]
+    agent.learn(16)
+    after = list(agent.policy.features_extractor.parameters())
+    assert all(th.isfinite(parameter).all() for parameter in after)
+    assert any(not th.equal(*pair) for pair in zip(before, after, strict=True))
+
+
 @pytest.mark.parametrize("name", [*list_extractors(), *list_extractors(papers=True)])
 def test_every_extractor_trains_in_ppo(name: str) -> None:
     agent = model("ppo", policy_kwargs=policy_kwargs(name, PPO, precision="bf16"))
-    agent.learn(16)
+    assert_encoder_learns(agent)
 
 
 def test_bf16_trains_where_gradients_of_gradients_are_taken() -> None:
-    model("trpo", policy_kwargs=policy_kwargs("impoola", "trpo", depths=(4,), precision="bf16")).learn(16)
+    agent = model("trpo", policy_kwargs=policy_kwargs("impoola", "trpo", depths=(4,), precision="bf16"))
+    assert_encoder_learns(agent)
 
 
 def test_small_image_env_is_told_the_smallest_size() -> None:

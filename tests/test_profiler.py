@@ -10,6 +10,7 @@ import pytest
 import torch as th
 from stable_baselines3 import A2C, DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import ConvertCallback
 from stable_baselines3.common.envs import FakeImageEnv
 from stable_baselines3.common.logger import configure
 
@@ -71,10 +72,24 @@ def test_shares_go_to_the_log_and_first_steps_may_be_left_out(tmp_path: Path) ->
 
 
 def test_the_model_can_be_saved_and_trained_again(tmp_path: Path) -> None:
-    agent = model(PPO)
+    agent, backward = model(PPO), th.Tensor.backward
     agent.learn(16, callback=ProfileCallback(verbose=0))
+    assert th.Tensor.backward is backward
     agent.save(tmp_path / "agent.zip")
     PPO.load(tmp_path / "agent.zip", env=agent.get_env()).learn(16, callback=ProfileCallback(verbose=0))
+
+
+def test_an_interrupted_training_leaves_nothing_in_the_next_one() -> None:
+    agent, backward = model(PPO), th.Tensor.backward
+
+    def interrupt(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        agent.learn(16, callback=[ProfileCallback(verbose=0), ConvertCallback(interrupt)])
+    agent.learn(16, callback=(callback := ProfileCallback(verbose=0)))
+    assert th.Tensor.backward is backward
+    assert callback.steps == 16
 
 
 def test_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -87,7 +87,7 @@ def _imports(file: Path) -> set[str]:
 ARROWS = {
     "errors": set(),
     "options": {"errors"},
-    "atomic": set(),
+    "atomic": {"errors"},
     "registry": {"errors"},
     "extractors": {"errors", "options", "registry"},
     "envs": {"errors", "options"},
@@ -101,7 +101,9 @@ ARROWS = {
     "storage": {"errors"},
     "artifacts": {"errors", "storage"},
     "engines": {"atomic", "errors", "extractors", "fast", "options", "registry", "reuse", "seer", "space_config"},
-    "compression": {"artifacts", "atomic", "engines", "errors", "extractors", "options", "registry", "space_config"},
+    "compression": {
+        *("artifacts", "atomic", "engines", "errors", "extractors", "options", "registry", "seer", "space_config"),
+    },
     "evaluation": {"atomic", "engines", "errors", "options"},
     "observations": {"atomic", "errors", "evaluation", "options", "space_config"},
     "slim": {"atomic"},

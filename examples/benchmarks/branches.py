@@ -17,7 +17,6 @@ interquartile mean with its bootstrap interval, runs drawn again (Agarwal et al.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 from collections import defaultdict
 from pathlib import Path
@@ -26,12 +25,11 @@ from typing import Any
 import matplotlib
 import numpy as np
 import torch as th
-from common import RESULTS, locked, run_program, write_readme
+from common import RESULTS, open_rows, run_program, write_readme
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 import sb3_efficient
-from sb3_efficient.atomic import replace_file
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.evaluation.statistics import bootstrap, interquartile_mean
 from sb3_efficient.policies import find_algorithm
@@ -40,8 +38,8 @@ from sb3_efficient.seer import SEERCallback
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-FILE = RESULTS / "branches.json"
 BEGIN = "<!-- table of examples/benchmarks/branches.py -->\n"
+KEYS = ("algo", "env", "checkpoint", "arm", "seed")
 EVERY = 25_000
 #: Arm -> depth, at the checkpoint or as pairs of (timesteps after the checkpoint, depth)
 DEPTHS: dict[str, Any] = {
@@ -87,31 +85,25 @@ def main() -> None:
         if arguments.checkpoint is None:
             parser.error("a checkpoint is needed")
         run(arguments)
-    write_readme(BEGIN, table(measured()))
-    draw(measured(), FILE.with_suffix(".png"))
-
-
-def measured() -> list[dict[str, Any]]:
-    return json.loads(FILE.read_text())["rows"] if FILE.exists() else []
+    rows = open_rows("branches", KEYS).rows
+    write_readme(BEGIN, table(rows))
+    draw(rows, RESULTS / "branches.png")
 
 
 def run(arguments: argparse.Namespace) -> None:
     checkpoint: Path = arguments.checkpoint
     algo, env_id = checkpoint.parent.parent.name, checkpoint.parent.name.rpartition("_")[0]
-    key = {"algo": algo, "env": env_id, "checkpoint": checkpoint.stem, "arm": arguments.arm, "seed": arguments.seed}
-    if any(key.items() <= row.items() and row["until"] >= arguments.until for row in measured()):
+    key = dict(zip(KEYS, (algo, env_id, checkpoint.stem, arguments.arm, arguments.seed), strict=True))
+    rows = open_rows("branches", KEYS)
+    if (there := rows.find(**key)) is not None and there["until"] >= arguments.until:
         print(f"{key} is there already.")
         return
     model = find_algorithm(algo).load(checkpoint, device="cpu", verbose=0)
     curve = train(model, env_id, arguments)
     model.save(Path("logs/branches") / "_".join(map(str, key.values())).replace(" ", "_"))
-    # Read again: other arms may have ended meanwhile
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    row = {**key, "until": arguments.until, "peak_rss_mb": peak, "columns": ["step", "return"], "curve": curve}
-    with locked(FILE):
-        rows = [*measured(), row]
-        lines = ",\n".join(json.dumps(row) for row in rows)
-        replace_file(FILE, f'{{"rows": [\n{lines}\n]}}\n'.encode())
+    found = {"until": arguments.until, "peak_rss_mb": peak, "columns": ["step", "return"], "curve": curve}
+    rows.add([{**key, **found}])
 
 
 def train(model: BaseAlgorithm, env_id: str, arguments: argparse.Namespace) -> list[tuple[int, float]]:

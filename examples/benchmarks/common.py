@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO
 
+from sb3_efficient.atomic import locked, replace_file
 from sb3_efficient.bench.rows import Rows
 from sb3_efficient.cli.ending import exit_status
-from sb3_efficient.errors import EfficientError
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parents[1] / "README.md"
@@ -36,15 +32,6 @@ def open_rows(name: str, keys: Iterable[str], *, quick: bool = False) -> Rows:
     return Rows(None if quick and IN_README else RESULTS / f"{name}.json", machine(), tuple(keys))
 
 
-def write_rows(file: Path, rows: list[dict]) -> None:
-    """A line for each row: some are long."""
-    from sb3_efficient.atomic import replace_file
-    from sb3_efficient.doctor import machine
-
-    lines = ",\n  ".join(map(json.dumps, rows))
-    replace_file(file, f'{{"machine": {json.dumps(machine())},\n "rows": [\n  {lines}\n]}}\n'.encode())
-
-
 def write_table(name: str, text: str) -> None:
     """
     The table beside the rows, from where 'bench report' takes it.
@@ -52,7 +39,7 @@ def write_table(name: str, text: str) -> None:
     :param name: Of the file
     :param text: Markdown
     """
-    (RESULTS / f"{name}.md").write_text(f"{text.strip()}\n")
+    (RESULTS / f"{name}.md").write_text(f"{text.strip()}\n", encoding="utf-8")
 
 
 def write_readme(begin: str, text: str) -> None:
@@ -67,43 +54,12 @@ def write_readme(begin: str, text: str) -> None:
     write_table(name[1], text)
     if not IN_README:
         return
-    before, _, rest = README.read_text().partition(begin)
-    _, _, after = rest.partition(END)
-    if not after:
-        raise SystemExit(f"{README} has no place for the table: {begin.strip()} ... {END}")
-    README.write_text(f"{before}{begin}\n{text}\n{END}{after}")
-
-
-@contextmanager
-def locked(file: Path, *, wait: bool = True) -> Iterator[IO[str]]:
-    """
-    Until the end of the block this file is ours, however many of us there are; a process that dies gives it back.
-
-    :param file: The lock is a file beside it
-    :param wait: Whether to wait for it; otherwise one that is taken ends the program
-    """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.with_name(f".{file.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise EfficientError(f"{file} is being worked on by another process: wait for it, or end it.") from None
-        yield lock
-
-
-def is_locked(file: Path) -> bool:
-    """
-    :param file: As of :func:`locked`
-    """
-    lock = file.with_name(f".{file.name}.lock")
-    if not lock.exists():
-        return False
-    with lock.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    with locked(README):
+        before, _, rest = README.read_text(encoding="utf-8").partition(begin)
+        _, _, after = rest.partition(END)
+        if not after:
+            raise SystemExit(f"{README} has no place for the table: {begin.strip()} ... {END}")
+        replace_file(README, f"{before}{begin}\n{text}\n{END}{after}".encode())
 
 
 def check_games(names: Iterable[str]) -> None:

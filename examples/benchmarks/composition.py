@@ -223,8 +223,8 @@ def made(bench: Bench, recipe: str, engine: str) -> tuple[Any, int]:
 def returns(bench: Bench, name: str) -> Row | None:
     """Of whole games with sticky actions: from compress.json, or played now."""
     wanted = {"kind": "returns", "agent": AGENT, "recipe": name}
-    known = [row["returns"] for row in compress.measured() if wanted.items() <= row.items()]
-    games = known[0] if known else bench.returns(RECIPES.get(name, name), [])
+    known = open_rows("compress", compress.KEYS).find(**wanted)
+    games = known["returns"] if known is not None else bench.returns(RECIPES.get(name, name), [])
     if not games:
         return None
     found = bootstrap(mean, games)

@@ -26,24 +26,24 @@ Writes results/compress.json and the tables in README.md.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch as th
-from common import IN_README, RESULTS, run_program, write_readme, write_rows
+from common import open_rows, run_program, write_readme
 from compress_agent import AGENTS, FOLDER, TINY_AGENT, Bench, say
 from compress_tables import NAMES, TINY_RL, table
 from stable_baselines3.common.torch_layers import NatureCNN
 
 from sb3_efficient import make_engine
+from sb3_efficient.bench.rows import Row, Rows
 from sb3_efficient.errors import EfficientError, MissingExtraError
 from sb3_efficient.evaluation.latency import time_policies
 
-FILE = RESULTS / "compress.json"
 BEGIN = "<!-- tables of examples/benchmarks/compress.py -->\n"
+KEYS = ("kind", "agent", "recipe")
 OURS = "network of this package, torch"
 #: name -> recipe, engine; none: the model itself
 ENGINES = {
@@ -55,7 +55,6 @@ ENGINES = {
     "dynamic-float16, ONNX Runtime": ("dynamic-float16", "onnxruntime"),
     "static-float16, ONNX Runtime": ("static-float16", "onnxruntime"),
 }
-Row = dict[str, Any]
 
 
 def main() -> None:
@@ -85,17 +84,13 @@ def main() -> None:
     th.set_num_threads(1)
     if arguments.quick:
         hurry(arguments)
-    keep = not (arguments.quick and IN_README)
-    rows = measured() if keep else []
+    rows = open_rows("compress", KEYS, quick=arguments.quick)
     for kind in [] if arguments.rewrite else arguments.only:
         for row in KINDS[kind](arguments, rows):
-            # Others may write meanwhile
-            rows = replaced(measured() if keep else rows, row)
-            if keep:
-                write_rows(FILE, rows)
-    print(table(rows))
-    if keep:
-        write_readme(BEGIN, table(rows))
+            rows.add([row])
+    print(table(ordered(rows.rows)))
+    if rows.file is not None:
+        write_readme(BEGIN, table(ordered(rows.rows)))
 
 
 def hurry(arguments: argparse.Namespace) -> None:
@@ -107,23 +102,16 @@ def hurry(arguments: argparse.Namespace) -> None:
     arguments.work = arguments.work / "quick"
 
 
-def measured() -> list[Row]:
-    return json.loads(FILE.read_text())["rows"] if FILE.exists() else []
+def ordered(rows: list[Row]) -> list[Row]:
+    """As the tables have them."""
+    kinds, agents = list(KINDS), [*AGENTS, TINY_AGENT]
+    return sorted(rows, key=lambda row: (kinds.index(row["kind"]), agents.index(row["agent"])))
 
 
-def key(row: Row) -> tuple[str, ...]:
-    return row["kind"], row["agent"], row["recipe"]
-
-
-def replaced(rows: list[Row], new: Row) -> list[Row]:
-    rows = [row for row in rows if key(row) != key(new)] + [new]
-    order = (list(KINDS), [*AGENTS, TINY_AGENT])
-    return sorted(rows, key=lambda row: (order[0].index(row["kind"]), order[1].index(row["agent"])))
-
-
-def found(rows: list[Row], new: Row) -> Row | None:
+def found(rows: Rows, new: Row) -> Row | None:
     """The row of the same name, made by the same steps."""
-    return next((row for row in rows if key(row) == key(new) and row.get("steps") == new.get("steps")), None)
+    row = rows.find(**{key: new[key] for key in KEYS})
+    return row if row is not None and row.get("steps") == new.get("steps") else None
 
 
 def benches(arguments: argparse.Namespace) -> Iterator[Bench]:
@@ -133,7 +121,7 @@ def benches(arguments: argparse.Namespace) -> Iterator[Bench]:
             yield Bench(name, arguments)
 
 
-def students(arguments: argparse.Namespace, rows: list[Row]) -> Iterator[Row]:
+def students(arguments: argparse.Namespace, rows: Rows) -> Iterator[Row]:
     for bench in benches(arguments):
         for name, recipe in bench.recipes.items():
             try:
@@ -143,7 +131,7 @@ def students(arguments: argparse.Namespace, rows: list[Row]) -> Iterator[Row]:
     yield from ()
 
 
-def latency(arguments: argparse.Namespace, rows: list[Row]) -> Iterator[Row]:
+def latency(arguments: argparse.Namespace, rows: Rows) -> Iterator[Row]:
     for bench in benches(arguments):
         row = {"kind": "latency", "agent": bench.name, "threads": 1}
         if bench.name == TINY_AGENT or (found(rows, {**row, "recipe": "plain SB3"}) and not arguments.again):
@@ -164,16 +152,16 @@ def latency(arguments: argparse.Namespace, rows: list[Row]) -> Iterator[Row]:
             yield {**row, "recipe": name, **asdict(timing)}
 
 
-def recipes(arguments: argparse.Namespace, rows: list[Row]) -> Iterator[Row]:
+def recipes(arguments: argparse.Namespace, rows: Rows) -> Iterator[Row]:
     yield from sized("recipes", (bench for bench in benches(arguments) if bench.name != TINY_AGENT), arguments, rows)
 
 
-def tiny_rl(arguments: argparse.Namespace, rows: list[Row]) -> Iterator[Row]:
+def tiny_rl(arguments: argparse.Namespace, rows: Rows) -> Iterator[Row]:
     if TINY_AGENT in (arguments.agents or [TINY_AGENT]):
         yield from sized("tiny_rl", [Bench(TINY_AGENT, arguments)], arguments, rows)
 
 
-def sized(kind: str, chosen: Iterable[Bench], arguments: argparse.Namespace, rows: list[Row]) -> Iterator[Row]:
+def sized(kind: str, chosen: Iterable[Bench], arguments: argparse.Namespace, rows: Rows) -> Iterator[Row]:
     for bench in chosen:
         for name, recipe in bench.recipes.items():
             row = {"kind": kind, "agent": bench.name, "recipe": name, "steps": recipe}
@@ -186,7 +174,7 @@ def sized(kind: str, chosen: Iterable[Bench], arguments: argparse.Namespace, row
                 say(f"skipped: {error}")
 
 
-def returns(arguments: argparse.Namespace, rows: list[Row]) -> Iterator[Row]:
+def returns(arguments: argparse.Namespace, rows: Rows) -> Iterator[Row]:
     for bench in benches(arguments):
         for name, recipe in {"random play": "random play", "original": "original", **bench.recipes}.items():
             row = {"kind": "returns", "agent": bench.name, "recipe": name, "steps": recipe}
@@ -201,7 +189,7 @@ def returns(arguments: argparse.Namespace, rows: list[Row]) -> Iterator[Row]:
 
 
 #: The last one needs no quiet machine, nor does the first
-KINDS: dict[str, Callable[[argparse.Namespace, list[Row]], Iterator[Row]]] = {
+KINDS: dict[str, Callable[[argparse.Namespace, Rows], Iterator[Row]]] = {
     "students": students,
     "latency": latency,
     "recipes": recipes,

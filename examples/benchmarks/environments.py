@@ -28,6 +28,7 @@ from common import check_games, open_rows, run_program, write_table
 from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack
 
+from sb3_efficient.bench.rows import summary
 from sb3_efficient.envs import AleVecEnv
 
 KEYS = ("env", "variant", "threads", "n_envs")
@@ -126,17 +127,8 @@ def measure(env_id: str, threads: int, arguments: argparse.Namespace) -> list[di
 
 
 def _row(env_id: str, variant: str, threads: int, n_envs: int, speeds: list[float]) -> dict:
-    low, median, high = statistics.quantiles(speeds, n=4)
-    return {
-        "env": env_id,
-        "variant": variant,
-        "threads": threads,
-        "n_envs": n_envs,
-        "unit": "agent steps per second",
-        "n": len(speeds),
-        "median": round(median),
-        "quartiles": [round(low), round(high)],
-    }
+    labels = {"env": env_id, "variant": variant, "threads": threads, "n_envs": n_envs}
+    return {**labels, **summary(speeds, "agent steps per second")}
 
 
 def ratios(rows: list[dict], variant: str, threads: int) -> dict[str, float]:

@@ -19,7 +19,6 @@ import copy
 import itertools
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -33,6 +32,7 @@ from common import open_rows, run_program, write_readme
 from gymnasium import spaces
 
 from sb3_efficient import EncoderExtractor, make_extractor
+from sb3_efficient.bench.rows import summary
 from sb3_efficient.sizes import size
 
 matplotlib.use("Agg")
@@ -92,21 +92,8 @@ def measure(names: tuple[str, ...], threads: int, repeats: int) -> list[dict]:
             steps = {variant: make(name, variant) for variant in variants}
             times = interleaved({v: s[work] for v, s in steps.items()}, batch, repeats)
             for variant, seconds in times.items():
-                low, median, high = (1000 * q for q in statistics.quantiles(seconds, n=4))
-                rows.append(
-                    {
-                        "extractor": name,
-                        "work": work,
-                        "batch": batch,
-                        "variant": variant,
-                        "threads": threads,
-                        "isa": isa,
-                        "unit": "ms",
-                        "n": len(seconds),
-                        "median": round(median, 3),
-                        "quartiles": [round(low, 3), round(high, 3)],
-                    }
-                )
+                labels = {"extractor": name, "work": work, "batch": batch, "variant": variant}
+                rows.append({**labels, "threads": threads, "isa": isa, **summary([1000 * s for s in seconds], "ms")})
     return rows
 
 

@@ -115,7 +115,8 @@ def acting() -> list[Row]:
             where, game = f"{row['network']}, batch {row['batch']}", f"{row['game']} ({row['weights']} weights)"
             for name, label in (("eager", "torch"), ("onnxruntime", "ONNX Runtime"), ("static-int8", "its int8")):
                 yield f"reuse engine, {where}", label, game, times[name] / times["reuse"]
-            yield f"reuse engine in int8, {where}", label, game, times["static-int8"] / times["int8 reuse"]
+            if ours := times.get("int8 reuse"):
+                yield f"reuse engine in int8, {where}", label, game, times["static-int8"] / ours
 
     return grouped(losses(), "reuse_acting")
 

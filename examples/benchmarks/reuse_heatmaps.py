@@ -13,12 +13,15 @@ import numpy as np
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-SOURCE = Path(__file__).parent / "reuse_source.json"
+#: Table -> game -> seconds of the source, base and reuse
+SOURCE: dict[str, dict[str, list[float | None]]] = json.loads(
+    (Path(__file__).parent / "reuse_source.json").read_text()
+)["tables"]
 
 
 def games() -> list[str]:
     """The source's 24."""
-    return sorted(next(iter(json.loads(SOURCE.read_text())["tables"].values())))
+    return sorted(next(iter(SOURCE.values())))
 
 
 def draw(rows: list[dict[str, Any]], file: Path) -> None:
@@ -45,7 +48,7 @@ def summary(rows: list[dict[str, Any]]) -> str:
         "|" + "---|" * 5,
     ]
     present = {row["table"] for row in rows}
-    for table in (name for name in json.loads(SOURCE.read_text())["tables"] if name in present):
+    for table in (name for name in SOURCE if name in present):
         own = [row for row in rows if row["table"] == table]
         kinds = [[row["speed_up"][key] for row in own] for key in ("network", "with_environment")]
         theirs = [ratio for seconds in _source(table, [r["game"] for r in own]).values() if (ratio := _ratio(seconds))]
@@ -55,8 +58,7 @@ def summary(rows: list[dict[str, Any]]) -> str:
 
 def _source(table: str, names: Iterable[str]) -> dict[str, list[float | None]]:
     """Its seconds by game; of one table it has some games only."""
-    found = json.loads(SOURCE.read_text())["tables"][table]
-    return {game: found.get(game, [None, None]) for game in names}
+    return {game: SOURCE[table].get(game, [None, None]) for game in names}
 
 
 def _words(table: str) -> str:

@@ -216,7 +216,7 @@ def network(filters: int, shape: tuple[int, int, int], n_actions: int, seed: int
 
 def weights(net: nn.Sequential, shape: tuple[int, int, int]) -> tuple[Stack, np.ndarray, np.ndarray]:
     weight = net[-1].weight.detach().numpy()  # type: ignore[operator, union-attr]
-    return Stack(list(net[:4]), shape, SCALE), weight, np.zeros(len(weight))
+    return Stack(list(net[:4]), shape, 255), weight, np.zeros(len(weight))
 
 
 def discounted(rewards: np.ndarray) -> np.ndarray:

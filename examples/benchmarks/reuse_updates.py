@@ -43,7 +43,7 @@ from reuse_acting import play
 from stable_baselines3 import PPO
 
 from sb3_efficient import accelerate, make_extractor, policy_kwargs
-from sb3_efficient.bench.rows import Rows
+from sb3_efficient.bench.rows import Rows, summary
 from sb3_efficient.extractors.base import EncoderExtractor
 from sb3_efficient.reuse.first import first_convolution
 from sb3_efficient.reuse.patches import distinct
@@ -147,8 +147,8 @@ def serve_updates(network: str, game: str, arguments: argparse.Namespace) -> Non
             update(th.from_numpy(batch))
             if i >= 0:
                 times[name].append(1000 * (time.perf_counter() - begin))
-    found = {name: loop.summary(ms, digits=2) for name, ms in times.items()}
-    labels = {"kind": "updates", "network": network, "game": game, "images": len(batch), "unit": "ms"}
+    found = {name: summary(ms, "ms") for name, ms in times.items()}
+    labels = {"kind": "updates", "network": network, "game": game, "images": len(batch)}
     print(json.dumps({**labels, "repeated": round(float(np.mean(repeated)), 1), "variants": found}))
 
 
@@ -227,8 +227,8 @@ def training(arguments: argparse.Namespace, there: Rows) -> Iterator[dict]:
     print("measuring: training", file=sys.stderr)
     answers = loop.in_turn({name: child("training", name) for name in TRAINING}, 1, arguments.rounds)
     for name, found in answers.items():
-        fps = loop.summary([answer["fps"] for answer in found])
-        yield {"kind": "training", "variant": name, "threads": 1, "unit": "frames/s", **fps}
+        fps = summary([answer["fps"] for answer in found], "frames/s")
+        yield {"kind": "training", "variant": name, "threads": 1, **fps}
 
 
 def serve_training(name: str, _: argparse.Namespace) -> None:

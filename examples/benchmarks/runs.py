@@ -33,9 +33,10 @@ from typing import Any
 import numpy as np
 import yaml
 import zoo_runs
-from common import HERE, RESULTS, is_locked, locked, run_program, write_table
+from common import HERE, RESULTS, run_program, write_table
 
-from sb3_efficient.errors import OptionError, UnknownNameError, suggestion
+from sb3_efficient.atomic import is_locked, locked
+from sb3_efficient.errors import EfficientError, OptionError, UnknownNameError, suggestion
 from sb3_efficient.evaluation.statistics import bootstrap, interquartile_mean, probability_of_improvement
 from sb3_efficient.options import whole_number
 
@@ -219,7 +220,11 @@ def work(queue: list[Entry], jobs: int, at_most: int | None) -> None:
                 return
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                future.result()
+                try:
+                    future.result()
+                except EfficientError as error:
+                    # Another queue was faster
+                    print(error, flush=True)
 
 
 def start(entry: Entry) -> None:

@@ -18,26 +18,24 @@ run_memory   resident memory over a DQN run of a million steps that keeps every 
 encoder as it was initialised, at once: how fast it is does not depend on its weights, and how well it learns is not
 measured here. Speeds of all variants are taken in turn, each in a process of its own; medians and quartiles.
 
-Writes results/seer.json, in which rows of a kind and number of threads replace the older ones, the picture
-results/seer_run_memory.png and the tables in README.md. Only a machine that does nothing else gives numbers worth
-keeping.
+Writes results/seer.json, the picture results/seer_run_memory.png and the tables in README.md. Only a machine that does
+nothing else gives numbers worth keeping.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import sys
 from typing import Any
 
-from common import IN_README, RESULTS, run_program, write_readme, write_rows
+from common import open_rows, run_program, write_readme
 from seer_memory import conversion, convert_once, memory, run_memory, run_once
 from seer_speed import dqn, ppo, serve_training, serve_updates
 from seer_tables import draw, table
 
 BEGIN = "<!-- tables of examples/benchmarks/seer.py -->\n"
-FILE = RESULTS / "seer.json"
+KEYS = ("kind", "threads", "algo", "network", "variant", "unit", "buffer", "source", "run")
 
 
 def main() -> None:
@@ -59,30 +57,16 @@ def main() -> None:
     if arguments.quick:
         arguments.rounds = min(arguments.rounds, 2)
         arguments.transitions, arguments.steps = (min(n, 2_000) for n in (arguments.transitions, arguments.steps))
-    keep = not (arguments.quick and IN_README)
-    rows = json.loads(FILE.read_text())["rows"] if FILE.exists() and keep else []
+    rows = open_rows("seer", KEYS, quick=arguments.quick)
     for kind, threads in itertools.product([] if arguments.rewrite else arguments.only, arguments.threads):
-        if arguments.missing and (kind, threads) in measured(rows):
+        if arguments.missing and rows.has(kind=kind, threads=threads):
             continue
         print(f"measuring: {kind}, {threads} threads", file=sys.stderr)
-        rows = replaced(rows, [{"kind": kind, **row} for row in KINDS[kind](threads, arguments)])
-        if keep:
-            write_rows(FILE, rows)
-    print(table(rows))
-    if keep:
-        draw([row for row in rows if row["kind"] == "run_memory"])
-        write_readme(BEGIN, table(rows))
-
-
-def measured(rows: list[dict]) -> set[tuple[str, int]]:
-    """Kinds and numbers of threads."""
-    return {(row["kind"], row["threads"]) for row in rows}
-
-
-def replaced(rows: list[dict], new: list[dict]) -> list[dict]:
-    """New rows in place of those of the same kind and number of threads."""
-    rows = [row for row in rows if (row["kind"], row["threads"]) not in measured(new)] + new
-    return sorted(rows, key=lambda row: (list(KINDS).index(row["kind"]), row["threads"]))
+        rows.add({"kind": kind, **row} for row in KINDS[kind](threads, arguments))
+    print(table(rows.rows))
+    if rows.file is not None:
+        draw([row for row in rows.rows if row["kind"] == "run_memory"])
+        write_readme(BEGIN, table(rows.rows))
 
 
 KINDS = {"ppo": ppo, "dqn": dqn, "memory": memory, "conversion": conversion, "run_memory": run_memory}

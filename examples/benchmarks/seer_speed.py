@@ -16,6 +16,7 @@ import training_loop as loop
 from common import HERE
 from training_loop import make_model
 
+from sb3_efficient.bench.rows import summary
 from sb3_efficient.seer import SEERCallback
 
 #: name -> (variant of training_loop.py, depth that is frozen)
@@ -52,9 +53,9 @@ def training(algo: str, network: str, threads: int, rounds: int) -> list[dict]:
 def updates(threads: int, rounds: int) -> list[dict]:
     print("  updates of dqn nature", file=sys.stderr)
     answers = loop.in_turn({name: child(threads, "updates", name) for name in VARIANTS}, threads, rounds)
-    labels = {"algo": "dqn", "network": "nature", "threads": threads, "unit": "ms"}
+    labels = {"algo": "dqn", "network": "nature", "threads": threads}
     return [
-        {**labels, "variant": name, **loop.summary([answer["ms"] for answer in found], digits=3)}
+        {**labels, "variant": name, **summary([answer["ms"] for answer in found], "ms")}
         for name, found in answers.items()
     ]
 

@@ -21,7 +21,6 @@ import itertools
 import json
 import os
 import shlex
-import statistics
 import subprocess
 import sys
 import time
@@ -29,6 +28,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from common import open_rows, run_program, write_readme
+
+from sb3_efficient.bench.rows import summary
 
 BEGIN = "<!-- table of examples/benchmarks/training_loop.py -->\n"
 KEYS = ("algo", "network", "variant", "threads")
@@ -148,15 +149,9 @@ def row(algo: str, network: str, variant: str, threads: int, answers: list[dict]
         "network": network,
         "variant": variant,
         "threads": threads,
-        "unit": "frames/s",
-        **summary([answer["fps"] for answer in answers]),
+        **summary([answer["fps"] for answer in answers], "frames/s"),
         "memory_mb": answers[-1]["memory_mb"],
     }
-
-
-def summary(values: list[float], digits: int = 1) -> dict:
-    low, median, high = (round(q, digits) for q in statistics.quantiles(values, n=4))
-    return {"n": len(values), "median": median, "quartiles": [low, high]}
 
 
 def serve(algo: str, network: str, variant: str, threads: int) -> None:

@@ -15,7 +15,6 @@ Wall-clock is not recorded: arms may run side by side.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import tempfile
 from pathlib import Path
@@ -25,11 +24,10 @@ import matplotlib
 import numpy as np
 import torch as th
 from branches import Curve
-from common import RESULTS, locked, run_program, write_readme
+from common import RESULTS, open_rows, run_program, write_readme
 from stable_baselines3 import DQN
 
 import sb3_efficient
-from sb3_efficient.atomic import replace_file
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.evaluation.statistics import bootstrap, interquartile_mean
 from sb3_efficient.frames import FrameReplayBuffer
@@ -38,7 +36,7 @@ from sb3_efficient.seer import SEERCallback
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-FILE = RESULTS / "transfer.json"
+KEYS = ("arm", "seed", "steps")
 BEGIN = "<!-- table of examples/benchmarks/transfer.py -->\n"
 ENV_ID = "PongNoFrameskip-v4"
 AGENT = Path(__file__).parents[1] / "agents" / "ppo" / f"{ENV_ID}_1" / f"{ENV_ID}.zip"
@@ -72,27 +70,20 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.rewrite:
         run(arguments.arm, arguments.seed, arguments.steps)
-    rows = json.loads(FILE.read_text())["rows"]
+    rows = open_rows("transfer", KEYS).rows
     write_readme(BEGIN, table(rows))
-    draw(rows, FILE.with_suffix(".png"))
+    draw(rows, RESULTS / "transfer.png")
 
 
 def run(arm: str, seed: int, steps: int) -> None:
-    key = {"arm": arm, "seed": seed, "steps": steps}
-    if any(key.items() <= row.items() for row in measured()):
+    key = dict(zip(KEYS, (arm, seed, steps), strict=True))
+    rows = open_rows("transfer", KEYS)
+    if rows.has(**key):
         print(f"{key} is there already.")
         return
     curve = train(arm, seed, steps)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    row = {**key, "peak_rss_mb": peak, "columns": ["step", "return"], "curve": curve}
-    # Read again: other arms may have ended meanwhile
-    with locked(FILE):
-        lines = ",\n".join(json.dumps(row) for row in [*measured(), row])
-        replace_file(FILE, f'{{"rows": [\n{lines}\n]}}\n'.encode())
-
-
-def measured() -> list[dict[str, Any]]:
-    return json.loads(FILE.read_text())["rows"] if FILE.exists() else []
+    rows.add([{**key, "peak_rss_mb": peak, "columns": ["step", "return"], "curve": curve}])
 
 
 def train(arm: str, seed: int, steps: int) -> list[tuple[int, float]]:

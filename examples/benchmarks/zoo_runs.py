@@ -34,9 +34,9 @@ from typing import Any
 
 import matplotlib
 import psutil
-from common import RESULTS, locked, run_program
+from common import RESULTS, run_program
 
-from sb3_efficient.atomic import replace_file
+from sb3_efficient.atomic import locked, replace_file
 from sb3_efficient.doctor import machine
 
 matplotlib.use("Agg")
@@ -291,14 +291,22 @@ def _watch_memory(pid: int) -> list[int]:
         try:
             process = psutil.Process(pid)
             while process.is_running():
-                family = [process, *process.children(recursive=True)]
-                peak[0] = max(peak[0], sum(member.memory_info().rss for member in family))
+                children = sum(map(_resident, process.children(recursive=True)))
+                peak[0] = max(peak[0], process.memory_info().rss + children)
                 time.sleep(0.5)
-        except psutil.Error:
+        except psutil.NoSuchProcess:
             pass
 
     threading.Thread(target=watch, daemon=True).start()
     return peak
+
+
+def _resident(process: psutil.Process) -> int:
+    """Bytes; none of one that has just ended."""
+    try:
+        return process.memory_info().rss
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def draw(rows: list[dict[str, Any]], file: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sb3_efficient.bench import scripts
 from sb3_efficient.bench.rows import Row, Rows
-from sb3_efficient.errors import UnavailableError, UnknownNameError, suggestion
+from sb3_efficient.errors import ConflictError, UnavailableError, UnknownNameError, suggestion
 from sb3_efficient.evaluation.progress import progress_bar
 
 HELP = "every benchmark into one folder, then the page of 'bench report'"
@@ -74,6 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
             raise UnknownNameError(f"Unknown step {step!r}.{suggestion(step, STEPS)} Steps: {', '.join(STEPS)}.")
     results = (arguments.results or default_folder(arguments.quick)).resolve()
     rows = Rows(results / "all.json", machine(), ("step",))
+    if any(row.get("quick", arguments.quick) != arguments.quick for row in rows.rows):
+        way = "without" if arguments.quick else "with"
+        raise ConflictError(f"{results} holds rows that were measured {way} --quick: name another folder (--results).")
     todo = [step for step in steps if arguments.again or not rows.has(step=step, state="done")]
     with progress_bar(f"{len(todo)} of {len(steps)} benchmarks", len(todo)) as advance:
         for step in todo:
@@ -83,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     for line in summary(rows.rows, steps):
         print(line)
     print(f"page: {report.write(results)}")
-    return 1 if any(row["state"] == "failed" for row in rows.rows) else 0
+    return 1 if any(rows.has(step=step, state="failed") for step in steps) else 0
 
 
 def default_folder(quick: bool) -> Path:
@@ -144,4 +147,5 @@ def _row(step: str, results: Path, quick: bool, again: bool) -> Row:
     state = {0: "done", UnavailableError.exit_status: "skipped"}.get(done.returncode, "failed")
     lines = text.strip().splitlines() or [f"exit status {done.returncode}"]
     reason = "" if state == "done" else lines[-1]
-    return {"step": step, "state": state, "reason": reason, "seconds": round(time.perf_counter() - start, 1)}
+    seconds = round(time.perf_counter() - start, 1)
+    return {"step": step, "quick": quick, "state": state, "reason": reason, "seconds": seconds}

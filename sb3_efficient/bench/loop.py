@@ -9,7 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from sb3_efficient.atomic import replace_file
+from sb3_efficient.bench.rows import check_writable
 from sb3_efficient.errors import EfficientError
+from sb3_efficient.options import whole_number
 
 #: What is measured under which name: behind ``-params``
 VARIANTS = {"plain": [], "fast": ["vec_env=ale", "accelerate=True"]}
@@ -41,6 +44,10 @@ def loop(arguments: argparse.Namespace) -> Runs:
     """
     from sb3_efficient.profiler import SECTIONS, table
 
+    for option in ("steps", "threads", "repeats"):
+        whole_number(f"--{option}", getattr(arguments, option))
+    for file in filter(None, (arguments.json, arguments.picture)):
+        check_writable(file)
     runs: Runs = {name: (0, dict.fromkeys(SECTIONS, 0.0)) for name in arguments.variants}
     for i in range(arguments.repeats):
         for name in arguments.variants:
@@ -51,7 +58,7 @@ def loop(arguments: argparse.Namespace) -> Runs:
     print(table(runs))
     if arguments.json is not None:
         content = {name: {"steps": steps, "seconds": seconds} for name, (steps, seconds) in runs.items()}
-        arguments.json.write_text(json.dumps(content, indent=1) + "\n")
+        replace_file(arguments.json, (json.dumps(content, indent=1) + "\n").encode())
     if arguments.picture is not None:
         draw(runs, arguments.picture, f"{arguments.algo.upper()} on {arguments.env}, {arguments.threads} thread(s)")
     return runs

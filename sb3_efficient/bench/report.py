@@ -127,7 +127,7 @@ def _markdown(file: Path) -> str:
     from markdown_it import MarkdownIt
 
     # Links to files of the repository lead nowhere from here
-    text = re.sub(r"\[([^]]+)\]\((?!https?:)[^)]*\)", r"\1", file.read_text())
+    text = re.sub(r"\[([^]]+)\]\((?!https?:)[^)]*\)", r"\1", file.read_text(encoding="utf-8"))
     html: str = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     return html.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sb3_efficient.atomic import replace_file
+from sb3_efficient.atomic import locked, replace_file
 from sb3_efficient.errors import ArtifactError, OptionError
 
 Row = dict[str, Any]
@@ -17,7 +18,7 @@ Row = dict[str, Any]
 
 class Rows:
     """
-    A JSON file of rows and of the machine they were measured on.
+    A JSON file of rows and of the machine they were measured on. Several processes may add to it by turns.
 
     :param file: Read if it is there, and replaced in one step with every row that is added; None for no file
     :param machine: As :func:`sb3_efficient.doctor.machine` has it
@@ -50,6 +51,21 @@ class Rows:
         """
         :param rows: New ones, each in the place of the one that it replaces, or at the end
         """
+        # Made first: they may be measured now, which must not keep others waiting
+        new = list(rows)
+        if self.file is None:
+            self._merge(new)
+            return
+        with locked(self.file):
+            if self.file.exists():
+                # Others may have written meanwhile
+                self.rows = _read(self.file)
+            self._merge(new)
+            lines = ",\n".join(json.dumps(row) for row in self.rows)
+            content = f'{{"machine": {json.dumps(self._machine)},\n "rows": [\n{lines}\n]}}\n'
+            replace_file(self.file, content.encode())
+
+    def _merge(self, rows: list[Row]) -> None:
         places = {self._key(row): i for i, row in enumerate(self.rows)}
         for row in rows:
             if (place := places.get(self._key(row))) is not None:
@@ -57,11 +73,6 @@ class Rows:
             else:
                 places[self._key(row)] = len(self.rows)
                 self.rows.append(row)
-        if self.file is None:
-            return
-        lines = ",\n".join(json.dumps(row) for row in self.rows)
-        content = f'{{"machine": {json.dumps(self._machine)},\n "rows": [\n{lines}\n]}}\n'
-        replace_file(self.file, content.encode())
 
     def _key(self, row: Row) -> tuple[Any, ...]:
         return tuple(row.get(key) for key in self._keys)
@@ -84,12 +95,11 @@ def check_writable(file: Path) -> None:
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        probe = file.with_name(f".{file.name}.probe")
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
     except OSError as error:
         raise OptionError(
-            f"Results cannot be written to {file.parent}: {error.strerror}. Name another folder with --results."
+            f"Results cannot be written to {file.parent}: {error.strerror}. Name another folder."
         ) from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import sb3_efficient
@@ -120,13 +121,13 @@ def _bench(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     from sb3_efficient.engines import list_engines
     from sb3_efficient.sizes import table
-    from sb3_efficient.zoo.conf import files
+    from sb3_efficient.zoo.conf import module_names
 
     print(table(arguments.image))
     print(f"\nEngines, sb3_efficient.make_engine(model, NAME): {', '.join(list_engines())}")
-    print(f"\nHyper-parameters: -conf sb3_efficient.hyperparams.ALGO, where ALGO is {', '.join(files())},")
-    print("or -conf sb3_efficient.hyperparams.ALGO.VARIANT, where VARIANT is nature, impala, impoola, fast, seer,")
-    print("or, for a2c, reuse-conv or reuse-conv2")
+    print("\nHyper-parameters, -conf NAME:")
+    for _, names in groupby(module_names(), lambda name: name.split(".")[2]):
+        print(f"  {', '.join(names)}")
     return 0
 
 

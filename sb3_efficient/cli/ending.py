@@ -28,7 +28,8 @@ def exit_status(program: Callable[[], int | None], name: str) -> int:
         if not _reader_left():
             # Another pipe: that of an environment's process, for one
             raise
-        return 128 + signal.SIGPIPE
+        # Windows has no such signal
+        return 128 + getattr(signal, "SIGPIPE", 13)
 
 
 def _reader_left() -> bool:

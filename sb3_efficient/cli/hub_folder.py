@@ -50,15 +50,22 @@ def run(arguments: argparse.Namespace) -> int:
         raise EfficientError(f"{target} is there already and not empty: name another folder with -o.")
     agent = saved_agent(arguments)
     model = agent.load()
-    target.mkdir(parents=True, exist_ok=True)
-    write_files(agent, target)
-    games, greedy = whole_games(agent, model, arguments)
-    score = Score(float(games[:, 0].mean()), float(games[:, 0].std()), len(games), greedy)
-    (target / "results.json").write_text(json.dumps(score.to_json(), indent=1) + "\n")
-    extractor = type(model.policy.features_extractor).__module__
-    write_card(agent, score, target, needs_package=extractor.startswith("sb3_efficient"))
-    if arguments.video_steps:
-        _film(arguments, agent.path.parent, target / "replay.mp4")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # All of it or nothing: a folder that is begun would be in the way of the next attempt
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".hub-folder-") as made:
+        folder = Path(made) / target.name
+        folder.mkdir()
+        write_files(agent, folder)
+        if arguments.video_steps:
+            _film(arguments, agent.path.parent, folder / "replay.mp4")
+        games, greedy = whole_games(agent, model, arguments)
+        score = Score(float(games[:, 0].mean()), float(games[:, 0].std()), len(games), greedy)
+        (folder / "results.json").write_text(json.dumps(score.to_json(), indent=1) + "\n")
+        extractor = type(model.policy.features_extractor).__module__
+        write_card(agent, score, folder, needs_package=extractor.startswith("sb3_efficient"))
+        if target.exists():
+            target.rmdir()
+        folder.rename(target)
     print(f"{target}: mean reward {score.mean:.2f} +/- {score.std:.2f} of {score.episodes} games")
     return 0
 
@@ -75,7 +82,7 @@ def _film(arguments: argparse.Namespace, run_folder: Path, file: Path) -> None:
         films = sorted(Path(folder).glob("*.mp4"))
         if done.returncode != 0 or not films:
             raise EfficientError(
-                f"The video could not be recorded; everything else is in {file.parent} (--video-steps 0 leaves it "
-                f"out):\n{done.stderr.strip()[-2000:]}"
+                "The video could not be recorded, and nothing was written (--video-steps 0 leaves it out):\n"
+                f"{done.stderr.strip()[-2000:]}"
             )
         file.write_bytes(films[0].read_bytes())

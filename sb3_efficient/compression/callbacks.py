@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -19,8 +20,9 @@ from sb3_efficient.compression.masks import (
     sparsity,
 )
 from sb3_efficient.compression.networks import networks
-from sb3_efficient.errors import ConflictError, OptionError, UnknownNameError, suggestion
+from sb3_efficient.errors import OptionError, UnknownNameError, suggestion
 from sb3_efficient.options import whole_number
+from sb3_efficient.seer.frozen import frozen_layers
 
 #: (sparsity at the start, final sparsity, progress in [0, 1]) -> sparsity
 SCHEDULES: dict[str, Callable[[float, float, float], float]] = {
@@ -77,6 +79,7 @@ class PruningCallback(BaseCallback):
         self.schedule, self.times = schedule, whole_number("times", times)
         self.masks: Masks = []
         self._hooks: list[Any] = []
+        self._said = False
 
     def _on_training_start(self) -> None:
         found = networks(self.model)
@@ -94,10 +97,9 @@ class PruningCallback(BaseCallback):
         due = min(self.times, int(self.times * (progress - self.start) / (self.end - self.start)))
         if due > self._done:
             found = networks(self.model)
-            self._check_frozen()
             self._done = due
             wanted = SCHEDULES[self.schedule](self._first, self.sparsity, due / self.times)
-            self._set_masks(layer_masks(found, self.part, wanted))
+            self._set_masks(self._of_learning(layer_masks(found, self.part, wanted)))
             self.logger.record("pruning/sparsity", sparsity(found, self.part))
 
     def _on_training_end(self) -> None:
@@ -105,17 +107,23 @@ class PruningCallback(BaseCallback):
             hook.remove()
         self._hooks.clear()
 
-    def _check_frozen(self) -> None:
-        depth = (getattr(self.model, "seer", None) or {}).get("depth")
-        if depth is not None and (self.part != "dense" or depth == "features"):
-            raise ConflictError(
-                f"SEER has frozen this model (depth={depth!r}), and latents are stored that frozen layers made: prune "
-                "part='dense', or let pruning end before the freeze."
+    def _of_learning(self, masks: Masks) -> Masks:
+        """Without the layers that SEER has frozen: latents are stored that these made, as they are."""
+        frozen = {id(parameter) for layer in frozen_layers(self.model) for parameter in layer.parameters()}
+        learning = [(weight, mask) for weight, mask in masks if id(weight) not in frozen]
+        if len(learning) < len(masks) and not self._said:
+            warnings.warn(
+                "SEER has frozen layers of this model: from now on the others are pruned. Let pruning end before the "
+                "freeze to prune all.",
+                stacklevel=2,
             )
+            self._said = True
+        return learning
 
     def _after_step(self, optimizer: Optimizer, *_: Any) -> None:
-        # SAC updates its critics between forward and backward of its actor, which must not change meanwhile
-        own = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        # SAC updates its critics between forward and backward of its actor, which must not change meanwhile; and
+        # what gets no gradient has not moved
+        own = {id(p) for group in optimizer.param_groups for p in group["params"] if p.grad is not None}
         apply_masks([(weight, mask) for weight, mask in self.masks if id(weight) in own])
 
     def _set_masks(self, masks: Masks) -> None:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import io
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import numpy as np
+import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch.optim import Optimizer
 
@@ -21,7 +26,26 @@ def copied(model: Model) -> Model:
     zipped = io.BytesIO()
     model.save(zipped)
     zipped.seek(0)
-    return type(model).load(zipped, env=model.get_env(), device=model.device)
+    # With its environment, which would have to begin anew, by its seed
+    with kept_generators():
+        another = type(model).load(zipped, device=model.device)
+    env = model.get_env()
+    if env is not None:
+        another.set_env(env)
+    return another
+
+
+@contextmanager
+def kept_generators() -> Iterator[None]:
+    """The generators of random numbers that all share, those of GPUs too, are afterwards as they were."""
+    # SB3 seeds numpy's old one
+    state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with th.random.fork_rng(devices=range(th.cuda.device_count())):
+        try:
+            yield
+        finally:
+            random.setstate(state)
+            np.random.set_state(numpy_state)  # noqa: NPY002
 
 
 def forget_moments(policy: Any) -> None:

@@ -11,7 +11,7 @@ import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from tqdm import tqdm
 
-from sb3_efficient.compression.copying import copied, forget_moments
+from sb3_efficient.compression.copying import copied, forget_moments, kept_generators
 from sb3_efficient.compression.divergence import make_loss
 from sb3_efficient.compression.masks import apply_masks, present_masks
 from sb3_efficient.compression.networks import Networks, Outputs, networks
@@ -89,7 +89,7 @@ def distil(student: BaseAlgorithm, teacher: BaseAlgorithm, observations: np.ndar
     check_same_spaces(student, teacher)
     masks = present_masks(learner)
     generator = np.random.default_rng(training.seed)
-    with th.random.fork_rng(devices=[]):
+    with kept_generators():
         th.manual_seed(training.seed)
         targets = _targets(master, observations, training.batch_size)
     loss = make_loss(master, targets, training.temperature, training.value_weight)

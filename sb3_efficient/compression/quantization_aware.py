@@ -17,6 +17,7 @@ from sb3_efficient.compression.recipe import ModelMethod, register_method
 from sb3_efficient.compression.size import acting_parameters
 from sb3_efficient.compression.straight_through import coarsen, settle, settled_at_the_end
 from sb3_efficient.errors import OptionError
+from sb3_efficient.seer.frozen import frozen_layers
 
 #: What a new minimum or maximum counts in their moving average, as in torch's MovingAverageMinMaxObserver
 _MOMENTUM = 0.01
@@ -77,7 +78,8 @@ class QATCallback(BaseCallback):
     def _on_rollout_start(self) -> None:
         due = self._began + self.start * (self.model._total_timesteps - self._began)
         if not self.layers and self.num_timesteps >= due:
-            self.layers = acting_layers(self.model)
+            # Latents are stored that frozen layers made, as they are
+            self.layers = [layer for layer in acting_layers(self.model) if layer not in frozen_layers(self.model)]
             for layer in self.layers:
                 coarsen(layer, rounded_weights, RoundedInputs(layer))
 

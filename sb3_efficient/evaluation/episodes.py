@@ -97,10 +97,13 @@ def play_games(
     if not seeds:
         raise OptionError("There is nothing to play: give at least one seed.")
     results = np.full((len(seeds), 2), np.nan)
-    games = [_Game(make_env()) for _ in range(min(n_envs, len(seeds)))]
     policy.set_random_seed(seeds[0])
     waiting = iter(enumerate(seeds))
+    envs: list[VecEnv] = []
     try:
+        for _ in range(min(n_envs, len(seeds))):
+            envs.append(make_env())
+        games = [_Game(env) for env in envs]
         for game in games:
             game.start(*next(waiting))
         state = None
@@ -114,8 +117,8 @@ def play_games(
                         game.start(*next(waiting, (None, 0)))
                         advance()
     finally:
-        for game in games:
-            game.env.close()
+        for env in envs:
+            env.close()
     return results
 
 

@@ -112,7 +112,8 @@ class FastFeatures:
             if features_extractor is not None:
                 warnings.warn("features_extractor is ignored: actor and critic have one each.", stacklevel=2)
             return tuple(self._features(obs, e) for e in (policy.pi_features_extractor, policy.vf_features_extractor))
-        return self._features(obs, features_extractor or policy.features_extractor)
+        # A compiled one has no truth value
+        return self._features(obs, policy.features_extractor if features_extractor is None else features_extractor)
 
     def _features(self, obs: Any, extractor: BaseFeaturesExtractor) -> th.Tensor:
         space, normalize = self.policy.observation_space, self.policy.normalize_images

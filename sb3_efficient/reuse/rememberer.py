@@ -14,7 +14,7 @@ from sb3_efficient.reuse.memo import MEMORY, Memo
 from sb3_efficient.reuse.network import Network
 from sb3_efficient.reuse.plan import Layer, Plan
 from sb3_efficient.reuse.reuser import Announced
-from sb3_efficient.reuse.stack import Stack
+from sb3_efficient.reuse.stack import Stack, receptive_field
 from sb3_efficient.reuse.window import window
 
 #: Bytes of the largest patches, and outputs of the widest linear layer, that are remembered
@@ -31,7 +31,7 @@ def suits(network: Network) -> bool:
         return False
     in_a_row = all(b.source is a.result and b.positive for a, b in pairwise(steps))
     in_a_row &= steps[0].source is network.image and network.last == (steps[-1].result, True)
-    side = _field(network)
+    side, _ = receptive_field([step.module for step in steps])
     return in_a_row and network.image.channels * side**2 <= PATCH_BYTES and network.outputs <= OUTPUTS
 
 
@@ -104,19 +104,10 @@ class Rememberer:
     def _weights(self) -> tuple[Stack, np.ndarray, np.ndarray]:
         image, layers = self.network.image, self.network.linear
         convolutions = [layer for step in self.network.steps for layer in (step.module, nn.ReLU())]
-        stack = Stack(convolutions, (image.channels, image.height, image.width), 1 / self.scale)
+        stack = Stack(convolutions, (image.channels, image.height, image.width), self.scale)
         weights = [layer.weight.detach().cpu().float().numpy() for layer in layers]
         biases = [
             np.zeros(x.out_features, np.float32) if x.bias is None else x.bias.detach().cpu().float().numpy()
             for x in layers
         ]
         return stack, np.concatenate(weights), np.concatenate(biases)
-
-
-def _field(network: Network) -> int:
-    """Side of the patch that one result depends on, pixels."""
-    field, stride = 1, 1
-    for step in network.steps:
-        kernel, step_size, _ = window(step.module)
-        field, stride = field + (kernel - 1) * stride, stride * step_size
-    return field

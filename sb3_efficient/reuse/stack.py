@@ -27,7 +27,7 @@ class Stack:
     :param layers: ``nn.Conv2d`` and ``nn.ReLU`` in turn, as :class:`~sb3_efficient.extractors.conv2.Conv2Extractor`
         has them
     :param shape: (C, H, W) of the images
-    :param scale: What a pixel is multiplied with: 1 / 255, or 1
+    :param scale: What a byte of an image is divided by
     """
 
     def __init__(self, layers: Sequence[nn.Module], shape: tuple[int, int, int], scale: float) -> None:
@@ -35,8 +35,8 @@ class Stack:
         field, stride = receptive_field(convolutions)
         self.windows = Windows(shape, field, stride)
         self.channels = convolutions[-1].out_channels
-        # As torch divides: 255 quotients, each rounded once
-        self.pixels = np.arange(256, dtype=np.float32) * np.float32(1) if scale == 1 else _divided()
+        # As torch divides: 256 quotients, each rounded once
+        self.pixels = np.arange(256, dtype=np.float32) / np.float32(scale)
         table, offsets, numbers, scratch = [], [], [], TILE * field * field * shape[0]
         n_offsets = n_numbers = source = 0
         side, n_input = field, shape[0]
@@ -114,10 +114,6 @@ def _numbers(convolution: nn.Conv2d, n_input: int) -> tuple[np.ndarray, np.ndarr
     if convolution.bias is not None:
         bias[:n_output] = convolution.bias.detach().cpu().float().numpy()
     return blocked(padded.transpose(2, 3, 1, 0).reshape(-1, n_output)), bias
-
-
-def _divided() -> np.ndarray:
-    return np.arange(256, dtype=np.float32) / np.float32(255)
 
 
 @jit

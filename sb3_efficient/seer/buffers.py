@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from stable_baselines3.common.buffers import RolloutBuffer
@@ -14,6 +15,8 @@ from sb3_efficient.seer.convert import check_convertible, convert, release
 from sb3_efficient.seer.encoder import LatentEncoder
 from sb3_efficient.seer.replay import LatentReplayBuffer
 from sb3_efficient.seer.rollout import LATENT_FORM, is_latent_rollout, latent_rollout
+
+_LOG = logging.getLogger("sb3_efficient")
 
 
 def buffer_of(model: Any) -> Any:
@@ -50,7 +53,14 @@ def latent_buffer(model: Any, encoder: LatentEncoder, capacity: str | int) -> An
         buffer.attach(encoder)
         return buffer
     left = model._total_timesteps - model.num_timesteps
-    return convert(buffer, encoder, new_capacity(capacity, buffer, encoder, left))
+    before, after = buffer.buffer_size * buffer.n_envs, new_capacity(capacity, buffer, encoder, left)
+    if after < before and capacity == "same-memory":
+        _LOG.warning(
+            "SEER: latents of this depth are larger than frames kept once; the memory holds %s transitions of them, "
+            "not %s (capacity='same-length' takes more memory instead, and a deeper one less)",
+            *(f"{after:,}", f"{before:,}"),
+        )
+    return convert(buffer, encoder, after)
 
 
 def check_room(model: Any, capacity: str | int, freeze_at: int) -> None:

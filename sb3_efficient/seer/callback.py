@@ -88,7 +88,6 @@ class SEERCallback(BaseCallback):
         self.latest = None if latest is None else check_when(latest, "latest")
         if latest is not None and not self.is_auto:
             raise ConflictError(f"latest={latest!r} is for freeze_at='auto', and when to freeze is said: leave it out.")
-        self.encoder: LatentEncoder | None = None
         self.update_started: float | None = None
         self.trigger: Timetable | Convergence = Timetable([])
 
@@ -100,18 +99,26 @@ class SEERCallback(BaseCallback):
                 check_depth(copies[0], depth)
         self.update_started = None
         frozen = getattr(model, "seer", None)
-        # Of a model that has been trained in this process
-        self.encoder = getattr(buffer_of(model), "encoder", None)
         if self.encoder is not None and isinstance(buffer_of(model), LatentReplayBuffer):
             # Refused if other weights have been put into the model meanwhile
             buffer_of(model).attach(self.encoder)
         if frozen is not None and self.encoder is None:
             self._freeze(frozen["depth"], frozen["timesteps"])
         self.trigger = self._trigger()
-        if self.source is not None and self.encoder is None and not model._n_updates:
+        if self.source is not None and model._n_updates and self.encoder is None:
+            _LOG.warning(
+                "SEER: encoder=%r is for a new model; this one has been trained, and keeps its own", self.source
+            )
+        elif self.source is not None and self.encoder is None:
             transfer_encoder(self.source, model, "features" if self.depths[-1] == "features" else "conv")
             if self.schedule and self.schedule[0].when == 0:
                 self._freeze_if_due()
+
+    @property
+    def encoder(self) -> LatentEncoder | None:
+        """What the model is frozen by, through whichever callback, in this training or an earlier one."""
+        model = getattr(self, "model", None)
+        return None if model is None else getattr(buffer_of(model), "encoder", None)
 
     def _trigger(self) -> Timetable | Convergence:
         start, total = self.model._num_timesteps_at_start, self.model._total_timesteps
@@ -163,6 +170,10 @@ class SEERCallback(BaseCallback):
     def _freeze_if_due(self) -> None:
         if not self._is_deeper(self.depths[-1]):
             return
+        model: Any = self.model
+        if not model._n_updates and self.source is None and self.encoder is None:
+            # Off-policy algorithms may collect long before they learn; what they have now is random
+            return
         depth = self.trigger.due(self.model)
         if depth is not None and self._is_deeper(depth):
             self._freeze(depth)
@@ -177,6 +188,7 @@ class SEERCallback(BaseCallback):
         latent_dtype = getattr(model, "seer", {}).get("latent_dtype", self.latent_dtype)
         try:
             encoder = LatentEncoder(model, depth, latent_dtype)
+            encoder.check_plain()
             buffer = latent_buffer(model, encoder, self.capacity)
         except (RuntimeError, MemoryError, ConversionError) as error:
             warnings.warn(f"SEER could not freeze at {self.num_timesteps}, and trains on: {error}", stacklevel=2)
@@ -185,7 +197,6 @@ class SEERCallback(BaseCallback):
             return
         encoder.freeze()
         set_buffer(model, buffer)
-        self.encoder = encoder
         timesteps = model.num_timesteps if timesteps is None else timesteps
         model.seer = {"depth": depth, "latent_dtype": latent_dtype, "timesteps": timesteps}
         self._say(buffer, timesteps)
@@ -201,6 +212,9 @@ class SEERCallback(BaseCallback):
             f"SEER: frozen up to {encoder.depth!r} at {timesteps} timesteps, "
             f"latents of {encoder.latent_dim} x {encoder.dtype}, in {type(buffer).__name__}"
         )
+        if isinstance(buffer, LatentReplayBuffer):
+            self.logger.record("seer/capacity", buffer.buffer_size * buffer.n_envs)
+            line += f" for {buffer.buffer_size * buffer.n_envs:,} transitions"
         _LOG.info("%s", line)
         if max(self.verbose, self.model.verbose) >= 1:
             print(line)

@@ -6,7 +6,6 @@ from itertools import pairwise
 from typing import Any
 
 from gymnasium import spaces
-from sb3_contrib import TRPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BaseModel
@@ -38,11 +37,6 @@ def check_model(model: Any) -> None:
             raise ConflictError(
                 f"{type(network).__name__} prepares its observations itself, and would not know latents."
             )
-    if isinstance(model, TRPO) and model.policy.normalize_images:
-        raise ConflictError(
-            "TRPO with SB3's own NatureCNN divides everything by 255, latents too: "
-            "make it with policy_kwargs=sb3_efficient.policy_kwargs('nature', TRPO), the same network."
-        )
     check_buffer(model)
     normalize = unwrap_vec_wrapper(model.env, VecNormalize) if model.env is not None else None
     if isinstance(normalize, VecNormalize) and normalize.norm_obs:

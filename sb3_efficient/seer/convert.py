@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import torch as th
+from gymnasium import spaces
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from tqdm import tqdm
 
@@ -69,9 +71,12 @@ def release(buffer: ReplayBuffer) -> None:
 
     SB3 holds it until the next step of the environment (``collect_rollouts``, and ``locals`` of callbacks).
 
-    :param buffer: Never to be used again
+    :param buffer: Never to be used again; who looks at it finds it empty
     """
-    vars(buffer).clear()
+    for name, value in list(vars(buffer).items()):
+        if not isinstance(value, (bool, int, float, str, tuple, spaces.Space, th.device)):
+            delattr(buffer, name)
+    buffer.pos, buffer.full = 0, False
 
 
 def _empty(buffer: ReplayBuffer, encoder: LatentEncoder, capacity: int) -> LatentReplayBuffer:

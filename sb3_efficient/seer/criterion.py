@@ -146,8 +146,10 @@ class Convergence:
 
     def _returns(self, model: Any) -> float | None:
         """Mean of the last games; None while there are too few."""
-        games = [game["r"] for game in model.ep_info_buffer or []]
-        if len(games) < MIN_GAMES:
+        ended = model.ep_info_buffer
+        games = [game["r"] for game in ended or []]
+        # SB3 keeps as many as stats_window_size
+        if len(games) < min(MIN_GAMES, getattr(ended, "maxlen", None) or MIN_GAMES):
             return None
         if self.first_games is None:
             self.first_games = float(np.mean(games)), float(np.std(games))

@@ -18,6 +18,7 @@ from sb3_efficient.extractors import EncoderExtractor
 from sb3_efficient.fast.forward import FastFeatures, FastForward, accepts
 from sb3_efficient.fast.plan import Plan
 from sb3_efficient.seer.frozen import FrozenForward
+from sb3_efficient.seer.methods import ON_THEIR_OWN, OnLatents
 from sb3_efficient.seer.stages import Depth
 
 #: Images that are encoded at once
@@ -97,7 +98,20 @@ class LatentEncoder:
         for network in self.model.policy.modules():
             if isinstance(network, BaseModel) and "extract_features" not in vars(network):
                 plan.set(network, "extract_features", FastFeatures(network))
+            for name in ON_THEIR_OWN:
+                if hasattr(type(network), name) and name not in vars(network):
+                    plan.set(network, name, OnLatents(network, name))
         plan.run()
+
+    def check_plain(self) -> None:
+        """Refuse layers that compute otherwise for a while, as in quantization-aware training."""
+        for part in self.parts:
+            for layer in part.frozen.modules():
+                if "forward" in vars(layer):
+                    raise ConversionError(
+                        f"{type(layer).__name__} does not compute with its own weights, as in quantization-aware "
+                        "training, and latents would be wrong once it does: freeze before that begins."
+                    )
 
     def pin_targets(self) -> None:
         """Undo the rounding that averaging into a target network (``tau`` < 1) does to equal weights."""

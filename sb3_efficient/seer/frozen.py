@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch as th
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
@@ -153,3 +155,12 @@ class FrozenForward:
         with th.no_grad():
             shape = self.frozen.eval()(th.zeros(1, *self.image_shape, device=device)).shape[1:]
         return (*shape[1:], shape[0]) if len(shape) == 3 else tuple(shape)
+
+
+def frozen_layers(model: Any) -> set[nn.Module]:
+    """
+    :param model: Any SB3 model
+    :return: Its layers, those of target networks too, whose latents are stored: their weights must stay as they are
+    """
+    forwards = (vars(module).get("forward") for module in model.policy.modules())
+    return {layer for found in forwards if isinstance(found, FrozenForward) for layer in found.frozen.modules()}

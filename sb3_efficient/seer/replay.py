@@ -80,10 +80,10 @@ class LatentReplayBuffer(ReplayBuffer):
         :param encoder: Of the model that is going to add and sample; refused if it is not what made these latents
         """
         maker = Maker(encoder.digest(), encoder.depth, encoder.dtype.name)
-        if self.made_by not in (None, maker):
+        if self.made_by not in (None, maker) and self.size() > 0:
             raise ConflictError(
                 f"These latents were made by a different encoder: the replay buffer's has {self.made_by}, the model's "
-                f"{maker}. Load the replay buffer that was saved together with this model, or none."
+                f"{maker}. Load the replay buffer that was saved together with this model, or empty this one, reset()."
             )
         expected, found = (self.obs_shape[0], self.observations.dtype), (encoder.latent_dim, encoder.dtype)
         if expected != found:

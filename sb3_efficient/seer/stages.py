@@ -72,7 +72,9 @@ def deepest_stage(extractor: BaseFeaturesExtractor, depth: Depth) -> int:
 def check_depth(extractor: BaseFeaturesExtractor, depth: Any) -> None:
     """Refuse a depth that this extractor does not have."""
     name, known = type(extractor).__name__, range(1, n_stages(extractor) + 1)
-    if depth in NAMED or (isinstance(depth, int) and not isinstance(depth, bool) and depth in known):
+    if isinstance(depth, str) and depth in NAMED:
+        return
+    if isinstance(depth, int) and not isinstance(depth, bool) and depth in known:
         return
     hint = suggestion(depth, NAMED) if isinstance(depth, str) else ""
     raise OptionError(

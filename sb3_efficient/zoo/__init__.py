@@ -17,7 +17,10 @@ from typing import Any
 from sb3_efficient.errors import EfficientError
 
 _MARK = "_sb3_efficient"
-_METHODS = ("read_hyperparameters", "_preprocess_hyperparams", "create_envs", "learn", "hyperparameters_optimization")
+_METHODS = (
+    *("read_hyperparameters", "_preprocess_hyperparams", "create_envs"),
+    *("learn", "save_trained_model", "hyperparameters_optimization"),
+)
 
 
 def register() -> None:
@@ -43,6 +46,7 @@ def register() -> None:
     _wrap(experiment, "_preprocess_hyperparams", manager.preprocess_hyperparams)
     _wrap(experiment, "create_envs", manager.create_envs)
     _wrap(experiment, "learn", record.learn)
+    _wrap(experiment, "save_trained_model", record.save)
     _wrap(experiment, "hyperparameters_optimization", manager.hyperparameters_optimization)
     setattr(experiment, _MARK, True)
     _print_our_errors_briefly()

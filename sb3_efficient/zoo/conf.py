@@ -65,7 +65,7 @@ class _Conf(ModuleType):
 
 
 def _read(path: Path) -> Entries:
-    return yaml.safe_load(path.read_text())
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def _stock(entry: dict[str, Any], algo: str) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def write_card(agent: SavedAgent, score: Score, target: Path, *, needs_package: 
         dataset_id=agent.env_id,
     )
     tags = [agent.env_id, "deep-reinforcement-learning", "reinforcement-learning", "stable-baselines3"]
-    config = (target / "config.yml").read_text()
+    config = (target / "config.yml").read_text(encoding="utf-8")
     card = _CARD.format(
         name=name,
         algo=agent.algo,

@@ -70,7 +70,7 @@ def _entries(config: str) -> dict[str, Any]:
         )
     if path.suffix == ".py":
         return {}
-    return (yaml.safe_load(path.read_text()) or {}) if is_file else import_module(config).hyperparams
+    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if is_file else import_module(config).hyperparams
 
 
 def _module(name: str) -> ModuleType | None:

@@ -49,19 +49,29 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
 
 
 def learn(original: Callable[..., None]) -> Callable[..., None]:
-    """
-    Record what ``ExperimentManager.learn`` took; of an agent that is continued, together with what it took before.
-
-    What is not known of all runs that led to an agent is left out.
-    """
+    """Take the time of ``ExperimentManager.learn``, for :func:`save`."""
 
     @wraps(original)
-    def recorded(self: Any, model: BaseAlgorithm) -> None:
+    def timed(self: Any, model: BaseAlgorithm) -> None:
         # Read first: what is wrong with it must not cost the agent, which is saved after this
         before = _before(Path(self.trained_agent)) if self.continue_training else dict.fromkeys(KINDS, 0)
         start = time.perf_counter()
         original(self, model)
-        hours = round((time.perf_counter() - start) / 3600, 4)
+        self.took = before, round((time.perf_counter() - start) / 3600, 4)
+
+    return timed
+
+
+def save(original: Callable[..., None]) -> Callable[..., None]:
+    """
+    Write what training took behind ``ExperimentManager.save_trained_model``; of an agent that was continued, together
+    with what it took before. What is not known of all runs that led to an agent is left out.
+    """
+
+    @wraps(original)
+    def recorded(self: Any, model: BaseAlgorithm) -> None:
+        original(self, model)
+        before, hours = self.took
         steps = model.num_timesteps - model._num_timesteps_at_start
         now = {"n_timesteps": steps, "hours": hours, "peak_rss_mb": _peak_mb()}
         record = {name: KINDS[name](value, now[name]) for name, value in before.items() if now[name] is not None}

@@ -7,17 +7,17 @@ import copy
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import yaml
 from huggingface_sb3 import EnvironmentName
 from rl_zoo3 import ALGOS
 from rl_zoo3.exp_manager import ExperimentManager
-from rl_zoo3.utils import create_test_env, get_model_path, get_saved_hyperparams
+from rl_zoo3.utils import create_test_env, get_model_path, get_saved_hyperparams, get_wrapper_class
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 import sb3_efficient.envs  # noqa: F401  (registers our environments with gymnasium)
 from sb3_efficient.envs import AleVecEnv
@@ -67,7 +67,10 @@ class SavedAgent:
         env_kwargs = {**(settings.pop("env_kwargs", None) or {}), **typed_env_kwargs(folder)}
         if self.is_atari:
             options = take_vec_env({**settings, "n_envs": 1, "vec_env": "ale"}, env_kwargs) or {}
-            return AleVecEnv(self.env_id, 1, **{**options, "action_repeat_probability": sticky})
+            env: VecEnv = AleVecEnv(self.env_id, 1, **{**options, "action_repeat_probability": sticky})
+            if make := get_wrapper_class(settings, "vec_env_wrapper"):
+                env = cast(Any, make)(env)
+            return _normalized(env, folder) if settings.get("normalize") else env
         return create_test_env(
             self.env_id,
             stats_path=statistics,
@@ -75,6 +78,16 @@ class SavedAgent:
             hyperparams=copy.deepcopy(settings),
             env_kwargs=env_kwargs,
         )
+
+
+def _normalized(env: VecEnv, folder: Path) -> VecEnv:
+    """By the statistics of training, which stay what they are; rewards are those of the game."""
+    file = folder / "vecnormalize.pkl"
+    if not file.is_file():
+        raise EfficientError(f"The agent was trained with VecNormalize, and its statistics, {file}, are gone.")
+    env = VecNormalize.load(str(file), env)
+    env.training = env.norm_reward = False
+    return env
 
 
 def find_agent(algo: str, env_id: str, folder: str | Path, *, exp_id: int = 0, load_best: bool = False) -> SavedAgent:

@@ -115,3 +115,18 @@ def test_folder_is_named_after_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_
     assert everything.default_folder(True).name == f"{machine_class()}-quick"
     monkeypatch.setattr(scripts, "folder", lambda: None)
     assert everything.default_folder(False) == Path("bench") / machine_class()
+
+
+def test_a_failure_of_another_step_is_no_failure_of_this_one(calls: list[str], tmp_path: Path) -> None:
+    assert cli.main(["bench", "all", "--only", "loop", "--results", str(tmp_path)]) == 1
+    assert cli.main(["bench", "all", "--only", "nets", "--results", str(tmp_path)]) == 0
+
+
+def test_rows_of_quick_are_not_taken_for_full_ones(
+    calls: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["bench", "all", "--only", "nets", "--results", str(tmp_path)]
+    assert cli.main([*words, "--quick"]) == 0
+    assert cli.main(words) == 1
+    assert "holds rows that were measured with --quick: name another folder" in capsys.readouterr().err
+    assert calls == ["nets"]

@@ -23,6 +23,14 @@ def test_rows_are_kept_and_replaced_where_they_stand(tmp_path: Path) -> None:
     assert json.loads(file.read_text())["machine"] == {"cores": 2}
 
 
+def test_rows_of_another_process_are_kept(tmp_path: Path) -> None:
+    ours, theirs = (Rows(tmp_path / "rows.json", {}, ("net",)) for _ in range(2))
+    theirs.add([{"net": "a", "ms": 1}])
+    ours.add([{"net": "b", "ms": 2}])
+    expected = [{"net": "a", "ms": 1}, {"net": "b", "ms": 2}]
+    assert ours.rows == Rows(tmp_path / "rows.json", {}, ("net",)).rows == expected
+
+
 def test_without_a_file(tmp_path: Path) -> None:
     rows = Rows(None, {}, ("net",))
     rows.add([{"net": "a"}])
@@ -40,7 +48,5 @@ def test_other_files_are_not_overwritten(tmp_path: Path, text: str) -> None:
 
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(
-        OptionError, match=r"Results cannot be written to .*file: .*\. Name another folder with --results\."
-    ):
+    with pytest.raises(OptionError, match=r"Results cannot be written to .*file: .*\. Name another folder\."):
         check_writable(tmp_path / "file" / "rows.json")

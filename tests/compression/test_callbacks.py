@@ -110,9 +110,13 @@ def test_together_with_accelerate_and_rounding(algo: str) -> None:
 
 
 def test_frozen_layers_are_not_pruned() -> None:
-    frozen = SEERCallback(0.3)
-    with pytest.raises(EfficientError, match=r"SEER has frozen this model \(depth='lower'\), .*prune part='dense'"):
-        agent().learn(96, callback=[frozen, PruningCallback(0.8, times=3)])
+    model = agent()
+    with pytest.warns(UserWarning, match="SEER has frozen layers of this model: from now on the others are pruned"):
+        model.learn(96, callback=[SEERCallback(0.3), PruningCallback(0.8, start=0.5, end=0.9, times=3)])
+    convolutions = [layer for group in layers(networks(model), "conv").values() for layer in group]
+    lower, upper = convolutions[0], convolutions[-1]
+    assert (lower.weight == 0).sum() == 0
+    assert (upper.weight == 0).float().mean() == pytest.approx(0.8, abs=0.05)
     model = agent().learn(96, callback=[SEERCallback(0.3), PruningCallback(0.8, "dense", times=3)])
     assert sparsity(networks(model), "conv") == 0
     assert sparsity(networks(model), "dense") > 0.5

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import numpy as np
 import pytest
+import torch as th
 from learners import agent, images
 from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.utils import set_random_seed
 
 import sb3_efficient
 from sb3_efficient.compression import ChannelPruning, Distillation, MagnitudePruning, list_methods
@@ -107,3 +111,21 @@ def test_what_would_vanish_is_said_before_anything_is_trained(step: str, monkeyp
     monkeypatch.setattr(Distillation, "apply", lambda *_, **__: pytest.fail("trained"))
     with pytest.raises(OptionError, match="Nothing would be left of"):
         sb3_efficient.compress(agent(), ["distillation", step], calibration=images())
+
+
+def test_generators_and_the_environment_stay_as_they_are() -> None:
+    """SB3 seeds everything anew when it loads a model that was made with a seed."""
+    model = PPO("CnnPolicy", make_vec_env("Catch-v0", 1), seed=7, device="cpu")
+    set_random_seed(3)
+    model.env.seed(5)
+
+    def numbers() -> tuple[float, ...]:
+        return random.random(), float(np.random.rand()), float(th.rand(1))  # noqa: NPY002
+
+    expected = numbers()
+    set_random_seed(3)
+    pruned = sb3_efficient.prune(model, "magnitude-pruning", ratio=0.5)
+    assert numbers() == expected
+    assert model.env.venv._seeds == [5]
+    assert pruned.get_env() is model.get_env()
+    assert pruned.seed == 7

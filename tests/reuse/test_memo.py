@@ -17,7 +17,7 @@ def memo(net: nn.Sequential, shape: tuple[int, ...], **options: Any) -> Memo:
     *convolutions, _, linear = net
     assert isinstance(linear, nn.Linear)
     weight, bias = linear.weight.detach().numpy(), linear.bias.detach().numpy()
-    return Memo(Stack(convolutions, shape, 1 / 255), weight, bias, **options)  # type: ignore[arg-type]
+    return Memo(Stack(convolutions, shape, 255), weight, bias, **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("game", ["Pong", "Seaquest", "YarsRevenge"])
@@ -114,12 +114,12 @@ def test_new_weights() -> None:
     linear = other[5]
     assert isinstance(linear, nn.Linear)
     weight, bias = linear.weight.detach().numpy(), linear.bias.detach().numpy()
-    found.load(Stack(list(other[:4]), images.shape[1:], 1 / 255), weight, bias)  # type: ignore[arg-type]
+    found.load(Stack(list(other[:4]), images.shape[1:], 255), weight, bias)  # type: ignore[arg-type]
     for image in images:
         np.testing.assert_allclose(found.outputs(image[None]), dense(other, image[None]), atol=1e-6)
     wider = network(8, images.shape[1:])
     with pytest.raises(OptionError, match="New weights must be those of the same network for the same images"):
-        found.load(Stack(list(wider[:4]), images.shape[1:], 1 / 255), weight, bias)  # type: ignore[arg-type]
+        found.load(Stack(list(wider[:4]), images.shape[1:], 255), weight, bias)  # type: ignore[arg-type]
 
 
 def test_memory_too_small_for_a_frame() -> None:

@@ -76,12 +76,17 @@ def test_large_batches_and_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(other(images[:2]), dense(net, images[:2]), atol=1e-6)
 
 
-def test_the_engine_remembers() -> None:
+@pytest.mark.parametrize("normalize_images", [True, False])
+@pytest.mark.parametrize("normalized_image", [True, False])
+def test_the_engine_remembers(normalize_images: bool, normalized_image: bool) -> None:
+    """Pixels are divided by 255 once, twice or never."""
     images = frames("Pong", 40)
     env = FakeImageEnv(screen_height=53, screen_width=40, n_channels=1, channel_first=True)
-    model = A2C("CnnPolicy", env, policy_kwargs=policy_kwargs("conv2", A2C), device="cpu", seed=0)
+    kwargs = {**policy_kwargs("conv2", A2C), "normalize_images": normalize_images}
+    kwargs["features_extractor_kwargs"] = {**kwargs["features_extractor_kwargs"], "normalized_image": normalized_image}
+    model = A2C("CnnPolicy", env, policy_kwargs=kwargs, device="cpu", seed=0)
     engine, reference = make_engine(model, "reuse"), make_engine(model, "eager")
     for image in images:
         found, expected = engine.outputs(image), reference.outputs(image)
-        np.testing.assert_allclose(found["logits"], expected["logits"], atol=1e-5)
+        np.testing.assert_allclose(found["logits"], expected["logits"], rtol=1e-4, atol=1e-5)
     assert "once per distinct patch" in str(engine.plan)  # type: ignore[attr-defined]

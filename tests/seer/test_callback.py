@@ -122,10 +122,6 @@ def test_images_that_change_with_their_statistics() -> None:
     refused(agent, ConflictError, "give it norm_obs=False for SEER")
 
 
-def test_trpo_with_the_stock_network() -> None:
-    refused(model("trpo"), ConflictError, "policy_kwargs('nature', TRPO)")
-
-
 @pytest.mark.parametrize("latent", [None, th.inf, -th.inf, th.nan, 20_000.0])
 def test_a_freeze_that_fails_leaves_training_as_it_was(latent: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
     def encode(self: FrozenForward, images: th.Tensor, remember: bool = True) -> th.Tensor:

@@ -185,7 +185,8 @@ def test_released_while_others_hold_it() -> None:
     images = filled()
     held = images
     release(images)
-    assert not vars(held)
+    assert held.size() == 0
+    assert not [value for value in vars(held).values() if isinstance(value, np.ndarray)]
 
 
 @pytest.mark.parametrize(

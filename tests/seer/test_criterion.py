@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock, patch
@@ -74,6 +75,13 @@ def test_nothing_is_frozen_before_returns_move(agent: PPO) -> None:
     assert at(agent, criterion, 1200, mean=9) is None, "that it stood still before does not count"
     assert at(agent, criterion, 1400, mean=11) is None
     assert at(agent, criterion, 1600, mean=12) == "conv"
+
+
+def test_a_small_window_of_games_is_full_with_what_it_holds(agent: PPO) -> None:
+    agent.ep_info_buffer = deque(maxlen=10)
+    criterion = Convergence("conv", earliest=0, latest=None, length=4000, threshold=0.9)
+    found = [at(agent, criterion, 200 * k, mean) for k, mean in enumerate([0, 0, 5, 9, 11, 12, 14], 1)]
+    assert found[-1] == "conv"
 
 
 def test_nothing_is_frozen_while_returns_stand(agent: PPO) -> None:

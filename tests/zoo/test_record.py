@@ -18,6 +18,8 @@ def train(folder: Path, trained_agent: str | Path = "", start: int = 0) -> dict:
         save_path=str(folder), trained_agent=str(trained_agent), continue_training=bool(trained_agent)
     )
     record.learn(lambda _self, _model: None)(manager, model)
+    assert record.read_record(folder) == {}
+    record.save(lambda _self, _model: None)(manager, model)
     return record.read_record(folder)
 
 
@@ -84,3 +86,13 @@ def test_training_that_fails_has_no_record(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="out of memory"):
         record.learn(fail)(manager, SimpleNamespace())
     assert record.read_record(tmp_path) == {}
+
+
+def test_the_agent_is_saved_before_its_record(tmp_path: Path) -> None:
+    (tmp_path / record.FILE).mkdir()
+    manager = SimpleNamespace(save_path=str(tmp_path), took=({"hours": 0}, 1.0))
+    saved = []
+    model = SimpleNamespace(num_timesteps=1, _num_timesteps_at_start=0)
+    with pytest.raises(OSError, match=record.FILE):
+        record.save(lambda _self, model: saved.append(model))(manager, model)
+    assert saved == [model]

@@ -10,6 +10,7 @@ import yaml
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.atari_wrappers import EpisodicLifeEnv, StickyActionEnv
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
 
 from sb3_efficient.envs import AleVecEnv, CatchEnv
 from sb3_efficient.errors import EfficientError, UnknownNameError
@@ -41,6 +42,28 @@ def test_atari_agent_plays_with_sticky_actions() -> None:
     env = agent.make_env(sticky=0)
     assert env.env_is_wrapped(StickyActionEnv) == [False]
     env.close()
+
+
+def test_atari_agent_is_shown_what_it_was_trained_on(tmp_path: Path) -> None:
+    folder = tmp_path / "ppo" / "PongNoFrameskip-v4_1" / "PongNoFrameskip-v4"
+    folder.mkdir(parents=True)
+    folder.with_name("PongNoFrameskip-v4.zip").touch()
+    wrapper = "stable_baselines3.common.vec_env.VecFrameStack"
+    config = {"frame_stack": 4, "normalize": True, "vec_env_wrapper": [{wrapper: {"n_stack": 2}}]}
+    (folder / "config.yml").write_text(yaml.dump(config))
+    agent = find_agent("ppo", "PongNoFrameskip-v4", tmp_path)
+    with pytest.raises(EfficientError, match="trained with VecNormalize, and its statistics.*are gone"):
+        agent.make_env()
+    trained = VecNormalize(VecFrameStack(AleVecEnv("PongNoFrameskip-v4", 1), 2))
+    trained.obs_rms.mean += 50
+    trained.save(str(folder / "vecnormalize.pkl"))
+    env = agent.make_env()
+    assert env.observation_space.shape == (8, 84, 84)
+    np.testing.assert_array_equal(env.reset(), trained.normalize_obs(env.unnormalize_obs(env.reset())))
+    assert not env.training
+    assert not env.norm_reward
+    env.close()
+    trained.close()
 
 
 def test_other_agents_play_in_their_wrappers(tmp_path: Path) -> None:

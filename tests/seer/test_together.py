@@ -1,0 +1,130 @@
+"""SEER beside other callbacks, and with what others do to a model."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+from stable_baselines3 import DQN
+from stable_baselines3.common.callbacks import BaseCallback
+from test_policies import model
+
+from sb3_efficient import SEERCallback, accelerate, policy_kwargs
+from sb3_efficient.compression import QATCallback
+from sb3_efficient.errors import ConflictError
+from sb3_efficient.frames import FrameReplayBuffer
+from sb3_efficient.seer.frozen import frozen_layers
+
+
+@pytest.mark.parametrize("algo", ["ppo", "dqn", "sac"])
+@pytest.mark.parametrize("depths", [("conv", "lower"), ("lower", "conv")])
+def test_two_callbacks_freeze_in_turn(algo: str, depths: tuple[str, str]) -> None:
+    """As of ``seer: true`` and another one in a list of callbacks."""
+    agent = model(algo)
+    agent.learn(120, callback=[SEERCallback(40, depths[0]), SEERCallback(70, depths[1])])
+    assert agent.seer["depth"] == "conv"  # type: ignore[attr-defined]
+    assert agent.num_timesteps >= 120
+
+
+@pytest.mark.parametrize(
+    ("algo", "options"),
+    [("dqn", {"train_freq": 64}), ("dqn", {"train_freq": (8, "episode")}), ("sac", {"train_freq": (8, "episode")})],
+)
+def test_what_was_never_updated_is_not_frozen(algo: str, options: dict[str, Any]) -> None:
+    """Algorithms may collect for long before their first update."""
+    agent = model(algo, learning_starts=8, **options)
+    before = [parameter.clone() for parameter in agent.policy.parameters()]
+    agent.learn(300, callback=SEERCallback(20))
+    assert agent.seer["timesteps"] > 64  # type: ignore[attr-defined]
+    convolutions = [p for layer in frozen_layers(agent) for p in layer.parameters(recurse=False)]
+    initial = {tuple(p.shape): [q for q in before if q.shape == p.shape] for p in convolutions}
+    assert all(not any(th.equal(p, q) for q in initial[tuple(p.shape)]) for p in convolutions if p.ndim == 4)
+
+
+@pytest.mark.parametrize("algo", ["ppo", "ppo_lstm", "ppo_mask", "trpo"])
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_every_method_of_the_policy_takes_latents(algo: str, dtype: str) -> None:
+    """SB3's own network divides images by 255, and must not divide latents."""
+    agent: Any = model(algo)
+    agent.learn(48, callback=SEERCallback(30, latent_dtype=dtype))
+    policy, encoder = agent.policy, agent.rollout_buffer.encoder
+    images = np.stack([agent.observation_space.sample() for _ in range(4)])
+    latents = th.as_tensor(encoder(images))
+    recurrent = {}
+    if algo == "ppo_lstm":
+        state = agent._last_lstm_states
+        recurrent = {"episode_starts": th.ones(4)}
+        states = {"pi": state.pi, "vf": state.vf}
+    for name, part in (("predict_values", "vf"), ("get_distribution", "pi")):
+        extra = {"lstm_states": states[part], **recurrent} if recurrent else {}
+        found, expected = (getattr(policy, name)(x, **extra) for x in (latents, th.as_tensor(images)))
+        if name == "get_distribution":
+            found, expected = ((d[0] if isinstance(d, tuple) else d).distribution.logits for d in (found, expected))
+        th.testing.assert_close(found, expected)
+    assert policy.normalize_images
+
+
+@pytest.mark.parametrize("with_seer", [True, False])
+def test_compiled_extractors(with_seer: bool) -> None:
+    agent = model("dqn")
+    for network in (agent.q_net, agent.q_net_target):  # type: ignore[attr-defined]
+        network.features_extractor = th.compile(network.features_extractor, backend="eager")
+    if not with_seer:
+        accelerate(agent, precision="fp32")
+    agent.learn(40, callback=None)
+    assert agent.num_timesteps == 40
+
+
+def test_a_buffer_that_was_converted_looks_empty() -> None:
+    class Reads(BaseCallback):
+        sizes: list[int] = []  # noqa: RUF012
+
+        def _on_step(self) -> bool:
+            return True
+
+        def _on_rollout_end(self) -> None:
+            self.sizes.append(self.locals["replay_buffer"].size())
+
+    model("dqn").learn(60, callback=[SEERCallback(30), Reads()])
+    assert 0 in Reads.sizes
+    assert Reads.sizes[-1] > 40
+
+
+def test_other_weights_and_an_emptied_buffer() -> None:
+    agent, other = (model("dqn") for _ in range(2))
+    agent.learn(60, callback=SEERCallback(30))
+    other.learn(60)
+    agent.set_parameters({"policy": other.policy.state_dict()}, exact_match=False)
+    with pytest.raises(ConflictError, match=r"or empty this one, reset\(\)"):
+        agent.learn(10, callback=SEERCallback(), reset_num_timesteps=False)
+    agent.replay_buffer.reset()  # type: ignore[attr-defined]
+    agent.learn(10, callback=SEERCallback(), reset_num_timesteps=False)
+    assert 10 <= agent.replay_buffer.size() < 20  # type: ignore[attr-defined]
+
+
+def test_less_capacity_is_said(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
+    kwargs = policy_kwargs("impala", DQN)
+    agent = model("dqn", policy_kwargs=kwargs, replay_buffer_class=FrameReplayBuffer, buffer_size=400)
+    with caplog.at_level(logging.WARNING, "sb3_efficient"):
+        agent.learn(40, callback=SEERCallback(20, 1, verbose=1))
+    capacity = agent.replay_buffer.buffer_size  # type: ignore[attr-defined]
+    assert capacity < 400
+    assert f"the memory holds {capacity} transitions of them, not 400" in caplog.text
+    assert f"in LatentReplayBuffer for {capacity} transitions" in capsys.readouterr().out
+
+
+def test_layers_that_round_are_not_frozen() -> None:
+    agent = model("ppo")
+    with pytest.warns(UserWarning, match="SEER could not freeze .* as in quantization-aware training"):
+        agent.learn(96, callback=[QATCallback(0.2), SEERCallback(0.6)])
+    assert not hasattr(agent, "seer")
+
+
+def test_frozen_layers_do_not_round() -> None:
+    agent = model("dqn")
+    agent.learn(96, callback=[SEERCallback(0.3), QATCallback(0.5)])
+    agent.learn(32, callback=SEERCallback(), reset_num_timesteps=False)
+    assert agent.seer["timesteps"] < 40  # type: ignore[attr-defined]
