@@ -22,6 +22,7 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 
 from sb3_efficient.errors import ConflictError, ObservationError, OptionError
+from sb3_efficient.options import whole_number
 
 
 class _FrameStore:
@@ -242,8 +243,7 @@ def _frames_in(space: spaces.Space, frame_channels: int) -> int:
     """
     :return: ``k``, the number of frames in a stack
     """
-    if isinstance(frame_channels, bool) or not isinstance(frame_channels, int) or frame_channels < 1:
-        raise OptionError(f"frame_channels must be a whole number, 1 or higher, got {frame_channels!r}.")
+    whole_number("frame_channels", frame_channels)
     if not isinstance(space, spaces.Box) or len(space.shape) != 3 or space.dtype != np.uint8:
         raise ObservationError(
             f"FrameReplayBuffer is for stacked images, a Box of uint8 and shape (C, H, W), got {space}. "

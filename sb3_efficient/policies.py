@@ -12,6 +12,7 @@ from gymnasium import spaces
 from sb3_contrib import QRDQN
 from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from sb3_efficient.errors import EfficientError, ObservationError, OptionError, UnknownNameError, suggestion
@@ -33,6 +34,8 @@ ALGORITHMS = {
     "tqc": "sb3_contrib:TQC",
     "trpo": "sb3_contrib:TRPO",
 }
+#: Those that act by their highest value; sampled are only the random actions of training
+GREEDY = ("dqn", "qrdqn")
 
 
 def policy_kwargs(name: str, algo: type[BaseAlgorithm] | str, **kwargs: Any) -> dict[str, Any]:
@@ -67,6 +70,14 @@ def policy_kwargs(name: str, algo: type[BaseAlgorithm] | str, **kwargs: Any) -> 
         # uint8 is divided either there or here: the extractor cannot tell a float that SB3 made from one that it left
         chosen["normalize_images"] = bool(options["normalized_image"])
     return chosen
+
+
+def is_off_policy(algo: str) -> bool:
+    """
+    :param algo: rl-zoo3 name of an algorithm
+    :return: Whether it learns from a replay buffer
+    """
+    return issubclass(find_algorithm(algo), OffPolicyAlgorithm)
 
 
 def find_algorithm(algo: type[BaseAlgorithm] | str) -> type[BaseAlgorithm]:

@@ -303,7 +303,7 @@ def test_too_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (ATARI, {"optimize_memory_usage": True}, ConflictError, "optimize_memory_usage=True is unnecessary"),
         (ATARI, {"frame_channels": 3}, ObservationError, "Stacks of 4 channels, .* frame_channels=3"),
-        (ATARI, {"frame_channels": 0}, OptionError, "frame_channels must be a whole number, 1 or higher, got 0"),
+        (ATARI, {"frame_channels": 0}, OptionError, "frame_channels must be a whole number of at least 1, got 0"),
         (spaces.Box(0, 255, (84, 84, 4), np.uint8), {}, ObservationError, "channel-first .* VecTransposeImage"),
         (spaces.Box(0, 1, (4, 84, 84), np.float32), {}, ObservationError, "Box of uint8 and shape .*float32"),
         (spaces.Box(0, 255, (4,), np.uint8), {}, ObservationError, "Box of uint8 and shape"),

@@ -93,7 +93,7 @@ ARROWS = {
     "envs": {"errors", "options"},
     "policies": {"errors", "extractors"},
     "sizes": {"errors", "extractors"},
-    "frames": {"errors"},
+    "frames": {"errors", "options"},
     "fast": {"errors", "extractors", "options"},
     "seer": {"errors", "extractors", "fast", "frames"},
     "reuse": {"errors", "extractors", "options", "seer"},
@@ -115,13 +115,13 @@ ARROWS = {
     },
     "profiler": {"atomic"},
     "bench": {
-        *("atomic", "compression", "doctor", "engines", "errors", "evaluation", "extractors", "options", "policies"),
-        *("profiler", "registry", "sizes"),
+        *("atomic", "compression", "doctor", "engines", "envs", "errors", "evaluation", "extractors", "options"),
+        *("policies", "profiler", "registry", "sizes"),
     },
     "search": {"compression", "errors", "evaluation"},
     "cli": {
         *("bench", "compression", "doctor", "engines", "errors", "evaluation", "observations", "options"),
-        *("search", "sizes", "zoo"),
+        *("policies", "search", "sizes", "zoo"),
     },
     "__main__": {"cli"},
 }

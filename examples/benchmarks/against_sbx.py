@@ -38,6 +38,8 @@ import training_loop
 from common import RESULTS, run_program, write_table
 from training_loop import PPO_SETTINGS, SEED, answer, in_turn, make_venv, row, table
 
+from sb3_efficient.errors import UnavailableError
+
 CORES = sorted(os.sched_getaffinity(0))
 N_ENVS = 8
 WARM_UP = 2
@@ -84,7 +86,8 @@ def main() -> None:
 def sbx_versions(python: str) -> dict[str, str]:
     answer = subprocess.run([python, "-c", VERSIONS], capture_output=True, text=True, check=False)
     if answer.returncode != 0:
-        raise SystemExit(f"{python} has no SBX that works; see --help.\n{answer.stderr}")
+        reason = answer.stderr.strip().splitlines()[-1:] or [f"exit status {answer.returncode}"]
+        raise UnavailableError(f"{python} has no SBX that works ({reason[0]}): --help says how to install it.")
     return json.loads(answer.stdout)
 
 

@@ -189,10 +189,12 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
     """A panel for each game and checkpoint; a thin line a run, a thick one for the mean of an arm's."""
     found = groups(rows)
     panels = sorted({key[:2] for key in found})
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(1 + 4.2 * len(panels), 3.8), layout="constrained", squeeze=False
-    )
-    for panel, ax in zip(panels, axes[0], strict=True):
+    n_rows, n_columns = -(-len(panels) // 3), min(3, len(panels))
+    size = 1 + 3.6 * n_columns, 0.4 + 3.1 * n_rows
+    figure, axes = plt.subplots(n_rows, n_columns, figsize=size, layout="constrained", squeeze=False)
+    for ax in axes.flat[len(panels) :]:
+        ax.set_axis_off()
+    for panel, ax in zip(panels, axes.flat, strict=False):
         for (*where, arm), curves in found.items():
             if tuple(where) != panel:
                 continue
@@ -206,7 +208,8 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
         ax.set(xlabel="steps, million", title=f"{panel[0].removesuffix('NoFrameskip-v4')}, from {panel[1] // 1000} k")
         ax.grid(alpha=0.3)
         ax.legend(frameon=False, fontsize="small")
-    axes[0][0].set_ylabel("return, mean of 100 games")
+    for row in axes:
+        row[0].set_ylabel("return, mean of 100 games")
     figure.savefig(file, dpi=110)
     plt.close(figure)
 

@@ -39,7 +39,7 @@ GAMES = ("Pong", "Breakout", "Seaquest", "MsPacman", "SpaceInvaders", "BeamRider
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="Pong, few turns")
-    parser.add_argument("--games", nargs="+", default=GAMES)
+    parser.add_argument("--games", nargs="+", help=f"default: {' '.join(GAMES)}; with --quick {GAMES[0]}")
     parser.add_argument("--n-envs", type=int, default=8)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--turns", type=int, default=15)
@@ -47,8 +47,9 @@ def main() -> None:
     parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
     parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")
     arguments = parser.parse_args()
+    arguments.games = arguments.games or (GAMES[:1] if arguments.quick else GAMES)
     if arguments.quick:
-        arguments.games, arguments.turns = GAMES[:1], 5
+        arguments.turns = min(arguments.turns, 5)
     check_games(arguments.games)
     rows = open_rows("environments", KEYS, quick=arguments.quick)
     for game, threads in itertools.product([] if arguments.rewrite else arguments.games, arguments.threads):

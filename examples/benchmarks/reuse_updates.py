@@ -37,7 +37,7 @@ import numpy as np
 import seer_speed
 import torch as th
 import training_loop as loop
-from common import open_rows, run_program, write_readme
+from common import check_games, open_rows, run_program, write_readme
 from gymnasium import spaces
 from reuse_acting import play
 from stable_baselines3 import PPO
@@ -76,7 +76,7 @@ TRAINING = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=("updates", "training"), default=["updates", "training"])
-    parser.add_argument("--games", nargs="+", default=list(GAMES), help="names of ALE, as Pong")
+    parser.add_argument("--games", nargs="+", help=f"default: {' '.join(GAMES)}; with --quick {GAMES[0]}")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--repeats", type=int, default=15, help="updates of each variant")
     parser.add_argument("--rounds", type=int, default=9, help="segments of training of each variant")
@@ -89,8 +89,10 @@ def main() -> None:
         kind, *details = arguments.child
         {"updates": serve_updates, "training": serve_training}[kind](*details, arguments)
         return
+    arguments.games = arguments.games or list(GAMES[:1] if arguments.quick else GAMES)
+    check_games(arguments.games)
     if arguments.quick:
-        arguments.games, arguments.repeats, arguments.rounds = ["Pong"], 3, 2
+        arguments.repeats, arguments.rounds = 3, 2
         arguments.networks = [name for name in arguments.networks if name != "conv2 80/160"]
     rows = open_rows("reuse_updates", KEYS, quick=arguments.quick)
     for kind in [] if arguments.rewrite else arguments.only:

@@ -19,7 +19,7 @@ from sb3_efficient.fast.memory import give_back_memory
 from sb3_efficient.frames import FrameReplayBuffer
 from sb3_efficient.seer import SEERCallback
 from sb3_efficient.seer.capacity import buffer_bytes
-from sb3_efficient.seer.convert import _empty, _fill_chunk
+from sb3_efficient.seer.convert import empty_latents, fill_chunk
 from sb3_efficient.seer.encoder import CHUNK, LatentEncoder
 
 FRAMES = {"replay_buffer_class": FrameReplayBuffer}
@@ -92,7 +92,7 @@ def chunk_mb(model: Any) -> float:
     forget_peak()
     images, encoder = model.replay_buffer, LatentEncoder(model, "conv")
     slots = np.arange(min(CHUNK + 1, images.size()))
-    _fill_chunk(_empty(images, encoder, CHUNK), 0, images, slots, len(slots) - 1, encoder)
+    fill_chunk(empty_latents(images, encoder, CHUNK), 0, images, slots, len(slots) - 1, encoder)
     peak = status("VmHWM")
     give_back_memory()
     return round(peak - before, 1)

@@ -37,14 +37,15 @@ import psutil
 from common import RESULTS, run_program
 
 from sb3_efficient.atomic import locked, replace_file
+from sb3_efficient.bench.rows import check_writable
 from sb3_efficient.doctor import machine
+from sb3_efficient.policies import is_off_policy
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 #: Of a curve in a row
 POINTS = 60
-_OFF_POLICY = ("dqn", "qrdqn", "sac", "td3", "ddpg", "tqc")
 
 
 def main() -> None:
@@ -55,6 +56,7 @@ def main() -> None:
     # So that the trainer is ended with us
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     file = arguments.results / f"{arguments.name or f'{arguments.env}_{arguments.algo}'}.json"
+    check_writable(file)
     for seed in arguments.seeds if not arguments.redraw else []:
         for extractor in arguments.extractors:
             if any(settings(extractor, seed, arguments).items() <= row.items() for row in read(file)):
@@ -192,7 +194,7 @@ def train(extractor: str, seed: int, arguments: argparse.Namespace) -> dict[str,
     folder = folder_of(extractor, seed, arguments)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / "run", wait=False) as lock:
-        there = checkpoints(folder) if arguments.algo not in _OFF_POLICY else []
+        there = checkpoints(folder) if not is_off_policy(arguments.algo) else []
         if arguments.until and arguments.until in dict(there):
             print(f"{extractor}, seed {seed}: checkpoint at {arguments.until} steps is there already")
             return None

@@ -10,17 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from sb3_efficient.bench import loop, scripts
-from sb3_efficient.errors import EfficientError, UnknownNameError, suggestion
+from sb3_efficient.errors import EfficientError, UnavailableError, UnknownNameError, suggestion
 
 _LOOP = "where the time of a training run goes, plain and fast, in rl-zoo3's own program"
+_LOOP_EXAMPLES = """\
+examples:
+  sb3-efficient bench loop
+  sb3-efficient bench loop --algo dqn --env BreakoutNoFrameskip-v4 --extractor impala --picture loop.png
+  sb3-efficient bench loop --steps 512 --variants fast -params n_envs=4
+"""
 _NETS = "the networks themselves under PyTorch, ONNX Runtime, OpenVINO, Flax and TensorFlow"
 _NETS_EXAMPLES = """\
 examples:
   sb3-efficient bench nets --quick
   sb3-efficient bench nets --networks impala --frameworks pytorch onnxruntime --threads 1 2
 
-Writes nets.json, nets.md and nets.png into --results. A row that is there is not measured again: an interrupted
-benchmark goes on where it stopped. What is not installed, or does not fit, is skipped with its reason.
+Writes nets.json, nets.md and nets.png into --results. A network that is finished under a framework is not measured
+again, one that was interrupted begins anew. What is not installed, or does not fit, is skipped with its reason.
 """
 
 
@@ -30,15 +36,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse._SubParsersAction
     :return: Its commands, to which others can be added
     """
     commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
-    loop.add_arguments(commands.add_parser("loop", help=_LOOP, description=_LOOP))
+    loop.add_arguments(
+        commands.add_parser(
+            "loop",
+            help=_LOOP,
+            description=_LOOP,
+            epilog=_LOOP_EXAMPLES,
+            usage="sb3-efficient bench loop [options]",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
     nets = commands.add_parser(
         "nets",
         help=_NETS,
         description=_NETS,
         epilog=_NETS_EXAMPLES,
+        usage="sb3-efficient bench nets [options]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    nets.add_argument("--networks", nargs="+", metavar="NAME", help="extractors (default: the source's two and impala)")
+    nets.add_argument("--networks", nargs="+", metavar="NAME", help="default: the source's two, nature and impala")
     nets.add_argument("--frameworks", nargs="+", metavar="NAME", help="default: all")
     nets.add_argument("--threads", type=int, nargs="+", default=[1], help="and cores (default: 1)")
     nets.add_argument("--quick", action="store_true", help="a minute: fewer batch sizes, few images")
@@ -116,7 +132,9 @@ def _nets(arguments: argparse.Namespace) -> None:
     rows = Rows(file, machine(), KEYS)
     text = tables(rows.rows)
     print(text)
-    file.with_suffix(".md").write_text(text)
+    file.with_suffix(".md").write_text(text, encoding="utf-8")
+    if not any("median" in row for row in rows.rows):
+        raise UnavailableError(f"None of {', '.join(frameworks)} is installed: nothing was measured.")
     draw(rows.rows, file.with_suffix(".png"))
 
 

@@ -11,12 +11,11 @@ from pathlib import Path
 
 from sb3_efficient.atomic import replace_file
 from sb3_efficient.bench.rows import check_writable
-from sb3_efficient.errors import EfficientError
+from sb3_efficient.errors import EfficientError, UnknownNameError, suggestion
 from sb3_efficient.options import whole_number
 
 #: What is measured under which name: behind ``-params``
 VARIANTS = {"plain": [], "fast": ["vec_env=ale", "accelerate=True"]}
-_OFF_POLICY = ("dqn", "qrdqn", "sac", "td3", "ddpg", "tqc")
 _WARM_UP = 1024
 Runs = dict[str, tuple[int, dict[str, float]]]
 
@@ -42,8 +41,16 @@ def loop(arguments: argparse.Namespace) -> Runs:
     :param arguments: As :func:`add_arguments` has them
     :return: Steps and seconds of each section, by variant
     """
+    import ale_py
+    import gymnasium as gym
+
+    import sb3_efficient.envs  # noqa: F401  (registers our environments with gymnasium)
     from sb3_efficient.profiler import SECTIONS, table
 
+    gym.register_envs(ale_py)
+    if arguments.env not in gym.registry:
+        hint = suggestion(arguments.env, gym.registry)
+        raise UnknownNameError(f"No environment {arguments.env!r} is registered.{hint}")
     for option in ("steps", "threads", "repeats"):
         whole_number(f"--{option}", getattr(arguments, option))
     for file in filter(None, (arguments.json, arguments.picture)):
@@ -66,8 +73,10 @@ def loop(arguments: argparse.Namespace) -> Runs:
 
 def _train(arguments: argparse.Namespace, params: list[str]) -> tuple[int, dict[str, float]]:
     """One run of the zoo in a process of its own, in a folder that is thrown away."""
+    from sb3_efficient.policies import is_off_policy
+
     common = list(arguments.params)
-    if arguments.algo in _OFF_POLICY:
+    if is_off_policy(arguments.algo):
         common = [f"learning_starts={_WARM_UP // 2}", "buffer_size=10000", *common]
     common.append(f"features_extractor={arguments.extractor}")
     with tempfile.TemporaryDirectory() as folder:

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from sb3_efficient.evaluation.report import Report
     from sb3_efficient.zoo.saved import SavedAgent
 
-#: Algorithms that act by their highest value; sampled are only the random actions of training
-_GREEDY = ("dqn", "qrdqn")
-
 
 def add_agent_arguments(parser: argparse.ArgumentParser) -> None:
     """
@@ -126,7 +123,9 @@ def is_deterministic(arguments: argparse.Namespace) -> bool:
     """
     :param arguments: Of :func:`add_agent_arguments` and :func:`add_play_arguments`
     """
-    return arguments.deterministic or arguments.algo in _GREEDY
+    from sb3_efficient.policies import GREEDY
+
+    return arguments.deterministic or arguments.algo in GREEDY
 
 
 def observations_for(arguments: argparse.Namespace, agent: SavedAgent, model: BaseAlgorithm) -> np.ndarray:

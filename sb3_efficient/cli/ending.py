@@ -14,7 +14,8 @@ def exit_status(program: Callable[[], int | None], name: str) -> int:
     """
     :param program: Is run; nothing, as its own status, is success
     :param name: Before the message of an :class:`EfficientError`
-    :return: Of the process; that of a program killed by SIGPIPE where nobody reads on, as before ``| head``
+    :return: Of the process; that of a program killed by SIGPIPE where nobody reads on, as before ``| head``, and by
+        SIGINT where it was interrupted
     """
     try:
         try:
@@ -22,6 +23,9 @@ def exit_status(program: Callable[[], int | None], name: str) -> int:
         except EfficientError as error:
             print(f"{name}: {error}", file=sys.stderr)
             return error.exit_status
+        except KeyboardInterrupt:
+            print(f"{name}: interrupted", file=sys.stderr)
+            return 128 + signal.SIGINT
         finally:
             sys.stdout.flush()
     except BrokenPipeError:

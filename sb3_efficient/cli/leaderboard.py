@@ -31,8 +31,6 @@ are shown where its folder says them, in training.json: {"n_timesteps": 4000000,
 zoo's training writes it, with this package installed.
 """
 KEYS = ("algo", "env_id", "run")
-#: Act by their highest value: sampled are only the random actions of training
-_GREEDY = ("dqn", "qrdqn")
 _COLUMNS = {
     "algo": "algo",
     "env_id": "env_id",
@@ -120,8 +118,9 @@ def whole_games(agent: SavedAgent, model: BaseAlgorithm, arguments: argparse.Nam
     """
     from sb3_efficient.evaluation.episodes import play_games
     from sb3_efficient.evaluation.latency import torch_threads
+    from sb3_efficient.policies import GREEDY
 
-    greedy = agent.algo in _GREEDY or not agent.is_atari
+    greedy = agent.algo in GREEDY or not agent.is_atari
     with torch_threads(arguments.threads):
         games = play_games(
             model,

@@ -7,17 +7,16 @@ Architectures" (2018), figure 3 right, as in OpenAI baselines (``impala_cnn``).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import torch as th
 from gymnasium import spaces
 from torch import nn
 
 from sb3_efficient.errors import ConflictError, OptionError, suggestion
 from sb3_efficient.extractors.base import EncoderExtractor, image_shape, positives
+from sb3_efficient.options import number
 
 #: What stands between the last convolution and the linear layer
 POOLS: dict[str, Callable[[], list[nn.Module]]] = {
@@ -89,10 +88,10 @@ class _Stage(nn.Sequential):
         layers: list[nn.Module] = [nn.Conv2d(n_input, first, 3, stride=2 if strided else 1, padding=1)]
         if not strided:
             layers.append(nn.MaxPool2d(3, stride=2, padding=1))
-        super().__init__(*layers, _Residual(first, inner_1, out_1), _Residual(out_1, inner_2, out_2))
+        super().__init__(*layers, Residual(first, inner_1, out_1), Residual(out_1, inner_2, out_2))
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
     """x + conv(relu(conv(relu(x))))."""
 
     def __init__(self, n_input: int, inner: int, n_output: int) -> None:
@@ -117,8 +116,7 @@ def _one_of(option: str, value: Any, accepted: Iterable[str]) -> None:
 def _stages(width: float, depths: Sequence[int], channels: Sequence[int] | None) -> list[list[int]]:
     """Filters of the five convolutions of each stage."""
     if channels is None:
-        if isinstance(width, bool) or not isinstance(width, (int, float, np.number)) or not 0 < width < math.inf:
-            raise OptionError(f"width must be a positive number, got {width!r}.")
+        number("width", width)
         return [[max(1, round(depth * width))] * CONVOLUTIONS_PER_STAGE for depth in positives("depths", depths)]
     if tuple(depths) != DEPTHS:
         raise ConflictError(f"channels names the filters of each convolution: leave out depths={depths!r}.")
@@ -131,10 +129,10 @@ def _stages(width: float, depths: Sequence[int], channels: Sequence[int] | None)
     if len(channels) % CONVOLUTIONS_PER_STAGE:
         raise OptionError(f"channels needs {CONVOLUTIONS_PER_STAGE} numbers a stage, got {len(channels)}.")
     stages = [channels[i : i + CONVOLUTIONS_PER_STAGE] for i in range(0, len(channels), CONVOLUTIONS_PER_STAGE)]
-    for number, (first, _, out_1, _, out_2) in enumerate(stages, start=1):
+    for stage, (first, _, out_1, _, out_2) in enumerate(stages, start=1):
         if not first == out_1 == out_2:
             raise OptionError(
-                f"In stage {number} the first, third and fifth of channels are added up and must agree, "
+                f"In stage {stage} the first, third and fifth of channels are added up and must agree, "
                 f"got {first}, {out_1} and {out_2}."
             )
     return stages

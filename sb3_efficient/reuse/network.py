@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from sb3_efficient.errors import OptionError
-from sb3_efficient.extractors.impala import _Residual
+from sb3_efficient.extractors.impala import Residual
 from sb3_efficient.extractors.pooling import AdaptiveMax, GlobalAverage
 from sb3_efficient.reuse.window import adaptive_size, sizes, unknown
 
@@ -124,7 +124,7 @@ def _read(network: Network, module: Any, value: tuple[Map, bool]) -> tuple[Map, 
         for part in module:
             value = _read(network, part, value)
         return value
-    if isinstance(module, _Residual):
+    if isinstance(module, Residual):
         found = _read(network, module.branch, value)
         network.steps[-1].residual = use(value)
         return found

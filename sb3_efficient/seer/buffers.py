@@ -10,7 +10,7 @@ from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from sb3_efficient.errors import ConflictError, OptionError
 from sb3_efficient.fast.memory import give_back_memory
-from sb3_efficient.seer.capacity import new_capacity, stored_transitions
+from sb3_efficient.seer.capacity import buffer_bytes, latent_bytes, new_capacity, stored_transitions
 from sb3_efficient.seer.convert import check_convertible, convert, release
 from sb3_efficient.seer.encoder import LatentEncoder
 from sb3_efficient.seer.replay import LatentReplayBuffer
@@ -54,11 +54,13 @@ def latent_buffer(model: Any, encoder: LatentEncoder, capacity: str | int) -> An
         return buffer
     left = model._total_timesteps - model.num_timesteps
     before, after = buffer.buffer_size * buffer.n_envs, new_capacity(capacity, buffer, encoder, left)
-    if after < before and capacity == "same-memory":
+    bytes_before, bytes_after = buffer_bytes(buffer), after * latent_bytes(buffer, encoder)
+    if capacity == "same-memory" and (after < before or bytes_after > bytes_before):
+        # What is stored is kept in any case
         _LOG.warning(
-            "SEER: latents of this depth are larger than frames kept once; the memory holds %s transitions of them, "
-            "not %s (capacity='same-length' takes more memory instead, and a deeper one less)",
-            *(f"{after:,}", f"{before:,}"),
+            "SEER: latents of depth=%r are larger than frames kept once: the replay buffer holds %s transitions in "
+            "%.0f MB from now on, and held %s in %.0f MB. Latents of a deeper stage are smaller.",
+            *(encoder.depth, f"{after:,}", bytes_after / 1e6, f"{before:,}", bytes_before / 1e6),
         )
     return convert(buffer, encoder, after)
 
@@ -66,7 +68,11 @@ def latent_buffer(model: Any, encoder: LatentEncoder, capacity: str | int) -> An
 def check_room(model: Any, capacity: str | int, freeze_at: int) -> None:
     """Refuse a capacity below what is going to be stored at the freeze."""
     buffer = buffer_of(model)
-    if not isinstance(capacity, str) and not isinstance(buffer, RolloutBuffer):
+    if isinstance(buffer, RolloutBuffer):
+        if capacity != "same-memory":
+            raise ConflictError(f"capacity={capacity!r} is for replay buffers, and a rollout is as long as n_steps.")
+        return
+    if not isinstance(capacity, str):
         more = max(0, freeze_at - model.num_timesteps)
         stored = min(buffer.buffer_size * buffer.n_envs, stored_transitions(buffer) + more)
         if capacity < stored:

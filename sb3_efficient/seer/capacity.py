@@ -41,7 +41,7 @@ def new_capacity(rule: Capacity, buffer: ReplayBuffer, encoder: LatentEncoder, l
     if not isinstance(rule, str):
         wanted = int(rule)
     else:
-        wanted = now if rule == "same-length" else buffer_bytes(buffer) // _latent_bytes(buffer, encoder)
+        wanted = now if rule == "same-length" else buffer_bytes(buffer) // latent_bytes(buffer, encoder)
     # Slots that stay empty take no memory, so that nothing is gained by fewer than now: a later learn() may need them
     return max(stored, min(wanted, max(stored + left, now)))
 
@@ -64,6 +64,9 @@ def buffer_bytes(buffer: ReplayBuffer) -> int:
     return sum(value.nbytes for value in vars(buffer).values() if isinstance(value, (np.ndarray, Successors)))
 
 
-def _latent_bytes(buffer: ReplayBuffer, encoder: LatentEncoder) -> int:
+def latent_bytes(buffer: ReplayBuffer, encoder: LatentEncoder) -> int:
+    """
+    :return: Bytes that a transition of latents takes
+    """
     others = sum(array[0, 0].nbytes for array in (buffer.actions, buffer.rewards, buffer.dones, buffer.timeouts))
     return encoder.latent_dim * encoder.dtype.itemsize + others + np.dtype(np.int32).itemsize

@@ -49,7 +49,7 @@ def convert(buffer: ReplayBuffer, encoder: LatentEncoder, capacity: int) -> Late
     if capacity // buffer.n_envs * buffer.n_envs < stored:
         raise OptionError(f"A replay buffer for {capacity} transitions was asked for, to hold the {stored} stored.")
     try:
-        latents = _empty(buffer, encoder, capacity)
+        latents = empty_latents(buffer, encoder, capacity)
         _fill(latents, buffer, encoder)
     except (RuntimeError, MemoryError) as error:
         raise ConversionError(f"{stored} transitions could not be made latents: {error!r}.") from error
@@ -79,7 +79,13 @@ def release(buffer: ReplayBuffer) -> None:
     buffer.pos, buffer.full = 0, False
 
 
-def _empty(buffer: ReplayBuffer, encoder: LatentEncoder, capacity: int) -> LatentReplayBuffer:
+def empty_latents(buffer: ReplayBuffer, encoder: LatentEncoder, capacity: int) -> LatentReplayBuffer:
+    """
+    :param buffer: To be converted
+    :param encoder: Latents in place of its images
+    :param capacity: Transitions over all environments
+    :return: A buffer with the options of ``buffer``, without its content
+    """
     options: dict[str, Any] = {"handle_timeout_termination": buffer.handle_timeout_termination}
     if isinstance(buffer, NStepReplayBuffer):
         options |= {"n_steps": buffer.n_steps, "gamma": buffer.gamma}
@@ -97,17 +103,25 @@ def _fill(latents: LatentReplayBuffer, buffer: ReplayBuffer, encoder: LatentEnco
     step = max(1, CHUNK // buffer.n_envs)
     for start in _progress(range(0, len(slots), step), len(slots) * buffer.n_envs):
         # One more, to compare what follows the last one with
-        latents.pos += _fill_chunk(latents, start, buffer, slots[start : start + step + 1], step, encoder)
+        latents.pos += fill_chunk(latents, start, buffer, slots[start : start + step + 1], step, encoder)
     if latents.pos != len(slots):
         raise ConversionError(f"{latents.pos} of {len(slots)} slots were made latents.")
     latents.full = len(slots) == latents.buffer_size
     latents.pos %= latents.buffer_size
 
 
-def _fill_chunk(
+def fill_chunk(
     latents: LatentReplayBuffer, start: int, buffer: ReplayBuffer, slots: np.ndarray, n: int, encoder: LatentEncoder
 ) -> int:
-    """How many slots were filled, from ``start``."""
+    """
+    :param latents: Filled from slot ``start`` on
+    :param start: Slot
+    :param buffer: Of images, or of latents of a shallower depth
+    :param slots: Of ``buffer``, oldest first: ``n`` of them, and the next one, if there is one
+    :param n: Slots to fill
+    :param encoder: Of ``latents``
+    :return: How many slots were filled
+    """
     made_by = buffer.attached() if isinstance(buffer, LatentReplayBuffer) else None
     images, following = buffer.observations[slots], _following(buffer, slots[:n])
     n, after = len(following), images[1:]

@@ -38,7 +38,10 @@ def _encoder_weights(path: str | Path) -> dict[str, th.Tensor]:
     # SB3 appends the suffix where it is left out
     if not any(Path(f"{path}{suffix}").is_file() for suffix in ("", ".zip")):
         raise OptionError(f"encoder={str(path)!r} is no file: give the zip of an agent saved by Stable-Baselines3.")
-    _, parameters, _ = load_from_zip_file(str(path), device="cpu", load_data=False)
+    try:
+        _, parameters, _ = load_from_zip_file(str(path), device="cpu", load_data=False)
+    except ValueError as error:
+        raise OptionError(f"encoder={str(path)!r} is no zip of Stable-Baselines3, or a damaged one: {error}") from error
     found: dict[str, th.Tensor] = {}
     policy: dict[str, th.Tensor] = dict(parameters.get("policy", {}))
     for name, value in policy.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +22,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 import sb3_efficient.envs  # noqa: F401  (registers our environments with gymnasium)
 from sb3_efficient.envs import AleVecEnv
-from sb3_efficient.errors import EfficientError, UnknownNameError, suggestion
+from sb3_efficient.errors import ArtifactError, EfficientError, UnknownNameError, suggestion
 from sb3_efficient.policies import find_algorithm
 from sb3_efficient.zoo.loop import take_vec_env
 
@@ -139,6 +140,8 @@ def load_model(algo: str, path: str | Path) -> BaseAlgorithm:
     if issubclass(algo_class, OffPolicyAlgorithm):
         # Beside handle_timeout_termination, SB3 refuses the first
         replay = {"buffer_size": 1, "optimize_memory_usage": False}
+    if not zipfile.is_zipfile(path):
+        raise ArtifactError(f"{path} is no zip of Stable-Baselines3, or a damaged one: choose another agent.")
     return algo_class.load(path, device="cpu", custom_objects=_UNUSED, **replay)
 
 

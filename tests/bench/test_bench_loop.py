@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from helpers import Run
 
+from sb3_efficient import cli
 from sb3_efficient.profiler import SECTIONS
 
 
@@ -21,6 +23,17 @@ def test_loop(python: Run, tmp_path: Path) -> None:
     content = json.loads((tmp_path / "loop.json").read_text())
     assert content["plain"]["steps"] == content["fast"]["steps"] >= 64
     assert (tmp_path / "loop.png").stat().st_size > 5000
+
+
+def test_bad_input_is_said_before_anything_is_trained(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for words, text in (
+        (["--env", "PnogNoFrameskip-v4"], "Did you mean 'PongNoFrameskip-v4'?"),
+        (["--repeats", "0"], "--repeats must be a whole number of at least 1"),
+        (["--json", str(tmp_path / "file" / "loop.json")], "Results cannot be written to"),
+    ):
+        assert cli.main(["bench", "loop", *words]) == 1
+        assert text in capsys.readouterr().err
 
 
 def test_failed_training_says_which(python: Run) -> None:

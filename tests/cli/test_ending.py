@@ -45,3 +45,11 @@ def test_another_broken_pipe_is_an_error() -> None:
 
     with pytest.raises(BrokenPipeError, match="of an environment's process"):
         exit_status(program, "program")
+
+
+def test_an_interrupted_program_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    def program() -> None:
+        raise KeyboardInterrupt
+
+    assert exit_status(program, "program") == 130
+    assert capsys.readouterr().err == "program: interrupted\n"

@@ -160,7 +160,7 @@ def test_every_screen_passes_the_encoder_once(algo: str, n_envs: int) -> None:
     """Acting on it, storing it and storing it as what came before: one pass, in each of the model's encoders."""
     agent: Any = small(algo, n_envs)
     callback = seer(at=12)
-    agent.learn(16, callback=callback)
+    agent.learn(40, callback=callback)
     assert callback.encoder is not None
     rows = Rows(callback.encoder)
     agent.learn(n_envs * 52, callback=callback)

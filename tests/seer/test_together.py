@@ -112,8 +112,14 @@ def test_less_capacity_is_said(caplog: pytest.LogCaptureFixture, capsys: pytest.
         agent.learn(40, callback=SEERCallback(20, 1, verbose=1))
     capacity = agent.replay_buffer.buffer_size  # type: ignore[attr-defined]
     assert capacity < 400
-    assert f"the memory holds {capacity} transitions of them, not 400" in caplog.text
+    assert f"the replay buffer holds {capacity} transitions in" in caplog.text
+    assert "and held 400 in" in caplog.text
     assert f"in LatentReplayBuffer for {capacity} transitions" in capsys.readouterr().out
+
+
+def test_capacity_of_a_rollout_is_refused() -> None:
+    with pytest.raises(ConflictError, match="capacity=100 is for replay buffers"):
+        model("ppo").learn(100, callback=SEERCallback(0.5, capacity=100))
 
 
 def test_layers_that_round_are_not_frozen() -> None:

@@ -58,3 +58,9 @@ def test_another_network_is_refused_and_nothing_is_changed(tmp_path: Path) -> No
 def test_no_such_file(path: Any) -> None:
     with pytest.raises(OptionError, match=f"encoder='{path}' is no file: give the zip of an agent"):
         transfer_encoder(path, model("ppo"), "conv")
+
+
+def test_a_damaged_file(tmp_path: Path) -> None:
+    (tmp_path / "agent.zip").write_bytes(b"PK not")
+    with pytest.raises(OptionError, match="is no zip of Stable-Baselines3, or a damaged one"):
+        transfer_encoder(tmp_path / "agent.zip", model("ppo"), "conv")

@@ -13,7 +13,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
 
 from sb3_efficient.envs import AleVecEnv, CatchEnv
-from sb3_efficient.errors import EfficientError, UnknownNameError
+from sb3_efficient.errors import ArtifactError, EfficientError, UnknownNameError
 from sb3_efficient.zoo.saved import find_agent, load_model
 
 AGENTS = Path(__file__).parents[2] / "examples" / "agents"
@@ -99,3 +99,11 @@ def test_what_does_not_exist(tmp_path: Path) -> None:
         find_agent("ppo", "Catch-v00", tmp_path)
     with pytest.raises(EfficientError, match="Agents in .*: none. Choose one with --algo"):
         find_agent("ppo", "Catch-v0", tmp_path)
+
+
+def test_a_damaged_agent(tmp_path: Path) -> None:
+    file = tmp_path / "ppo" / "Catch-v0_1" / "Catch-v0.zip"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"PK not")
+    with pytest.raises(ArtifactError, match=r"Catch-v0\.zip is no zip of Stable-Baselines3, or a damaged one"):
+        find_agent("ppo", "Catch-v0", tmp_path).load()
