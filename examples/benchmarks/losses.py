@@ -133,6 +133,11 @@ def updating() -> list[Row]:
                 )
                 yield f"updates from distinct patches, {row['network']}", "dense", row["game"], dense / ours
 
+        found = {row["variant"]: row["median"] for row in rows_of("reuse_updates") if row["kind"] == "training"}
+        for ours, dense in (("reuse-conv", "nature"), ("reuse-conv, frozen", "nature, frozen")):
+            if ours in found:
+                yield f"training with {ours}", f"{dense}, bf16 where the CPU has it", "Pong", found[ours] / found[dense]
+
     return grouped(losses(), "reuse_updates")
 
 

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse._SubParsersAction
     :param parser: Of the command ``bench``
     :return: Its commands, to which others can be added
     """
-    commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT", prog="sb3-efficient bench")
     loop.add_arguments(
         commands.add_parser(
             "loop",

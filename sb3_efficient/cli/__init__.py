@@ -13,6 +13,7 @@ from sb3_efficient import bench
 from sb3_efficient.bench import everything, report
 from sb3_efficient.cli import collect, compress, evaluate, hub_folder, leaderboard
 from sb3_efficient.cli.ending import exit_status
+from sb3_efficient.errors import UnknownNameError, suggestion
 
 ZOO_VERBS = ("train", "enjoy", "record_video")
 
@@ -33,6 +34,12 @@ commands of our own (each with --help and examples):
   doctor         what is installed, what this machine can do, whether rl-zoo3 is adapted
 """
 _BENCH = "how fast things are on this machine, beside the plain way in the same run"
+_BENCH_EXAMPLES = """\
+examples:
+  sb3-efficient bench nets --quick        # a minute or two: the networks under every framework that is installed
+  sb3-efficient bench loop                # a minute or two: where the time of a training run goes
+  sb3-efficient bench all --quick         # up to half an hour: a little of everything, on one page
+"""
 _EXAMPLES = """\
 examples:
   sb3-efficient train --algo ppo --env PongNoFrameskip-v4 -params features_extractor=impala -P
@@ -65,7 +72,16 @@ def _run(argv: Sequence[str]) -> int:
         if (script := bench.script(argv[1:])) is not None:
             return bench.scripts.run(script, argv[2:])
         bench.check_name(argv[1:], _benchmarks(argparse.ArgumentParser()).choices)
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    if not argv:
+        parser.print_help()
+        return 2
+    if not argv[0].startswith("-") and argv[0] not in (*_OWN, *ZOO_VERBS):
+        known = sorted((*_OWN, *ZOO_VERBS))
+        raise UnknownNameError(
+            f"Unknown command {argv[0]!r}.{suggestion(argv[0], known)} Commands: {', '.join(known)}."
+        )
+    arguments = parser.parse_args(argv)
     return _OWN[arguments.command](arguments)
 
 
@@ -78,14 +94,28 @@ def _parser() -> argparse.ArgumentParser:
         usage="sb3-efficient COMMAND [options]",
     )
     parser.add_argument("--version", action="version", version=f"sb3-efficient {sb3_efficient.__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS)
-    listing = commands.add_parser("list", help="extractors, engines and hyper-parameters by name")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS, prog="sb3-efficient"
+    )
+    what = "extractors with parameters and multiply-accumulates, engines, and shipped hyper-parameters, by name"
+    listing = commands.add_parser("list", description=what, epilog="example: sb3-efficient list --image 3x64x64")
     listing.add_argument(
         "--image", default="4x84x84", metavar="CxHxW", help="image that the sizes refer to (default: %(default)s)"
     )
-    commands.add_parser("doctor", help="check the installation")
+    checks = (
+        "what is installed, what this machine can do, and whether rl-zoo3 is adapted; exit status 1 if not all is well"
+    )
+    commands.add_parser("doctor", description=checks)
     usage = "sb3-efficient bench WHAT [options]"
-    _benchmarks(commands.add_parser("bench", help=_BENCH, description=_BENCH.capitalize() + ".", usage=usage))
+    _benchmarks(
+        commands.add_parser(
+            "bench",
+            description=_BENCH.capitalize() + ".",
+            epilog=_BENCH_EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            usage=usage,
+        )
+    )
     for name, command in _WITH_AGENTS.items():
         _add(commands, name, command, f"{name} --algo ALGO --env ENV [options]")
     for verb in ZOO_VERBS:

@@ -13,6 +13,13 @@ from typing import Any
 from sb3_efficient.errors import OptionError
 from sb3_efficient.zoo import register
 
+_KEYS = """\
+keys behind -params and in YAML, beside rl-zoo3's:
+  features_extractor=impala   network by name ('sb3-efficient list'), its options in features_extractor_kwargs="dict(width=2)"
+  accelerate=True             the same training, faster; accelerate="dict(precision='fp32')" without bfloat16
+  vec_env=ale                 Atari games on ale-py's own vector of environments
+  seer=True                   freeze the encoder and store latents; seer="dict(freeze_at=0.5, depth='conv')"
+"""
 _POLICY = "a compressed policy, as 'sb3-efficient compress' writes them, acts in place of the agent"
 _ENGINE = "runtime that acts, for agents and for compressed policies: 'sb3-efficient list' names them"
 
@@ -23,6 +30,8 @@ def run(verb: str, arguments: Sequence[str]) -> None:
     :param arguments: Its command line; ``enjoy`` and ``record_video`` have ``--policy FILE`` and ``--engine NAME`` too
     """
     arguments, policy, engine = _taken(verb, arguments) if verb != "train" else (list(arguments), None, None)
+    if verb == "train" and not {"-h", "--help"}.isdisjoint(arguments):
+        print(_KEYS)
     register()
     argv = sys.argv
     sys.argv = [f"sb3-efficient {verb}", *arguments]
