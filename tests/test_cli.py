@@ -75,16 +75,23 @@ def test_machine_facts_are_json() -> None:
 
 
 def test_misspelt_command(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        cli.main(["docter"])
-    assert caught.value.code == 2
-    assert "'train', 'enjoy', 'record_video'" in capsys.readouterr().err
+    assert cli.main(["docter"]) == 1
+    assert "Unknown command 'docter'. Did you mean 'doctor'? Commands: bench, collect," in capsys.readouterr().err
+
+
+def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    assert "commands of our own" in capsys.readouterr().out
 
 
 def test_help_teaches(python: Run) -> None:
     out = python("-m", "sb3_efficient", "--help").stdout
     assert "train --algo ppo --env PongNoFrameskip-v4 -params features_extractor=impala" in out
-    assert "usage: sb3-efficient train" in python("-m", "sb3_efficient", "train", "--help").stdout
+    train = python("-m", "sb3_efficient", "train", "--help").stdout
+    assert "usage: sb3-efficient train" in train
+    assert "accelerate=True" in train
+    assert "usage: sb3-efficient bench loop" in python("-m", "sb3_efficient", "bench", "loop", "--help").stdout
+    assert "usage: sb3-efficient list" in python("-m", "sb3_efficient", "list", "--help").stdout
     assert python("-m", "sb3_efficient", "--version").stdout.split() == ["sb3-efficient", sb3_efficient.__version__]
 
 

@@ -76,11 +76,10 @@ def _run(argv: Sequence[str]) -> int:
     if not argv:
         parser.print_help()
         return 2
-    if not argv[0].startswith("-") and argv[0] not in (*_OWN, *ZOO_VERBS):
-        known = sorted((*_OWN, *ZOO_VERBS))
-        raise UnknownNameError(
-            f"Unknown command {argv[0]!r}.{suggestion(argv[0], known)} Commands: {', '.join(known)}."
-        )
+    known = sorted((*_OWN, *ZOO_VERBS))
+    if not argv[0].startswith("-") and argv[0] not in known:
+        hint = suggestion(argv[0], known)
+        raise UnknownNameError(f"Unknown command {argv[0]!r}.{hint} Commands: {', '.join(known)}.")
     arguments = parser.parse_args(argv)
     return _OWN[arguments.command](arguments)
 
@@ -102,9 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument(
         "--image", default="4x84x84", metavar="CxHxW", help="image that the sizes refer to (default: %(default)s)"
     )
-    checks = (
-        "what is installed, what this machine can do, and whether rl-zoo3 is adapted; exit status 1 if not all is well"
-    )
+    checks = "what is installed, what this machine can do, and whether rl-zoo3 is adapted; status 1 if not all is well"
     commands.add_parser("doctor", description=checks)
     usage = "sb3-efficient bench WHAT [options]"
     _benchmarks(
@@ -118,9 +115,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     for name, command in _WITH_AGENTS.items():
         _add(commands, name, command, f"{name} --algo ALGO --env ENV [options]")
-    for verb in ZOO_VERBS:
-        # Only so that a misspelt command is answered with all of them; main() hands these to rl-zoo3
-        commands.add_parser(verb)
     return parser
 
 

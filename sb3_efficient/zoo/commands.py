@@ -15,7 +15,7 @@ from sb3_efficient.zoo import register
 
 _KEYS = """\
 keys behind -params and in YAML, beside rl-zoo3's:
-  features_extractor=impala   network by name ('sb3-efficient list'), its options in features_extractor_kwargs="dict(width=2)"
+  features_extractor=impala   network by name ('sb3-efficient list'); features_extractor_kwargs="dict(width=2)"
   accelerate=True             the same training, faster; accelerate="dict(precision='fp32')" without bfloat16
   vec_env=ale                 Atari games on ale-py's own vector of environments
   seer=True                   freeze the encoder and store latents; seer="dict(freeze_at=0.5, depth='conv')"
