@@ -17,8 +17,9 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert rows["nature"] == ["1,684,128", "9.3", "3,136", "512"]
     assert out.index("Networks of the benchmarked papers") < out.index("tiny-rl")
     assert "make_engine(model, NAME): eager, onnxruntime, openvino, reuse" in out
-    assert "sb3_efficient.hyperparams.ppo.seer" in out
-    assert "sb3_efficient.hyperparams.dqn.seer" not in out, "only what there is"
+    assert rows["ppo"] == ["fast,", "impala,", "impoola,", "nature,", "seer"]
+    assert "seer" not in rows["dqn"], "only what there is"
+    assert "channel-pruning, " in out
 
 
 def test_list_for_another_image(capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     _benchmarks(
         commands.add_parser(
             "bench",
-            description=_BENCH.capitalize() + ".",
+            description=_sentence(_BENCH),
             epilog=_BENCH_EXAMPLES,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             usage=usage,
@@ -129,12 +129,17 @@ def _add(commands: Any, name: str, command: Any, usage: str) -> None:
     own = commands.add_parser(
         name,
         help=command.HELP,
-        description=command.HELP.capitalize() + ".",
+        description=_sentence(command.HELP),
         epilog=command.EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage=f"sb3-efficient {usage}",
     )
     command.add_arguments(own)
+
+
+def _sentence(what: str) -> str:
+    # Not capitalize(), which makes the rest lower case
+    return f"{what[0].upper()}{what[1:]}."
 
 
 def _bench(arguments: argparse.Namespace) -> int:
@@ -143,15 +148,18 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
+    from sb3_efficient.compression import list_methods
     from sb3_efficient.engines import list_engines
     from sb3_efficient.sizes import table
     from sb3_efficient.zoo.conf import module_names
 
     print(table(arguments.image))
     print(f"\nEngines, sb3_efficient.make_engine(model, NAME): {', '.join(list_engines())}")
-    print("\nHyper-parameters, -conf NAME:")
-    for _, names in groupby(module_names(), lambda name: name.split(".")[2]):
-        print(f"  {', '.join(names)}")
+    print(f"\nSteps of recipes, 'sb3-efficient compress --recipe': {', '.join(list_methods())}")
+    print("\nHyper-parameters, -conf sb3_efficient.hyperparams.ALGO or .ALGO.VARIANT:")
+    names = [name.split(".")[2:] for name in module_names()]
+    for algo, own in groupby(names, lambda parts: parts[0]):
+        print(f"{algo:<12}{', '.join(parts[1] for parts in own if parts[1:])}")
     return 0
 
 

@@ -22,9 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     add_agent_arguments(parser)
     add_play_arguments(parser)
-    parser.add_argument("-n", "--n-observations", type=int, default=1000, help="default: %(default)s")
-    parser.add_argument("--spacing", type=int, default=10, help="steps from one to the next (default: %(default)s)")
-    parser.add_argument("-o", "--output", type=Path, default=Path("observations.safetensors"), help="%(default)s")
+    parser.add_argument("-n", "--n-observations", type=int, default=1000, help="how many (default: %(default)s)")
+    parser.add_argument(
+        "--spacing", type=int, default=10, help="steps of the game between two of them (default: %(default)s)"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("observations.safetensors"), help="file (default: %(default)s)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -28,11 +28,13 @@ def add_agent_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("agent, as rl-zoo3 has saved it")
     group.add_argument("--algo", required=True, help="rl-zoo3's name: ppo, dqn, ...")
     group.add_argument("--env", required=True, help="id of the environment: PongNoFrameskip-v4, ...")
-    group.add_argument("-f", "--folder", type=Path, default=Path("logs"), help="default: %(default)s")
+    group.add_argument(
+        "-f", "--folder", type=Path, default=Path("logs"), help="the zoo's folder (default: %(default)s)"
+    )
     group.add_argument("--exp-id", type=int, default=0, help="number of the run (default: the latest)")
     group.add_argument("--load-best", action="store_true", help="best model of the run in place of the last")
     group.add_argument(
-        "--gym-packages", nargs="+", default=[], metavar="MODULE", help="imported first: they register environments"
+        "--gym-packages", nargs="+", default=[], metavar="MODULE", help="imported first, as they register environments"
     )
 
 
@@ -41,9 +43,16 @@ def add_play_arguments(parser: argparse.ArgumentParser) -> None:
     :param parser: Of a command that lets policies play
     """
     group = parser.add_argument_group("play")
-    group.add_argument("--sticky", type=float, default=0.25, help="Atari: chance that a frame repeats the last action")
-    group.add_argument("--deterministic", action="store_true", help="most probable actions, not sampled ones")
-    group.add_argument("--seed", type=int, default=0, help="of the first episode (default: %(default)s)")
+    group.add_argument(
+        "--sticky",
+        type=float,
+        default=0.25,
+        help="Atari: chance that a frame repeats the last action (default: %(default)s)",
+    )
+    group.add_argument(
+        "--deterministic", action="store_true", help="take the most probable actions; default: sample them"
+    )
+    group.add_argument("--seed", type=int, default=0, help="seed of the first episode (default: %(default)s)")
     group.add_argument("--n-envs", type=int, default=8, help="games at a time (default: %(default)s)")
 
 
@@ -52,15 +61,24 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
     :param parser: Of a command that ends in a report
     """
     group = parser.add_argument_group("report")
-    group.add_argument("--episodes", type=int, default=100, help="whole games of each policy; 0 for none")
-    group.add_argument("--engine", default="onnxruntime", help="for compressed policies (default: %(default)s)")
-    group.add_argument("--threads", type=int, default=1, help="of every network (default: %(default)s)")
-    group.add_argument("--batch-size", type=int, nargs="+", default=[1, 100], help="timed (default: 1 100)")
+    group.add_argument(
+        "--episodes", type=int, default=100, help="whole games of each policy; 0 for none (default: %(default)s)"
+    )
+    group.add_argument("--engine", default="onnxruntime", help="runtime of compressed policies (default: %(default)s)")
+    group.add_argument("--threads", type=int, default=1, help="threads of every network (default: %(default)s)")
+    group.add_argument(
+        "--batch-size", type=int, nargs="+", default=[1, 100], help="batches that are timed (default: 1 100)"
+    )
     group.add_argument(
         "--repeats", type=int, default=200, help="timed calls of each kind, at most (default: %(default)s)"
     )
     group.add_argument("--observations", type=Path, help="file of 'collect' (default: recorded now)")
-    group.add_argument("--n-observations", type=int, default=1000, help="to record (default: %(default)s)")
+    group.add_argument(
+        "--n-observations",
+        type=int,
+        default=1000,
+        help="how many to record for calibration and training of students (default: %(default)s)",
+    )
 
 
 def check_report_arguments(arguments: argparse.Namespace) -> None:

@@ -39,7 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_agent_arguments(parser)
     add_play_arguments(parser)
     add_report_arguments(parser)
-    parser.add_argument("-o", "--output", type=Path, default=Path("evaluation"), help="report, without ending")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("evaluation"),
+        help="files of the report, without their endings (default: %(default)s)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

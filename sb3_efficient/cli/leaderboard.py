@@ -63,9 +63,11 @@ def add_game_arguments(parser: argparse.ArgumentParser) -> None:
     :param parser: Of a command that scores agents
     """
     parser.add_argument("--episodes", type=int, default=100, help="whole games of each agent (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the first game (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first game (default: %(default)s)")
     parser.add_argument("--n-envs", type=int, default=8, help="games at a time (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="of torch and of the engine (default: %(default)s)")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="threads of torch and of the engine (default: %(default)s)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
