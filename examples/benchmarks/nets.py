@@ -5,7 +5,8 @@ What 'sb3-efficient bench nets' finds, into results/nets.*, and the best of it i
     python examples/benchmarks/nets.py --networks nn-bench-small        # options are those of 'bench nets'
     python examples/benchmarks/nets.py --rewrite                        # the table again, nothing is measured
 
-"Exact" is whatever computes in float32. "Other frameworks" are those that do not compute for this package.
+"Exact" is whatever computes in float32. "Other frameworks" are those that do not compute for this package. The engine
+"reuse" is compared with PyTorch on frames of Pong in their order, one at a time.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ COLUMNS = {
     "best int8": [("onnxruntime", "int8"), ("openvino", "int8")],
     "other frameworks": [("flax", "jit"), ("tensorflow", "function")],
 }
+REUSE = [("reuse", "fp32"), ("reuse", "int8")]
 NAMES = {
+    "int8": "int8",
     "fp32": "this package",
     "compile": "torch.compile",
     "onnxruntime": "ONNX Runtime",
@@ -57,15 +60,21 @@ def main() -> None:
 
 def table(rows: list[Row]) -> str:
     """Markdown, a line for each network, number of threads and kind of work: images from contiguous memory."""
+    frames = [row for row in rows if row.get("feed") == "frames"]
     rows = [row for row in rows if row.get("feed") == "contiguous"]
-    lines = [f"| network | threads | work, batch | eager | {' | '.join(COLUMNS)} |", "|" + "---|" * (4 + len(COLUMNS))]
+    heads = [*COLUMNS, "reuse, frames of Pong"]
+    lines = [f"| network | threads | work, batch | eager | {' | '.join(heads)} |", "|" + "---|" * (4 + len(heads))]
     kinds = sorted({(row["work"], row["batch"]) for row in rows})
     for network, threads in dict.fromkeys((row["network"], row["threads"]) for row in rows):
         for work, batch in kinds:
             wanted = {"network": network, "threads": threads, "work": work, "batch": batch}
-            own = {(r["framework"], r["variant"]): r["median"] for r in rows if wanted.items() <= r.items()}
+            own, in_order = (
+                {(r["framework"], r["variant"]): r["median"] for r in found if wanted.items() <= r.items()}
+                for found in (rows, frames)
+            )
             if eager := own.get(BASELINE):
                 cells = [best(own, names, eager) for names in COLUMNS.values()]
+                cells.append(best(in_order, REUSE, in_order[BASELINE]) if BASELINE in in_order else "")
                 lines.append(f"| `{network}` | {threads} | {work}, {batch} | {eager:.3g} ms | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -6,6 +6,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,15 +144,23 @@ def _measure(rows: Any, name: str, threads: int, frameworks: list[str], argument
     from sb3_efficient.bench.network import Network
 
     plan = QUICK if arguments.quick else Plan()
-    if not arguments.again:
-        frameworks = [f for f in frameworks if not _complete(rows, name, threads, f, plan)]
-    if frameworks:
-        for found in measure(Network(name, threads), frameworks, plan):
-            rows.add(found)
+    todo: dict[tuple[str, ...], list[str]] = {}
+    for framework in frameworks:
+        own = {"network": name, "threads": threads, "framework": framework}
+        missing = tuple(feed for feed in plan.feeds if arguments.again or not _complete(rows, own, feed, plan))
+        todo.setdefault(missing, []).append(framework)
+    for feeds, those in todo.items():
+        if feeds:
+            for found in measure(Network(name, threads), those, replace(plan, feeds=feeds)):
+                rows.add(found)
 
 
-def _complete(rows: Any, network: str, threads: int, framework: str, plan: Any) -> bool:
+def _complete(rows: Any, own: dict[str, Any], feed: str, plan: Any) -> bool:
     """The last row is the last that is measured."""
-    own = {"network": network, "threads": threads, "framework": framework}
-    work, batch = plan.batches[-1]
-    return bool(rows.has(**own, work=work, batch=batch, feed="loader"))
+    from sb3_efficient.bench.nets import ONE_FRAME
+
+    if own["framework"] == "reuse" and feed != "frames":
+        # Has no others
+        return True
+    work, batch = ONE_FRAME if feed == "frames" else plan.batches[-1]
+    return bool(rows.has(**own, work=work, batch=batch, feed=feed))

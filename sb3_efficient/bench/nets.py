@@ -17,19 +17,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import islice, product
 
 import numpy as np
 import torch as th
 from torch.utils.data import DataLoader, TensorDataset
 
 from sb3_efficient.bench.frameworks import Variant, build
-from sb3_efficient.bench.network import Network, images, matrix_peak
+from sb3_efficient.bench.network import Network, frames, images, matrix_peak
 from sb3_efficient.bench.rows import Row, summary
 from sb3_efficient.errors import EfficientError, OptionError
 from sb3_efficient.evaluation.progress import progress_bar
 
 NETWORKS = ("nn-bench-small", "nn-bench-large", "nature", "impala")
+#: Kind of work and batch for which there is the feed "frames"
+ONE_FRAME = ("infer", 1)
 KEYS = ("network", "threads", "work", "batch", "feed", "framework", "variant")
 #: A training step costs the products of a forward pass three times
 PASSES = {"infer": 1, "train": 3}
@@ -45,12 +47,14 @@ class Plan:
     :param rounds: In each of which every variant has its turn; medians are over them
     :param seconds: At most, for a variant in a round
     :param batches: Kinds of work and sizes, in this order; the last one is for all frameworks
+    :param feeds: Where images come from, see :data:`FEEDS`
     """
 
     samples: int = 64_000
     rounds: int = 10
     seconds: float = 1.0
     batches: tuple[tuple[str, int], ...] = (("train", 128), ("infer", 128), ("infer", 8), ("infer", 1), ("infer", 16))
+    feeds: tuple[str, ...] = ("contiguous", "loader", "frames")
 
 
 QUICK = Plan(samples=1_500, rounds=3, seconds=0.2, batches=(("train", 128), ("infer", 1), ("infer", 16)))
@@ -66,12 +70,15 @@ def measure(network: Network, frameworks: list[str], plan: Plan) -> Iterator[lis
     with cores(network.threads):
         variants, skipped = _build(network, frameworks)
         yield [{"network": network.name, "threads": network.threads, **row} for row in skipped]
-        peak, data = matrix_peak(), images()
-        for work, batch in plan.batches:
-            able = {key: variant for key, variant in variants.items() if getattr(variant, work) is not None}
-            for feed, batches in FEEDS.items():
+        peak, data = matrix_peak(), dict.fromkeys(plan.feeds, images())
+        if "frames" in data:
+            data["frames"] = frames()
+        for (work, batch), feed in product(plan.batches, plan.feeds):
+            able = {key: v for key, v in variants.items() if getattr(v, work) is not None and feed in v.feeds}
+            if able and (feed != "frames" or (work, batch) == ONE_FRAME):
                 title = f"{network.name}: {work} {batch}, {feed} feed"
-                times = _in_turns(able, work, partial(batches, data, batch), batch, plan, title)
+                source = partial(FEEDS[feed], data[feed], batch)
+                times = _in_turns(able, work, source, batch, plan, title)
                 rows = []
                 for (framework, variant), seconds in times.items():
                     found = summary([1e3 * s for s in seconds], "ms a batch")
@@ -150,9 +157,11 @@ def _loader(data: tuple[np.ndarray, np.ndarray], size: int) -> Batches:
             yield observations.numpy(), labels.numpy()
 
 
+#: "frames" are those of a game in their order, one at a time
 FEEDS: dict[str, Callable[[tuple[np.ndarray, np.ndarray], int], Batches]] = {
     "contiguous": _contiguous,
     "loader": _loader,
+    "frames": _contiguous,
 }
 
 

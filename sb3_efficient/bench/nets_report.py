@@ -25,11 +25,12 @@ def tables(rows: list[Row]) -> str:
             f"`{network}`, {threads} thread{'s' * (threads > 1)}: ms a batch (faster than eager; multiply-accumulates "
             "a second, in per cent of those of torch's float32 product of two matrices)",
             "",
-            f"| framework | {' | '.join(heads)} | {kinds[-1][0]} {kinds[-1][1]}, loader feed |",
-            "|" + "---|" * (len(heads) + 2),
+            f"| framework | {' | '.join(heads)} | {heads[-1]}, loader feed | infer 1, frames of Pong |",
+            "|" + "---|" * (len(heads) + 3),
         ]
         for key in dict.fromkeys((row["framework"], row["variant"]) for row in sorted(own, key=_order)):
-            cells = [_cell(own, key, *kind, "contiguous") for kind in kinds] + [_cell(own, key, *kinds[-1], "loader")]
+            cells = [_cell(own, key, *kind, "contiguous") for kind in kinds]
+            cells += [_cell(own, key, *kinds[-1], "loader"), _cell(own, key, "infer", 1, "frames")]
             lines.append(f"| {' '.join(key)} | {' | '.join(cells)} |")
         texts.append("\n".join(lines))
     for row in rows:

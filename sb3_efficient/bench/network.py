@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -26,6 +27,10 @@ SPACE = spaces.Box(0, 255, IMAGE, np.uint8)
 N_CLASSES = 10
 LEARNING_RATE = 1e-3
 N_IMAGES = 6400
+#: Of a game, for what computes what changed
+N_FRAMES = 2000
+#: Images that int8 is calibrated with
+CALIBRATION = 256
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,22 @@ def images(count: int = N_IMAGES) -> tuple[np.ndarray, np.ndarray]:
         rng.integers(0, 256, (count, *IMAGE), dtype=np.uint8),
         rng.integers(0, N_CLASSES, count, dtype=np.int64),
     )
+
+
+def frames(count: int = N_FRAMES) -> tuple[np.ndarray, np.ndarray]:
+    """
+    :param count: How many
+    :return: As :func:`images`: observations of Pong in their order, random actions; the same every time
+    """
+    from sb3_efficient.envs import AleVecEnv
+
+    env: Any = AleVecEnv("PongNoFrameskip-v4", 1, seed=0)
+    rng, found = np.random.default_rng(0), np.empty((count, *IMAGE), np.uint8)
+    found[0] = env.reset()
+    for i in range(1, count):
+        found[i] = env.step(rng.integers(0, env.action_space.n, 1))[0]
+    env.close()
+    return found, rng.integers(0, N_CLASSES, count, dtype=np.int64)
 
 
 def matrix_peak(seconds: float = 1.0, side: int = 2048) -> float:

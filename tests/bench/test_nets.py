@@ -13,7 +13,7 @@ from helpers import Run
 from sb3_efficient.bench.frameworks import ALL, FRAMEWORKS, Variant, build
 from sb3_efficient.bench.nets import FEEDS, Plan, measure
 from sb3_efficient.bench.nets_report import draw, tables
-from sb3_efficient.bench.network import LEARNING_RATE, N_CLASSES, Network, images
+from sb3_efficient.bench.network import LEARNING_RATE, N_CLASSES, Network, frames, images
 from sb3_efficient.errors import MissingExtraError, OptionError, UnknownNameError
 
 # torch's compiler warns of parts of torch when it is imported
@@ -103,8 +103,8 @@ def test_rows_and_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     assert rows[0]["skipped"] == "flax is not installed"
     kinds = {(row["work"], row["feed"], row["variant"]) for row in rows[1:]}
     assert kinds == {
-        *((work, feed, "eager") for work in ("train", "infer") for feed in FEEDS),
-        *(("infer", feed, "other") for feed in FEEDS),
+        *((work, feed, "eager") for work in ("train", "infer") for feed in ("contiguous", "loader")),
+        *(("infer", feed, "other") for feed in ("contiguous", "loader")),
     }
     assert all(row["n"] == 2 and row["unit"] == "ms a batch" for row in rows[1:])
     text = tables(rows)
@@ -112,6 +112,21 @@ def test_rows_and_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     assert "nn-bench-small: flax is not installed" in text
     draw(rows, tmp_path / "nets.png")
     assert (tmp_path / "nets.png").stat().st_size > 5000
+
+
+def test_what_changed_is_measured_on_frames_in_order() -> None:
+    plan = Plan(
+        samples=40, rounds=2, seconds=10.0, batches=(("infer", 2), ("infer", 1)), feeds=("contiguous", "frames")
+    )
+    rows = [row for found in measure(Network(SMALL), ["onnxruntime", "reuse"], plan) for row in found]
+    kinds = {(row["framework"], row["batch"], row["feed"]) for row in rows}
+    assert kinds == {
+        *(("onnxruntime", batch, "contiguous") for batch in (1, 2)),
+        *((framework, 1, "frames") for framework in ("onnxruntime", "reuse")),
+    }
+    observations, _ = frames(50)
+    assert 0 < (observations[1:] != observations[:-1]).mean() < 0.1
+    np.testing.assert_array_equal(observations[1:, :-1], observations[:-1, 1:])
 
 
 @pytest.mark.parametrize("framework", ["flax", "tensorflow"])

@@ -23,13 +23,14 @@ from sb3_efficient.registry import Registry
 FRAMEWORKS: Registry[str] = Registry("framework")
 FRAMEWORKS.register("pytorch", "pytorch")
 FRAMEWORKS.register("onnxruntime", "onnxruntime")
+FRAMEWORKS.register("reuse", "reuse")
 FRAMEWORKS.register("openvino", "openvino")
 FRAMEWORKS.register("flax", "flax")
 FRAMEWORKS.register("tensorflow", "tensorflow")
 
 
 #: Everything, in the order in which it is built: JAX's threads and a later fork, as OpenVINO's telemetry, can deadlock
-ALL = ("pytorch", "onnxruntime", "openvino", "flax", "tensorflow")
+ALL = ("pytorch", "onnxruntime", "reuse", "openvino", "flax", "tensorflow")
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,13 @@ class Variant:
     :param infer: Images -> number of the largest output, (B,)
     :param train: Images and labels (B,), int64 -> one step of plain SGD on the softmax cross-entropy
     :param settings: What it computes with, for people
+    :param feeds: Of :data:`sb3_efficient.bench.nets.FEEDS`, those that it is made for
     """
 
     infer: Callable[[np.ndarray], np.ndarray] | None = None
     train: Callable[[np.ndarray, np.ndarray], None] | None = None
     settings: str = ""
+    feeds: tuple[str, ...] = ("contiguous", "loader", "frames")
 
 
 def build(framework: str, network: Network) -> dict[str, Variant]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from sb3_efficient.bench.frameworks import Variant
-from sb3_efficient.bench.network import Network, images
+from sb3_efficient.bench.network import CALIBRATION, Network, images
 from sb3_efficient.compression import compress
 from sb3_efficient.engines import Engine, make_engine
-
-_CALIBRATION = 256
 
 
 def variants(network: Network, engine: str = "onnxruntime") -> dict[str, Variant]:
@@ -16,7 +14,7 @@ def variants(network: Network, engine: str = "onnxruntime") -> dict[str, Variant
     :param engine: That computes it
     """
     model = network.model()
-    int8 = compress(model, "static-int8", calibration=images(_CALIBRATION)[0])
+    int8 = compress(model, "static-int8", calibration=images(CALIBRATION)[0])
     return {
         "fp32": _variant(make_engine(model, engine, threads=network.threads), "float32"),
         "int8": _variant(int8.engine(engine, threads=network.threads), "static-int8"),
