@@ -1,7 +1,7 @@
 """
 Errors a user can act on: every message says what was asked, what was found and what to do.
 
-They do not derive from ``ValueError``: rl-zoo3's search silently discards trials that raise one
+They do not derive from ``ValueError`` (but :class:`TrialError`): rl-zoo3's search discards trials that raise one
 (``ExperimentManager.objective``), and a misspelt option must not look like an unlucky trial.
 """
 
@@ -24,6 +24,10 @@ class UnknownNameError(EfficientError):
 
 class OptionError(EfficientError):
     """An option that does not exist, or has a value that makes no sense."""
+
+
+class TrialError(OptionError, ValueError):
+    """An option that does not go with others which a search may sample: it goes on with the next trial."""
 
 
 class ObservationError(EfficientError):

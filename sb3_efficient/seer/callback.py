@@ -10,7 +10,7 @@ from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
-from sb3_efficient.errors import ConflictError, ConversionError, OptionError, suggestion
+from sb3_efficient.errors import ConflictError, ConversionError, OptionError, TrialError, suggestion
 from sb3_efficient.seer.buffers import buffer_of, check_room, latent_buffer, set_buffer
 from sb3_efficient.seer.capacity import check_capacity
 from sb3_efficient.seer.checks import check_model, check_times, first_update
@@ -139,7 +139,7 @@ class SEERCallback(BaseCallback):
                 raise OptionError(f"{name}: {asked} timesteps is beyond training, which ends at {total}.")
         # One that lies before a training that is continued is overdue
         if latest is not None and (latest <= first or start < latest <= earliest):
-            raise OptionError(f"latest: {latest} timesteps is not after earliest: {earliest}.")
+            raise TrialError(f"latest: {latest} timesteps is not after earliest: {earliest}.")
         check_room(self.model, self.capacity, total if latest is None else latest)
         return Convergence(self.depths[-1], earliest, latest, total - start, self.threshold)
 

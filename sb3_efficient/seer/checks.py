@@ -11,7 +11,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BaseModel
 from stable_baselines3.common.vec_env import VecNormalize, unwrap_vec_wrapper
 
-from sb3_efficient.errors import ConflictError, ObservationError, OptionError
+from sb3_efficient.errors import ConflictError, ObservationError, OptionError, TrialError
 from sb3_efficient.fast.networks import SB3_METHODS, image_extractors
 from sb3_efficient.seer.buffers import check_buffer, check_no_goals
 from sb3_efficient.seer.encoder import encoders
@@ -54,7 +54,7 @@ def check_times(model: Any, due: list[tuple[int, Any]], total: int, has_encoder:
         if when >= total:
             raise OptionError(f"freeze_at: {when} timesteps is beyond training, which ends at {total}.")
         if when <= first and not has_encoder:
-            raise OptionError(
+            raise TrialError(
                 f"freeze_at: {when} timesteps is before the first update, at {first}: the encoder would stay as it "
                 "was initialised. Freeze later, or start from another agent's with encoder='agent.zip'."
             )

@@ -29,6 +29,15 @@ from sb3_efficient.seer.frozen import FrozenForward
 from sb3_efficient.seer.rollout import is_latent_rollout
 
 
+def test_a_search_goes_on_where_sampled_rollouts_are_too_long() -> None:
+    """rl-zoo3 discards a trial that raises ValueError, and ends with any other error."""
+    with pytest.raises(ValueError, match="is before the first update, at 64"):
+        model("ppo", n_steps=64).learn(100, callback=SEERCallback(0.5))
+    with pytest.raises(OptionError) as raised:
+        model("ppo", n_steps=64).learn(100, callback=SEERCallback(5000))
+    assert not isinstance(raised.value, ValueError), "no trial would do better"
+
+
 def trained(algo: str = "ppo", **options: Any) -> Any:
     agent = model(algo, policy_kwargs={**policy_kwargs("nature", algo), **options})
     return agent.learn(20)
