@@ -62,7 +62,7 @@ def table(rows: list[Row]) -> str:
     """Markdown, a line for each network, number of threads and kind of work: images from contiguous memory."""
     frames = [row for row in rows if row.get("feed") == "frames"]
     rows = [row for row in rows if row.get("feed") == "contiguous"]
-    heads = [*COLUMNS, "reuse, frames of Pong"]
+    heads = [*COLUMNS, *(["reuse, frames of Pong"] if frames else [])]
     lines = [f"| network | threads | work, batch | eager | {' | '.join(heads)} |", "|" + "---|" * (4 + len(heads))]
     kinds = sorted({(row["work"], row["batch"]) for row in rows})
     for network, threads in dict.fromkeys((row["network"], row["threads"]) for row in rows):
@@ -74,7 +74,8 @@ def table(rows: list[Row]) -> str:
             )
             if eager := own.get(BASELINE):
                 cells = [best(own, names, eager) for names in COLUMNS.values()]
-                cells.append(best(in_order, REUSE, in_order[BASELINE]) if BASELINE in in_order else "")
+                if frames:
+                    cells.append(best(in_order, REUSE, in_order[BASELINE]) if BASELINE in in_order else "")
                 lines.append(f"| `{network}` | {threads} | {work}, {batch} | {eager:.3g} ms | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -25,7 +25,7 @@ def tables(rows: list[Row]) -> str:
             f"`{network}`, {threads} thread{'s' * (threads > 1)}: ms a batch (faster than eager; multiply-accumulates "
             "a second, in per cent of those of torch's float32 product of two matrices)",
             "",
-            f"| framework | {' | '.join(heads)} | {heads[-1]}, loader feed | infer 1, frames of Pong |",
+            f"| framework | {' | '.join(heads)} | {heads[-1]}, loader feed | infer 1, frames in order |",
             "|" + "---|" * (len(heads) + 3),
         ]
         for key in dict.fromkeys((row["framework"], row["variant"]) for row in sorted(own, key=_order)):
