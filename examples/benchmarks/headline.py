@@ -43,6 +43,11 @@ def main() -> None:
     for label, (name, network, is_stock, color) in CURVES.items():
         content = json.loads((RESULTS / f"{name}.json").read_text())
         draw_curve(left, label, content, speeds(rows, network), is_stock, color)
+    for row in other_seeds():
+        _, network, is_stock, color = CURVES[row["label"]]
+        curve = [(step, 0, value) for step, value in row["curve"]]
+        frozen = [(row["seer"]["timesteps"], str(deepest(row["seer"]["depth"])))] if row.get("seer") else []
+        draw_curve(left, None, {"curve": curve, "frozen": frozen}, speeds(rows, network), is_stock, color)
     left.set(xlabel="hours, one thread", ylabel="return on Pong", title="PPO: training time")
     left.legend(frameon=False, fontsize="small")
     for row in rows:
@@ -57,6 +62,18 @@ def main() -> None:
     print(PICTURE)
 
 
+def other_seeds() -> list[dict[str, Any]]:
+    """Of the queue's runs on Pong (runs.py), of which the first seed's are the agents' or were gone on with."""
+    file = RESULTS / "runs.json"
+    rows = json.loads(file.read_text()) if file.exists() else []
+    return [r for r in rows if r["env"] == "PongNoFrameskip-v4" and r["label"] in CURVES and r["seed"] > 1]
+
+
+def deepest(depth: Any) -> Any:
+    """Of NatureCNN and Impala, which have three stages."""
+    return 2 if depth == "lower" else depth
+
+
 def speeds(rows: list[dict[str, Any]], network: str) -> dict[str, float]:
     """Variant -> steps a second on one thread."""
     found = [r for r in rows if r["kind"] == "ppo" and r["network"] == network and r["threads"] == 1]
@@ -64,7 +81,7 @@ def speeds(rows: list[dict[str, Any]], network: str) -> dict[str, float]:
 
 
 def draw_curve(
-    axes: Any, label: str, content: dict[str, Any], speed: dict[str, float], is_stock: bool, color: str
+    axes: Any, label: str | None, content: dict[str, Any], speed: dict[str, float], is_stock: bool, color: str
 ) -> None:
     curve, frozen = content["curve"], [(0, ""), *content["frozen"]]
     if is_stock:
@@ -73,12 +90,14 @@ def draw_curve(
         curve, frozen = [point for point in curve if point[0] <= end], [(0, "plain")]
     steps, _, returns = zip(*curve, strict=True)
     times = hours(steps, frozen, speed)
-    axes.plot(times, returns, color=color, label=label)
+    # Other seeds are thin, and without a name
+    axes.plot(times, returns, color=color, label=label, linewidth=None if label else 0.8)
     for step, depth in frozen[1:]:
         at = np.interp(step, steps, times)
         height = np.interp(step, steps, returns)
         axes.plot(at, height, "o", color=color, markersize=4)
-        axes.annotate(f"frozen: {depth}", (at, height), (4, -10), textcoords="offset points", fontsize="x-small")
+        if label:
+            axes.annotate(f"frozen: {depth}", (at, height), (4, -10), textcoords="offset points", fontsize="x-small")
 
 
 def hours(steps: tuple[int, ...], frozen: list[tuple[int, str]], speed: dict[str, float]) -> np.ndarray:

@@ -176,15 +176,15 @@ def checkpoints(folder: Path) -> list[tuple[int, Path]]:
     return sorted(pair for pair in found if zipfile.is_zipfile(pair[1]))
 
 
-def trained(folder: Path, env: str) -> int:
+def trained(folder: Path, env: str) -> dict[str, Any]:
     """
     :param folder: Of all attempts at one run
-    :return: Steps of the agent that the last of them left
+    :return: What the zip of the agent says that the last of them left
     """
     # The zoo numbers its attempts
     newest = max(folder.glob(f"*/{env}_*"), key=lambda path: int(path.name.rpartition("_")[2]))
     with zipfile.ZipFile(newest / f"{env}.zip") as agent:
-        return int(json.loads(agent.read("data"))["num_timesteps"])
+        return json.loads(agent.read("data"))
 
 
 def train(extractor: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any] | None:
@@ -210,7 +210,8 @@ def train(extractor: str, seed: int, arguments: argparse.Namespace) -> dict[str,
             process.wait()
         if ended:
             return None
-    steps = trained(folder, arguments.env) if process.returncode == 0 else 0
+    agent = trained(folder, arguments.env) if process.returncode == 0 else {"num_timesteps": 0}
+    steps = agent["num_timesteps"]
     # The zoo ends well when it is interrupted
     if steps < max(1, arguments.steps) or not log.points:
         raise SystemExit(f"failed or interrupted: {' '.join(command)}")
@@ -223,6 +224,7 @@ def train(extractor: str, seed: int, arguments: argparse.Namespace) -> dict[str,
         "hours": round(log.points[-1][1] / 3600, 3),
         "peak_rss_mb": max(point[4] for point in log.points),
         "final_return": curve[-1][1],
+        "seer": agent.get("seer"),
         "curve": curve,
         "machine": machine(),
     }
