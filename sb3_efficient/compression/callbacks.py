@@ -80,12 +80,13 @@ class PruningCallback(BaseCallback):
         self.masks: Masks = []
         self._hooks: list[Any] = []
         self._said = False
+        self._seer: dict[str, Any] | None = None
 
     def _on_training_start(self) -> None:
         found = networks(self.model)
         self._began, self._done = self.num_timesteps, 0
         self._first = min(sparsity(found, self.part), self.sparsity)
-        self._set_masks(present_masks(found))
+        self._set_masks(self._of_learning(present_masks(found)))
         for optimizer in optimizers(self.model.policy):
             self._hooks.append(optimizer.register_step_post_hook(self._after_step))
 
@@ -93,13 +94,20 @@ class PruningCallback(BaseCallback):
         return True
 
     def _on_rollout_end(self) -> None:
+        if getattr(self.model, "seer", None) is not self._seer:
+            # Frozen zeros stay zero, and even writing them anew would tell SEER of other weights
+            self._seer = getattr(self.model, "seer", None)
+            self.masks = self._of_learning(self.masks)
         progress = (self.num_timesteps - self._began) / (self.model._total_timesteps - self._began)
         due = min(self.times, int(self.times * (progress - self.start) / (self.end - self.start)))
         if due > self._done:
             found = networks(self.model)
             self._done = due
             wanted = SCHEDULES[self.schedule](self._first, self.sparsity, due / self.times)
-            self._set_masks(self._of_learning(layer_masks(found, self.part, wanted)))
+            masks = layer_masks(found, self.part, wanted)
+            learning = self._of_learning(masks)
+            self._say_if_fewer(learning, masks)
+            self._set_masks(learning)
             self.logger.record("pruning/sparsity", sparsity(found, self.part))
 
     def _on_training_end(self) -> None:
@@ -110,7 +118,9 @@ class PruningCallback(BaseCallback):
     def _of_learning(self, masks: Masks) -> Masks:
         """Without the layers that SEER has frozen: latents are stored that these made, as they are."""
         frozen = {id(parameter) for layer in frozen_layers(self.model) for parameter in layer.parameters()}
-        learning = [(weight, mask) for weight, mask in masks if id(weight) not in frozen]
+        return [(weight, mask) for weight, mask in masks if id(weight) not in frozen]
+
+    def _say_if_fewer(self, learning: Masks, masks: Masks) -> None:
         if len(learning) < len(masks) and not self._said:
             warnings.warn(
                 "SEER has frozen layers of this model: from now on the others are pruned. Let pruning end before the "
@@ -118,12 +128,10 @@ class PruningCallback(BaseCallback):
                 stacklevel=2,
             )
             self._said = True
-        return learning
 
     def _after_step(self, optimizer: Optimizer, *_: Any) -> None:
-        # SAC updates its critics between forward and backward of its actor, which must not change meanwhile; and
-        # what gets no gradient has not moved
-        own = {id(p) for group in optimizer.param_groups for p in group["params"] if p.grad is not None}
+        # SAC updates its critics between forward and backward of its actor, which must not change meanwhile
+        own = {id(p) for group in optimizer.param_groups for p in group["params"]}
         apply_masks([(weight, mask) for weight, mask in self.masks if id(weight) in own])
 
     def _set_masks(self, masks: Masks) -> None:

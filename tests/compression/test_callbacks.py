@@ -19,6 +19,7 @@ from sb3_efficient.compression.masks import sparsity
 from sb3_efficient.compression.networks import networks
 from sb3_efficient.compression.quantization_aware import QATCallback, acting_layers
 from sb3_efficient.errors import EfficientError
+from sb3_efficient.seer.frozen import frozen_layers
 
 
 def body(model: Any) -> list[th.Tensor]:
@@ -107,6 +108,18 @@ def test_together_with_accelerate_and_rounding(algo: str) -> None:
     model.learn(96, callback=[PruningCallback(0.8, end=0.5, times=3), QATCallback(0.5)])
     assert zeros(body(model)) == pytest.approx(0.8, abs=1e-3)
     assert all("forward" not in vars(layer) for layer in acting_layers(model))
+
+
+def test_frozen_zeros_are_not_written_again() -> None:
+    """SEER would take it for other weights, and look at all of them in every update."""
+    model = agent("dqn")
+    model.learn(200, callback=[PruningCallback(0.8, start=0.1, end=0.2, times=2), SEERCallback(0.5)])
+    frozen = [parameter for layer in frozen_layers(model) for parameter in layer.parameters(recurse=False)]
+    versions = [parameter._version for parameter in frozen]
+    assert all((p == 0).float().mean() == pytest.approx(0.8, abs=0.05) for p in frozen if p.ndim == 4)
+    with pytest.warns(UserWarning, match="SEER has frozen layers of this model"):
+        model.learn(40, callback=[PruningCallback(0.8), SEERCallback()], reset_num_timesteps=False)
+    assert [parameter._version for parameter in frozen] == versions
 
 
 def test_frozen_layers_are_not_pruned() -> None:
