@@ -7,7 +7,8 @@ When and how deep to freeze: arms of one training run that part at a checkpoint.
 The checkpoint is one of a run of the zoo (see publish_agent.py), with its learning rate going on as it would have.
 Each call adds one row, the learning curve of one arm and seed, to results/branches.json; a row that is there is not
 computed again. --rewrite puts them into the table in README.md and draws results/branches.png. Wall-clock is not
-recorded: arms may run side by side. For on-policy algorithms: the checkpoints of others come without their replay
+recorded: arms may run side by side. Rows with "of" are whole runs, whose
+curves were read from their logs. For on-policy algorithms: the checkpoints of others come without their replay
 buffers.
 
 The unit is the run: its mean return of the last 100 games where the shortest arm of its group ends. Several make an

@@ -37,24 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse._SubParsersAction
     :return: Its commands, to which others can be added
     """
     commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT", prog="sb3-efficient bench")
-    loop.add_arguments(
-        commands.add_parser(
-            "loop",
-            help=_LOOP,
-            description=_LOOP,
-            epilog=_LOOP_EXAMPLES,
-            usage="sb3-efficient bench loop [options]",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-    )
-    nets = commands.add_parser(
-        "nets",
-        help=_NETS,
-        description=_NETS,
-        epilog=_NETS_EXAMPLES,
-        usage="sb3-efficient bench nets [options]",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    loop.add_arguments(_command(commands, "loop", _LOOP, _LOOP_EXAMPLES))
+    nets = _command(commands, "nets", _NETS, _NETS_EXAMPLES)
     nets.add_argument("--networks", nargs="+", metavar="NAME", help="default: the source's two, nature and impala")
     nets.add_argument("--frameworks", nargs="+", metavar="NAME", help="default: all")
     nets.add_argument("--threads", type=int, nargs="+", default=[1], help="and cores (default: 1)")
@@ -66,6 +50,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse._SubParsersAction
         # Only so that they are listed: they have their own options, and :func:`script` runs them
         commands.add_parser(name, help=f"{what} (examples/benchmarks/{script})")
     return commands
+
+
+def _command(commands: Any, name: str, what: str, examples: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=what,
+        description=what,
+        epilog=examples,
+        usage=f"sb3-efficient bench {name} [options]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
 
 
 def script(words: Sequence[str]) -> str | None:

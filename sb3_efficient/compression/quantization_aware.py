@@ -79,7 +79,8 @@ class QATCallback(BaseCallback):
         due = self._began + self.start * (self.model._total_timesteps - self._began)
         if not self.layers and self.num_timesteps >= due:
             # Latents are stored that frozen layers made, as they are
-            self.layers = [layer for layer in acting_layers(self.model) if layer not in frozen_layers(self.model)]
+            frozen = frozen_layers(self.model)
+            self.layers = [layer for layer in acting_layers(self.model) if layer not in frozen]
             for layer in self.layers:
                 coarsen(layer, rounded_weights, RoundedInputs(layer))
 
