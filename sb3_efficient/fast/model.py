@@ -18,6 +18,7 @@ from sb3_efficient.fast.memory import plan_memory
 from sb3_efficient.fast.networks import image_extractors, plan_networks
 from sb3_efficient.fast.optimizer import plan_optimizers
 from sb3_efficient.fast.plan import Plan
+from sb3_efficient.fast.quantile_loss import plan_quantile_loss
 from sb3_efficient.options import check_names, check_switches, whole_number
 
 _LOG = logging.getLogger("sb3_efficient")
@@ -100,6 +101,7 @@ def accelerate(
         if lean_buffer:
             plan_buffer(plan, model)
         plan_device_buffer(plan, model, device_rollouts)
+        plan_quantile_loss(plan, model)
         if keep_memory and model.device.type == "cpu":
             plan_memory(plan)
         _plan_threads(plan, num_threads)
