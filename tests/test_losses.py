@@ -27,12 +27,10 @@ def test_what_counts_as_a_loss(losses: Any, monkeypatch: pytest.MonkeyPatch) -> 
     times = {"eager": 10.0, "onnxruntime": 5.0, "static-int8": 1.0, "reuse": 5.0, "int8 reuse": 0.5}
     row = {"network": "nature", "batch": 1, "game": "Pong", "weights": "random"}
     curves = {"never": [[100_000, 1], [200_000, 5]], "conv": [[200_000, 3], [300_000, 9]], "stage 2": [[200_000, 6]]}
+    run = {"algo": "ppo", "env": "PongNoFrameskip-v4", "checkpoint": "rl_model_50000_steps"}
     results: dict[str, list[dict[str, Any]]] = {
         "reuse_acting": [{**row, "microseconds": {name: {"median": time} for name, time in times.items()}}],
-        "branches": [
-            {"env": "PongNoFrameskip-v4", "checkpoint": "rl_model_50000_steps", "arm": arm, "curve": curve}
-            for arm, curve in curves.items()
-        ],
+        "branches": [{**run, "arm": arm, "curve": curve} for arm, curve in curves.items()],
         "compress": [
             {"kind": "returns", "agent": "A", "recipe": recipe, "returns": [value] * 30}
             for recipe, value in (("random play", 0), ("original", 10), ("static-int8", 9.9), ("dynamic-int8", 2))

@@ -102,6 +102,8 @@ def test_table(runs: Any, tmp_path: Path) -> None:
     text = runs.table({**TRAIN, "games": ["PongNoFrameskip-v4", "BreakoutNoFrameskip-v4"]})
     assert "| Pong | one | 2 | -3.05 [-20.7, 14.6] | -20.7 14.6 |  | 2.00 |  |" in text
     assert "| Pong | two | 2 | 14.6 [14.6, 14.6] | 14.6 14.6 | 75% | 2.00 |  |" in text
+    claimed = runs.table({**TRAIN, "claimed": {"two": {"PongNoFrameskip-v4": 7.5}}}).splitlines()
+    assert [line.rsplit(" | ", 1)[1] for line in claimed if "Pong" in line] == [" |", "7.5 |"]
     # 0 for random play, 1 for people; games drawn within themselves
     assert "| 2 games, human-normalised | one | 2 each | 0 [0, " in text
     assert "| 2 games, human-normalised | two | 2 each | 1 [1, 1] | | 88% | | |" in text

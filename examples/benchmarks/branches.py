@@ -7,9 +7,20 @@ When and how deep to freeze: arms of one training run that part at a checkpoint.
 The checkpoint is one of a run of the zoo (see publish_agent.py), with its learning rate going on as it would have.
 Each call adds one row, the learning curve of one arm and seed, to results/branches.json; a row that is there is not
 computed again. --rewrite puts them into the table in README.md and draws results/branches.png. Wall-clock is not
-recorded: arms may run side by side. Rows with "of" are whole runs, whose
-curves were read from their logs. For on-policy algorithms: the checkpoints of others come without their replay
-buffers.
+recorded: arms may run side by side. Rows with "of" are whole runs, whose curves were read from their logs.
+
+Off-policy algorithms need the replay buffer beside the checkpoint, as SB3's CheckpointCallback saves it; for DQN on
+Pong (n-step returns, as one-step DQN takes millions of steps to its first points):
+
+    python -m rl_zoo3.train --algo dqn --env PongNoFrameskip-v4 -n 600000 --seed 1 --num-threads 1 -f logs/dqn \\
+        --eval-freq -1 -params features_extractor=None vec_env=ale accelerate=True n_envs=4 train_freq=1 \\
+        learning_starts=10000 exploration_fraction=0.1 buffer_size=100000 \\
+        replay_buffer_class=sb3_efficient.frames.FrameNStepReplayBuffer \\
+        "replay_buffer_kwargs=dict(n_steps=3, gamma=0.99)" \\
+        "callback=[{'stable_baselines3.common.callbacks.CheckpointCallback': dict(save_freq=25000,
+        save_path='logs/dqn/dqn/PongNoFrameskip-v4_1', name_prefix='rl_model', save_replay_buffer=True)}]"
+    python examples/benchmarks/branches.py logs/dqn/dqn/PongNoFrameskip-v4_1/rl_model_200000_steps.zip \\
+        --arm features --until 500000 --total 600000
 
 The unit is the run: its mean return of the last 100 games where the shortest arm of its group ends. Several make an
 interquartile mean with its bootstrap interval, runs drawn again (Agarwal et al., NeurIPS 2021), wide as few runs are.
@@ -29,11 +40,13 @@ import torch as th
 from common import RESULTS, open_rows, run_program, write_readme
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 import sb3_efficient
 from sb3_efficient.envs import AleVecEnv
+from sb3_efficient.errors import OptionError
 from sb3_efficient.evaluation.statistics import bootstrap, interquartile_mean
-from sb3_efficient.policies import find_algorithm
+from sb3_efficient.policies import find_algorithm, is_off_policy
 from sb3_efficient.seer import SEERCallback
 
 matplotlib.use("Agg")
@@ -99,12 +112,23 @@ def run(arguments: argparse.Namespace) -> None:
     if (there := rows.find(**key)) is not None and there["until"] >= arguments.until:
         print(f"{key} is there already.")
         return
-    model = find_algorithm(algo).load(checkpoint, device="cpu", verbose=0)
+    model: Any = find_algorithm(algo).load(checkpoint, device="cpu", verbose=0)
+    if is_off_policy(algo):
+        model.load_replay_buffer(buffer_of(checkpoint))
     curve = train(model, env_id, arguments)
     model.save(Path("logs/branches") / "_".join(map(str, key.values())).replace(" ", "_"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     found = {"until": arguments.until, "peak_rss_mb": peak, "columns": ["step", "return"], "curve": curve}
     rows.add([{**key, **found}])
+
+
+def buffer_of(checkpoint: Path) -> Path:
+    file = checkpoint.with_name(f"{checkpoint.stem.replace('rl_model_', 'rl_model_replay_buffer_')}.pkl")
+    if not file.exists():
+        raise OptionError(
+            f"{checkpoint} needs its replay buffer beside it, {file.name}: see --help for how to save it."
+        )
+    return file
 
 
 def train(model: BaseAlgorithm, env_id: str, arguments: argparse.Namespace) -> list[tuple[int, float]]:
@@ -149,7 +173,8 @@ def schedule(depth: Any, start: int) -> list[tuple[int, Any]]:
 
 def forget(model: BaseAlgorithm, seed: int) -> None:
     """Give the convolutions new weights, and everything that is random this seed, as of a new model."""
-    fresh = type(model)("CnnPolicy", model.env, policy_kwargs=model.policy_kwargs, seed=seed)
+    small = {"buffer_size": model.n_envs} if isinstance(model, OffPolicyAlgorithm) else {}
+    fresh = type(model)("CnnPolicy", model.env, policy_kwargs=model.policy_kwargs, seed=seed, **small)
     for ours, theirs in zip(model.policy.parameters(), fresh.policy.parameters(), strict=True):
         if ours.ndim == 4:
             ours.data.copy_(theirs.data)
@@ -157,11 +182,12 @@ def forget(model: BaseAlgorithm, seed: int) -> None:
 
 def groups(rows: list[dict[str, Any]]) -> dict[tuple[str, int, str], list[dict[int, float]]]:
     """
-    :return: Game, step of the checkpoint and arm -> curves of its runs, in the order of the table
+    :return: Game (and algorithm, but for PPO), step of the checkpoint and arm -> curves, in the order of the table
     """
     found: dict[tuple[str, int, str], list[dict[int, float]]] = defaultdict(list)
     for row in rows:
-        found[row["env"], int(row["checkpoint"].split("_")[2]), row["arm"]].append(dict(row["curve"]))
+        game = row["env"].removesuffix("NoFrameskip-v4") + ("" if row["algo"] == "ppo" else f", {row['algo'].upper()}")
+        found[game, int(row["checkpoint"].split("_")[2]), row["arm"]].append(dict(row["curve"]))
     return dict(sorted(found.items(), key=lambda group: (*group[0][:2], ARMS.index(group[0][2]))))
 
 
@@ -170,9 +196,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     steps = sorted({step for row in rows for step, _ in row["curve"] if step % 100_000 == 0})
     heads = [f"{step // 1000} k" for step in steps]
     lines = [f"| game | branched at | arm | {' | '.join(heads)} | at the end |", "|" + "---|" * (4 + len(steps))]
-    for (env_id, start, arm), curves in groups(rows).items():
+    for (game, start, arm), curves in groups(rows).items():
         cells = [" ".join(f"{curve[step]:.1f}" for curve in curves if step in curve) for step in steps]
-        game = env_id.removesuffix("NoFrameskip-v4")
         lines.append(f"| {game} | {start // 1000} k | {arm} | {' | '.join(cells)} | {aggregate(curves)} |")
     return "\n".join(lines) + "\n"
 
@@ -206,7 +231,7 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
             mean = [float(np.mean([curve[step] for curve in curves])) for step in shared]
             label = f"{arm} ({len(curves)})"
             ax.plot([step / 1e6 for step in shared], mean, color=color, linewidth=2, label=label)
-        ax.set(xlabel="steps, million", title=f"{panel[0].removesuffix('NoFrameskip-v4')}, from {panel[1] // 1000} k")
+        ax.set(xlabel="steps, million", title=f"{panel[0]}, from {panel[1] // 1000} k")
         ax.grid(alpha=0.3)
         ax.legend(frameon=False, fontsize="small")
     for row in axes:

@@ -145,14 +145,13 @@ def freezing() -> list[Row]:
     """Means over seeds where all of both arms have come."""
     found = []
     groups = branches.groups(rows_of("branches"))
-    for (env, start, arm), curves in groups.items():
-        never = groups.get((env, start, "never"))
+    for (game, start, arm), curves in groups.items():
+        never = groups.get((game, start, "never"))
         if never is None or arm in ("never", "plain"):
             continue
         end = min(max(curve) for curve in (*curves, *never))
         ours, theirs = (float(np.mean([curve[end] for curve in runs])) for runs in (curves, never))
         if ours < theirs:
-            game = env.removesuffix("NoFrameskip-v4")
             runs = f"{len(curves)} and {len(never)} run{'s' * (len(never) > 1)}"
             found.append(
                 {

@@ -285,6 +285,10 @@ def table(group: Row) -> str:
         "| game | arm | runs | last return, interquartile mean | of each run | better than first arm | hours | MB |",
         "|" + "---|" * 8,
     ]
+    # What the source says of an arm, game by game
+    claims: Row = group.get("claimed", {})
+    if claims:
+        lines[2:] = [lines[2] + " the source claims |", lines[3] + "---|"]
     for (env, arm), rows in last.items():
         values = [row["value"] for row in rows]
         first = [row["value"] for row in last.get((env, arms[0]), [])]
@@ -292,6 +296,7 @@ def table(group: Row) -> str:
         cost = [f"{np.median(known):.2f}" if (known := [r["hours"] for r in rows if r["hours"]]) else ""]
         cost += [f"{np.median(known):,.0f}" if (known := [r["mb"] for r in rows if r["mb"]]) else ""]
         each = " ".join(f"{value:.4g}" for value in values)
+        cost += [str(claims.get(arm, {}).get(env, ""))] if claims else []
         lines.append(
             f"| {game(env)} | {arm} | {len(rows)} | {interval([values])} | {each} | {better} | {' | '.join(cost)} |"
         )

@@ -35,7 +35,7 @@ BEGIN = "<!-- table of examples/benchmarks/training_loop.py -->\n"
 KEYS = ("algo", "network", "variant", "threads")
 ENV_ID = "PongNoFrameskip-v4"
 SEED = 1
-CASES = (("ppo", "nature"), ("ppo", "impala"), ("dqn", "nature"))
+CASES = (("ppo", "nature"), ("ppo", "impala"), ("dqn", "nature"), ("qrdqn", "nature"))
 #: name -> (accelerated, environment)
 VARIANTS = {
     "plain": (False, "DummyVecEnv"),
@@ -62,7 +62,9 @@ DQN_SETTINGS: dict[str, Any] = {
     "exploration_initial_eps": 0.01,
     "exploration_final_eps": 0.01,
 }
-SEGMENT = {"ppo": 1024, "dqn": 600}
+#: Where it is not the zoo's in capitals
+NAMES = {"qrdqn": "QR-DQN"}
+SEGMENT = {"ppo": 1024, "dqn": 600, "qrdqn": 600}
 
 
 def main() -> None:
@@ -174,12 +176,13 @@ def make_model(algo: str, network: str, variant: str, threads: int, **options: A
     :param options: Of the algorithm, beside or in place of those above
     """
     import torch as th
-    from stable_baselines3 import DQN, PPO
 
     from sb3_efficient import accelerate, policy_kwargs
+    from sb3_efficient.policies import find_algorithm
 
     th.set_num_threads(threads)
-    algo_class, settings, n_envs = (PPO, PPO_SETTINGS, 8) if algo == "ppo" else (DQN, DQN_SETTINGS, 1)
+    algo_class = find_algorithm(algo)
+    settings, n_envs = (PPO_SETTINGS, 8) if algo == "ppo" else (DQN_SETTINGS, 1)
     fast, venv = VARIANTS[variant]
     kwargs = {} if network == "nature" else {"policy_kwargs": policy_kwargs(network, algo_class)}
     env = make_venv(venv, n_envs, threads)
@@ -224,7 +227,7 @@ def table(rows: list[dict]) -> str:
         }
         first = found[names[0]]
         cells = [f"{found[n]:.0f}" + ("" if n == names[0] else f" ({found[n] / first:.1f}x)") for n in names]
-        lines.append(f"| {algo.upper()} {network.capitalize()} | {threads} | {' | '.join(cells)} |")
+        lines.append(f"| {NAMES.get(algo, algo.upper())} {network.capitalize()} | {threads} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
