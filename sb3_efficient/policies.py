@@ -14,6 +14,8 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from torch.optim import Optimizer
 
 from sb3_efficient.errors import EfficientError, ObservationError, OptionError, UnknownNameError, suggestion
 from sb3_efficient.extractors import EncoderExtractor, find_extractor
@@ -111,3 +113,12 @@ def _try_out(extractor_class: type[EncoderExtractor], options: dict[str, Any]) -
     space = spaces.Box(0, 255, (4, 256, 256), np.uint8)
     with th.device("meta"), suppress(ObservationError):
         extractor_class(space, **options)
+
+
+def optimizers(policy: BasePolicy) -> list[Optimizer]:
+    """
+    :param policy: Of any SB3 or contrib model
+    :return: The optimizers that it or a part of it holds: one, or those of actor and critic
+    """
+    held = (value for module in policy.modules() for value in vars(module).values())
+    return list({id(value): value for value in held if isinstance(value, Optimizer)}.values())

@@ -15,6 +15,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_efficient.atomic import replace_file
+from sb3_efficient.policies import optimizers
 
 #: In the order of the loop. "forward" is what an update does besides backward and optimizer: networks and losses
 SECTIONS = ("environment", "acting", "buffer", "forward", "backward", "optimizer", "rest")
@@ -178,22 +179,11 @@ def timed_methods(model: BaseAlgorithm) -> list[tuple[Any, str, str]]:
         methods += [(buffer, method, "buffer") for method in names if hasattr(buffer, method)]
     # On-policy algorithms act by calling the policy, off-policy ones through predict()
     methods += [(model.policy, method, "acting") for method in ("forward", "predict")]
-    for optimizer in optimizers(model):
+    # SAC learns its entropy coefficient with one of its own
+    own = [value for value in vars(model).values() if isinstance(value, th.optim.Optimizer)]
+    for optimizer in (*own, *optimizers(model.policy)):
         methods += [(optimizer, "step", "optimizer"), (optimizer, "zero_grad", "optimizer")]
     return [*methods, (th.nn.utils, "clip_grad_norm_", "optimizer")]
-
-
-def optimizers(model: BaseAlgorithm) -> list[th.optim.Optimizer]:
-    """
-    :return: All optimizers of a model, wherever its algorithm keeps them
-    """
-    owners = [model, model.policy, *(getattr(model, name, None) for name in ("actor", "critic"))]
-    found = {id(value): value for owner in owners for value in vars(owner or object).values() if _is_optimizer(value)}
-    return list(found.values())
-
-
-def _is_optimizer(value: object) -> bool:
-    return isinstance(value, th.optim.Optimizer)
 
 
 def shares(seconds: dict[str, float]) -> dict[str, float]:

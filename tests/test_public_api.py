@@ -94,7 +94,7 @@ ARROWS = {
     "policies": {"errors", "extractors"},
     "sizes": {"errors", "extractors"},
     "frames": {"errors", "options"},
-    "fast": {"errors", "extractors", "options"},
+    "fast": {"errors", "extractors", "options", "policies"},
     "seer": {"errors", "extractors", "fast", "frames"},
     "reuse": {"errors", "extractors", "options", "seer"},
     "space_config": {"errors"},
@@ -102,7 +102,8 @@ ARROWS = {
     "artifacts": {"errors", "storage"},
     "engines": {"atomic", "errors", "extractors", "fast", "options", "registry", "reuse", "seer", "space_config"},
     "compression": {
-        *("artifacts", "atomic", "engines", "errors", "extractors", "options", "registry", "seer", "space_config"),
+        *("artifacts", "atomic", "engines", "errors", "extractors", "options", "policies", "registry", "seer"),
+        *("space_config",),
     },
     "evaluation": {"atomic", "engines", "errors", "options"},
     "observations": {"atomic", "errors", "evaluation", "options", "space_config"},
@@ -113,7 +114,7 @@ ARROWS = {
         *("atomic", "compression", "engines", "envs", "errors", "extractors", "fast", "hyperparams", "options"),
         *("policies", "seer"),
     },
-    "profiler": {"atomic"},
+    "profiler": {"atomic", "policies"},
     "bench": {
         *("atomic", "compression", "doctor", "engines", "envs", "errors", "evaluation", "extractors", "options"),
         *("policies", "profiler", "registry", "sizes"),

@@ -9,7 +9,6 @@ from typing import Any
 from stable_baselines3.common.callbacks import BaseCallback
 from torch.optim import Optimizer
 
-from sb3_efficient.compression.copying import optimizers
 from sb3_efficient.compression.layers import check_part, check_ratio
 from sb3_efficient.compression.masks import (
     Masks,
@@ -22,6 +21,7 @@ from sb3_efficient.compression.masks import (
 from sb3_efficient.compression.networks import networks
 from sb3_efficient.errors import OptionError, UnknownNameError, suggestion
 from sb3_efficient.options import whole_number
+from sb3_efficient.policies import optimizers
 from sb3_efficient.seer.frozen import frozen_layers
 
 #: (sparsity at the start, final sparsity, progress in [0, 1]) -> sparsity

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
-from torch.optim import Optimizer
+
+from sb3_efficient.policies import optimizers
 
 Model = TypeVar("Model", bound=BaseAlgorithm)
 
@@ -56,13 +57,3 @@ def forget_moments(policy: Any) -> None:
     """
     for optimizer in optimizers(policy):
         optimizer.state.clear()
-
-
-def optimizers(policy: Any) -> list[Optimizer]:
-    """
-    :param policy: Policy of an SB3 or contrib model
-    :return: Its optimizers: one, or those of its actor and critic
-    """
-    owners = [policy, *policy.children()]
-    found = [getattr(owner, "optimizer", None) for owner in owners]
-    return [optimizer for optimizer in found if isinstance(optimizer, Optimizer)]

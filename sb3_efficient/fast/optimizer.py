@@ -11,6 +11,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from torch.optim import Adam, AdamW, Optimizer
 
 from sb3_efficient.fast.plan import Plan
+from sb3_efficient.policies import optimizers
 
 
 def plan_optimizers(plan: Plan, model: BaseAlgorithm) -> None:
@@ -18,8 +19,7 @@ def plan_optimizers(plan: Plan, model: BaseAlgorithm) -> None:
     :param plan: Gets what is to be done
     :param model: Any SB3 model
     """
-    held = (value for module in model.policy.modules() for value in vars(module).values())
-    for optimizer in {id(value): value for value in held if isinstance(value, Optimizer)}.values():
+    for optimizer in optimizers(model.policy):
         name = type(optimizer).__name__
         if (reason := _obstacle(optimizer)) is not None:
             plan.leave(f"optimizer: {name} {reason}")

@@ -24,6 +24,7 @@ import numpy as np
 from sb3_efficient.reuse.jit import STAMP, jit
 from sb3_efficient.reuse.packing import find, hash_at, same, update
 from sb3_efficient.reuse.stack import compute
+from sb3_efficient.reuse.sums import dot
 from sb3_efficient.reuse.vectors import prefetch
 
 #: What is counted
@@ -120,14 +121,6 @@ def _number(  # type: ignore[no-untyped-def]
     return n, patches
 
 
-@jit(fastmath=True)
-def _dot(one, other):  # type: ignore[no-untyped-def]
-    total = np.float32(0)
-    for f in range(one.shape[0]):
-        total += one[f] * other[f]
-    return total
-
-
 @jit
 def _remember(  # type: ignore[no-untyped-def]
     begin,
@@ -158,7 +151,7 @@ def _remember(  # type: ignore[no-untyped-def]
             for w in range(row_words):
                 near[slot, i * row_words + w] = words[y + i, x, w]
         for a in range(total.shape[0]):
-            kept[slot, a] = _dot(weight[p, a], values[found[j]])
+            kept[slot, a] = dot(weight[p, a], values[found[j]])
             _exchange(p, a, kept[slot, a], contributions, total)
 
 

@@ -46,7 +46,7 @@ def _runs(numbers, stamps, places, position, members, starts):  # type: ignore[n
 
 
 @jit(fastmath=True)
-def _dot(one, other):  # type: ignore[no-untyped-def]
+def dot(one, other):  # type: ignore[no-untyped-def]
     total = np.float32(0)
     for f in range(one.shape[0]):
         total += one[f] * other[f]
@@ -71,7 +71,7 @@ def _forward(numbers, results, weight, outputs):  # type: ignore[no-untyped-def]
         n_members, n_runs = _runs(numbers[p], stamps, places, p, members, starts)
         for m in range(n_members):
             for a in range(n_outputs):
-                parts[m, a] = _dot(weight[p, a], results[members[m]])
+                parts[m, a] = dot(weight[p, a], results[members[m]])
         for r in range(n_runs):
             for a in range(n_outputs):
                 steps[starts[r, 0], a] += parts[starts[r, 1], a]
