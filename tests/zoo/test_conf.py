@@ -12,6 +12,7 @@ from helpers import Run
 
 from sb3_efficient import list_extractors
 from sb3_efficient.extractors import ImpalaExtractor, find_extractor
+from sb3_efficient.frames import FrameReplayBuffer
 from sb3_efficient.zoo.conf import files
 from sb3_efficient.zoo.entries import to_stock
 
@@ -90,11 +91,16 @@ def test_fast_entries_in_stock_words(algo: str) -> None:
     assert "features_extractor_class" not in entry.get("policy_kwargs", {})
 
 
-def test_frozen_entries_in_stock_words() -> None:
-    (entry,) = import_module("sb3_efficient.hyperparams.ppo.seer").hyperparams.values()
+@pytest.mark.parametrize("algo", ["ppo", "dqn", "qrdqn"])
+def test_frozen_entries_in_stock_words(algo: str) -> None:
+    (entry,) = import_module(f"sb3_efficient.hyperparams.{algo}.seer").hyperparams.values()
     assert entry["callback"] == ["sb3_efficient.fast.AccelerateCallback", "sb3_efficient.seer.SEERCallback"]
-    assert entry["policy_kwargs"]["features_extractor_class"] is ImpalaExtractor
     assert not {"vec_env", "accelerate", "seer", "features_extractor"} & entry.keys()
+    if algo == "ppo":
+        assert entry["policy_kwargs"]["features_extractor_class"] is ImpalaExtractor
+    else:
+        # Its name is a word that stock rl-zoo3 would evaluate
+        assert entry["replay_buffer_class"] is FrameReplayBuffer
 
 
 def test_the_zoo_may_alter_what_it_is_given() -> None:
@@ -133,11 +139,11 @@ def test_entries_train(algo: str, zoo: Run) -> None:
     assert "sb3-efficient" not in done.stderr
 
 
-@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+@pytest.mark.parametrize(("algo", "variant"), [("ppo", "fast"), ("dqn", "fast"), ("dqn", "seer")])
 @pytest.mark.parametrize("hook", ["1", "0"])
-def test_fast_entries_train(algo: str, hook: str, zoo: Run, tmp_path: Path) -> None:
+def test_fast_entries_train(algo: str, variant: str, hook: str, zoo: Run, tmp_path: Path) -> None:
     params = [argument.replace("=", ":") for argument in QUICK[algo].split()]
-    conf = ("--conf-file", f"sb3_efficient.hyperparams.{algo}.fast", "-n", "64", "--eval-freq", "-1", "-params")
+    conf = ("--conf-file", f"sb3_efficient.hyperparams.{algo}.{variant}", "-n", "64", "--eval-freq", "-1", "-params")
     done = zoo("train", "--algo", algo, "--env", "PongNoFrameskip-v4", *conf, *params, SB3_EFFICIENT_AUTOLOAD=hook)
     assert "changed     network: NatureCNN channels-last" in done.stdout
     assert ("Stacking 4 frames" in done.stdout) == (hook == "0")
