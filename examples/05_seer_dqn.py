@@ -2,7 +2,7 @@
 Replay from latents: DQN on Pong that keeps each frame once, and after the freeze no frames at all.
 
     python examples/05_seer_dqn.py --steps 1000000
-    python examples/05_seer_dqn.py --depth conv           # the linear layer goes on learning; larger latents
+    python examples/05_seer_dqn.py --depth features       # small latents; but the linear layer stops learning, too
 
 Agent and replay buffer are saved, loaded and trained on with SB3's own methods.
 """
@@ -19,7 +19,7 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--env", default="PongNoFrameskip-v4")
 parser.add_argument("--steps", type=int, default=200_000)
 parser.add_argument("--freeze-at", type=float, default=0.5, help="timesteps, or a fraction of training")
-parser.add_argument("--depth", default="features", choices=["conv", "features"])
+parser.add_argument("--depth", default="conv", choices=["conv", "features"])
 parser.add_argument("--buffer-size", type=int, default=100_000)
 parser.add_argument("--learning-starts", type=int, default=10_000)
 parser.add_argument("--seed", type=int, default=0)

@@ -232,6 +232,7 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
             label = f"{arm} ({len(curves)})"
             ax.plot([step / 1e6 for step in shared], mean, color=color, linewidth=2, label=label)
         ax.set(xlabel="steps, million", title=f"{panel[0]}, from {panel[1] // 1000} k")
+        ax.locator_params(axis="x", nbins=6)
         ax.grid(alpha=0.3)
         ax.legend(frameon=False, fontsize="small")
     for row in axes:

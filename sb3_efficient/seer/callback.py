@@ -47,7 +47,8 @@ class SEERCallback(BaseCallback):
         lies before the start of a training that is continued; 0, with ``encoder``, at once.
     :param depth: What to freeze: ``"lower"`` (all stages of convolutions but the last), ``"conv"`` (all of them),
         ``"features"`` (the linear layers behind them too), the number of a stage counted from the image, or a schedule
-        of pairs: ``[(0.2, 1), (0.4, "conv")]``. Stored for replay, latents of ``"features"`` are the small ones
+        of pairs: ``[(0.2, 1), (0.4, "conv")]``. Stored for replay, latents of ``"features"`` are the small ones, but
+        learning stalls where these layers had much to learn yet
     :param latent_dtype: ``"float16"`` or ``"float32"``
     :param capacity: Off-policy: transitions that the replay buffer of latents holds, over all environments:
         ``"same-memory"`` (as many as fit where the images were, but no more than training can fill),
