@@ -28,9 +28,16 @@ def test_what_counts_as_a_loss(losses: Any, monkeypatch: pytest.MonkeyPatch) -> 
     row = {"network": "nature", "batch": 1, "game": "Pong", "weights": "random"}
     curves = {"never": [[100_000, 1], [200_000, 5]], "conv": [[200_000, 3], [300_000, 9]], "stage 2": [[200_000, 6]]}
     run = {"algo": "ppo", "env": "PongNoFrameskip-v4", "checkpoint": "rl_model_50000_steps"}
+    plain = {"env": "AlienNoFrameskip-v4", "algo": "dqn", "extractor": "stock", "seed": 1, "steps_asked": 1000}
     results: dict[str, list[dict[str, Any]]] = {
         "reuse_acting": [{**row, "microseconds": {name: {"median": time} for name, time in times.items()}}],
         "branches": [{**run, "arm": arm, "curve": curve} for arm, curve in curves.items()],
+        "runs": [
+            {**plain, "label": "plain", "seer": None, "params": ["a=1"], "final_return": 900.0},
+            {**plain, "label": "frozen", "seer": {}, "params": ["a=1", "seer=True"], "final_return": 1.0, "seed": 2},
+            {**plain, "label": "frozen", "seer": {"depth": 1}, "params": ["a=1", "seer=True"], "final_return": 500.0},
+            {**plain, "label": "other", "seer": {"depth": 1}, "params": ["seer=True"], "final_return": 5.0},
+        ],
         "compress": [
             {"kind": "returns", "agent": "A", "recipe": recipe, "returns": [value] * 30}
             for recipe, value in (("random play", 0), ("original", 10), ("static-int8", 9.9), ("dynamic-int8", 2))
@@ -41,5 +48,6 @@ def test_what_counts_as_a_loss(losses: Any, monkeypatch: pytest.MonkeyPatch) -> 
     assert found == [
         ("reuse engine, nature, batch 1", "its int8", "Pong (random weights) 0.20x"),
         ("frozen: conv, Pong, from 50 k", "never frozen", "return 3.0, not 5.0, at 200 k (1 and 1 run)"),
+        ("frozen, Alien", "plain", "return 500, not 900, after 1,000 steps (1 of each)"),
         ("dynamic-int8, A", "original", "return 2.0, not 10.0 (30 games)"),
     ]

@@ -3,14 +3,16 @@ Where it does not help: everything in the results of the other benchmarks that l
 
     python examples/benchmarks/losses.py
 
-A loss is a speed below 0.97 of the baseline's in the same run, a run that was frozen and ended with less than those
-from the same checkpoint that were not, or a compressed policy that is shown to be worse than its original. Measures
-nothing; writes results/losses.json and the table in README.md. Run it again when results have changed.
+A loss is a speed below 0.97 of the baseline's in the same run, a run that was frozen and ended with less than one of
+the same checkpoint, or with the same seed, that was not, or a compressed policy that is shown to be worse than its
+original. Measures nothing; writes results/losses.json and the table in README.md. Run it again when results have
+changed.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -43,12 +45,13 @@ def main() -> None:
 
 def find() -> list[Row]:
     """What lost, against what, where and how much, and the script that says so."""
-    return [*extractors(), *frameworks(), *acting(), *updating(), *freezing(), *compressing()]
+    return [*extractors(), *frameworks(), *acting(), *updating(), *freezing(), *training(), *compressing()]
 
 
 def rows_of(name: str) -> list[Row]:
     file = RESULTS / f"{name}.json"
-    return json.loads(file.read_text())["rows"] if file.exists() else []
+    content = json.loads(file.read_text()) if file.exists() else []
+    return content if isinstance(content, list) else content["rows"]
 
 
 def grouped(losses: Iterator[tuple[str, str, str, float]], script: str) -> list[Row]:
@@ -162,6 +165,29 @@ def freezing() -> list[Row]:
                 }
             )
     return found
+
+
+def training() -> list[Row]:
+    """Whole runs that were frozen, beside those with the same settings and seeds that were not."""
+    rows = rows_of("runs")
+    pairs: dict[tuple[str, str, str, int], list[tuple[float, float]]] = {}
+    for ours, theirs in itertools.product(rows, rows):
+        if ours["seer"] and not theirs["seer"] and _settings(ours) == _settings(theirs):
+            what = ours["label"], ours["env"].removesuffix("NoFrameskip-v4"), theirs["label"], ours["steps_asked"]
+            pairs.setdefault(what, []).append((ours["final_return"], theirs["final_return"]))
+    found = []
+    for (label, game, other, steps), returns in pairs.items():
+        mean, others = np.mean(returns, axis=0)
+        if mean < others:
+            shown = f"return {mean:.4g}, not {others:.4g}, after {steps:,} steps ({len(returns)} of each)"
+            found.append({"what": f"{label}, {game}", "against": other, "found": shown, "script": "runs"})
+    return found
+
+
+def _settings(row: Row) -> tuple[Any, ...]:
+    """Of a run, but for what changes no return, or is compared."""
+    params = [word for word in row["params"] if not word.startswith(("seer=", "accelerate=", "vec_env="))]
+    return (*(row[key] for key in ("env", "algo", "extractor", "seed", "steps_asked")), params)
 
 
 def compressing() -> list[Row]:

@@ -13,24 +13,24 @@ From a finished run of the zoo to an agent that ships: slim zip, settings, learn
         "seer=dict(depth=[(250000, 2), (900000, 'conv')])"
     python examples/benchmarks/publish_agent.py logs/impala/ppo/PongNoFrameskip-v4_1 --exp-id 2 --frozen 250000:2
     python -m rl_zoo3.train --algo ppo --env PongNoFrameskip-v4 -n 2000000 --seed 1 --eval-freq -1 --save-freq 50000 \\
-        -f logs/nature -params vec_env=ale accelerate=True seer=True
+        -f logs/nature -params vec_env=ale accelerate=True "seer=dict(earliest=0.1)"
     python -m rl_zoo3.train --algo ppo --env PongNoFrameskip-v4 -n 2000000 --seed 1 --eval-freq -1 --save-freq 100000 \\
-        -f logs/nature -params vec_env=ale accelerate=True seer=True \\
+        -f logs/nature -params vec_env=ale accelerate=True "seer=dict(earliest=0.1)" \\
         -i logs/nature/ppo/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip
     python examples/benchmarks/publish_agent.py logs/nature/ppo/PongNoFrameskip-v4_1 \\
         logs/nature/ppo/PongNoFrameskip-v4_2 --exp-id 3 --frozen 762672:2
     python -m rl_zoo3.train --algo ppo --env PongNoFrameskip-v4 -n 2500000 --seed 1 --eval-freq -1 --save-freq 100000 \\
         -f logs/early -params vec_env=ale accelerate=True "seer=dict(freeze_at=500000, depth=2)"
     python -m rl_zoo3.train --algo ppo --env PongNoFrameskip-v4 -n 2000000 --seed 2 --eval-freq -1 --save-freq 100000 \\
-        -f logs/early -params vec_env=ale accelerate=True seer=True \\
+        -f logs/early -params vec_env=ale accelerate=True "seer=dict(earliest=0.1)" \\
         -i logs/early/ppo/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip
     python -m rl_zoo3.train --algo ppo --env PongNoFrameskip-v4 -n 1000000 --seed 3 --eval-freq -1 --save-freq 100000 \\
-        -f logs/early -params vec_env=ale accelerate=True seer=True ent_coef=0.001 \\
+        -f logs/early -params vec_env=ale accelerate=True "seer=dict(earliest=0.1)" ent_coef=0.001 \\
         -i logs/early/ppo/PongNoFrameskip-v4_2/rl_model_1500000_steps.zip
     python examples/benchmarks/publish_agent.py logs/early/ppo/PongNoFrameskip-v4_1 \\
         logs/early/ppo/PongNoFrameskip-v4_2 logs/early/ppo/PongNoFrameskip-v4_3 --only-curve early --frozen 500000:2
     python -m rl_zoo3.train --algo ppo --env QbertNoFrameskip-v4 -n 2000000 --seed 1 --eval-freq -1 \\
-        --save-freq 100000 -f logs/qbert -params vec_env=ale accelerate=True seer=True
+        --save-freq 100000 -f logs/qbert -params vec_env=ale accelerate=True "seer=dict(earliest=0.1)"
     python examples/benchmarks/publish_agent.py logs/qbert/ppo/QbertNoFrameskip-v4_1 --frozen 297984:2
 
 The agent is that of the last run, which went on from the one before it. Writes examples/agents/<algo>/<env>_<exp-id> in

@@ -55,7 +55,8 @@ class SEERCallback(BaseCallback):
         ``"same-length"``, or a number
     :param encoder: Zip of an agent, of any algorithm, whose convolutions to start from, and with ``"features"`` what is
         behind them. A model that has been updated before, as one that is continued, keeps its own
-    :param earliest: ``"auto"``: timesteps or fraction before which nothing is frozen
+    :param earliest: ``"auto"``: timesteps or fraction before which nothing is frozen. Less saves more time, and costs
+        return where what remains to learn is small, as behind two of NatureCNN's three convolutions
     :param latest: ``"auto"``: timesteps or fraction at which ``depth`` is frozen in any case; None: never
     :param threshold: ``"auto"``: similarity (CKA) from which on a stage counts as settled
     :param verbose: 1: print what is frozen, as is done where the model's ``verbose`` is 1
@@ -69,7 +70,7 @@ class SEERCallback(BaseCallback):
         latent_dtype: str = "float16",
         capacity: str | int = "same-memory",
         encoder: str | Path | None = None,
-        earliest: float = 0.1,
+        earliest: float = 0.5,
         latest: float | None = None,
         threshold: float = 0.99,
         verbose: int = 0,
@@ -140,7 +141,7 @@ class SEERCallback(BaseCallback):
                 raise OptionError(f"{name}: {asked} timesteps is beyond training, which ends at {total}.")
         # One that lies before a training that is continued is overdue
         if latest is not None and (latest <= first or start < latest <= earliest):
-            raise TrialError(f"latest: {latest} timesteps is not after earliest: {earliest}.")
+            raise TrialError(f"latest: {latest} timesteps is not after earliest: {earliest}. Say both.")
         check_room(self.model, self.capacity, total if latest is None else latest)
         return Convergence(self.depths[-1], earliest, latest, total - start, self.threshold)
 

@@ -158,7 +158,7 @@ def test_a_freeze_that_fails_is_not_tried_again(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr("sb3_efficient.seer.callback.latent_buffer", fail)
     with pytest.warns(UserWarning, match="could not freeze at 48"):
-        model("ppo").learn(100, callback=SEERCallback(latest=40))
+        model("ppo").learn(100, callback=SEERCallback(earliest=0.1, latest=40))
     assert tried == [48]
 
 
