@@ -33,10 +33,10 @@ def test_what_counts_as_a_loss(losses: Any, monkeypatch: pytest.MonkeyPatch) -> 
         "reuse_acting": [{**row, "microseconds": {name: {"median": time} for name, time in times.items()}}],
         "branches": [{**run, "arm": arm, "curve": curve} for arm, curve in curves.items()],
         "runs": [
-            {**plain, "label": "plain", "seer": None, "params": ["a=1"], "final_return": 900.0},
-            {**plain, "label": "frozen", "seer": {}, "params": ["a=1", "seer=True"], "final_return": 1.0, "seed": 2},
-            {**plain, "label": "frozen", "seer": {"depth": 1}, "params": ["a=1", "seer=True"], "final_return": 500.0},
-            {**plain, "label": "other", "seer": {"depth": 1}, "params": ["seer=True"], "final_return": 5.0},
+            {**plain, "label": "plain", "params": ["a=1"], "final_return": 900.0},
+            {**plain, "label": "frozen", "params": ["a=1", "seer=True"], "final_return": 1.0, "seed": 2},
+            {**plain, "label": "frozen", "params": ["a=1", "seer=True"], "final_return": 500.0},
+            {**plain, "label": "other", "params": ["seer=True"], "final_return": 5.0},
         ],
         "compress": [
             {"kind": "returns", "agent": "A", "recipe": recipe, "returns": [value] * 30}

@@ -172,7 +172,7 @@ def training() -> list[Row]:
     rows = rows_of("runs")
     pairs: dict[tuple[str, str, str, int], list[tuple[float, float]]] = {}
     for ours, theirs in itertools.product(rows, rows):
-        if ours["seer"] and not theirs["seer"] and _settings(ours) == _settings(theirs):
+        if _is_frozen(ours) and not _is_frozen(theirs) and _settings(ours) == _settings(theirs):
             what = ours["label"], ours["env"].removesuffix("NoFrameskip-v4"), theirs["label"], ours["steps_asked"]
             pairs.setdefault(what, []).append((ours["final_return"], theirs["final_return"]))
     found = []
@@ -182,6 +182,10 @@ def training() -> list[Row]:
             shown = f"return {mean:.4g}, not {others:.4g}, after {steps:,} steps ({len(returns)} of each)"
             found.append({"what": f"{label}, {game}", "against": other, "found": shown, "script": "runs"})
     return found
+
+
+def _is_frozen(row: Row) -> bool:
+    return any(word.startswith("seer=") for word in row["params"])
 
 
 def _settings(row: Row) -> tuple[Any, ...]:
