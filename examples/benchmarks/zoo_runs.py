@@ -324,7 +324,9 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
         for i, name in enumerate(sorted({row["label"] for row in own})):
             series = [row for row in own if row["label"] == name]
             first = series[0]
-            note = f"{len(series)} seeds" if series[1:] else f"{first['fps']} fps, {first['peak_rss_mb']} MB"
+            # Hours are taken out where runs are not to be compared by time
+            speed = f"{first['fps']} fps, " if first["hours"] else ""
+            note = f"{len(series)} seeds" if series[1:] else f"{speed}{first['peak_rss_mb']} MB"
             for row in series:
                 label = f"{name} ({note})" if row is first else None
                 panel.plot(*zip(*row["curve"], strict=True), color=f"C{i}", label=label)
