@@ -10,7 +10,7 @@ computed again. --rewrite puts them into the table in README.md and draws result
 recorded: arms may run side by side. Rows with "of" are whole runs, whose curves were read from their logs.
 
 Off-policy algorithms need the replay buffer beside the checkpoint, as SB3's CheckpointCallback saves it; for DQN on
-Pong (n-step returns, as one-step DQN takes millions of steps to its first points):
+Pong (n-step returns, as one-step DQN has learnt nothing yet after 200,000 steps):
 
     python -m rl_zoo3.train --algo dqn --env PongNoFrameskip-v4 -n 600000 --seed 1 --num-threads 1 -f logs/dqn \\
         --eval-freq -1 -params features_extractor=None vec_env=ale accelerate=True n_envs=4 train_freq=1 \\
@@ -20,7 +20,7 @@ Pong (n-step returns, as one-step DQN takes millions of steps to its first point
         "callback=[{'stable_baselines3.common.callbacks.CheckpointCallback': dict(save_freq=25000,
         save_path='logs/dqn/dqn/PongNoFrameskip-v4_1', name_prefix='rl_model', save_replay_buffer=True)}]"
     python examples/benchmarks/branches.py logs/dqn/dqn/PongNoFrameskip-v4_1/rl_model_200000_steps.zip \\
-        --arm features --until 500000 --total 600000
+        --arm features --until 400000 --total 600000
 
 The unit is the run: its mean return of the last 100 games where the shortest arm of its group ends. Several make an
 interquartile mean with its bootstrap interval, runs drawn again (Agarwal et al., NeurIPS 2021), wide as few runs are.
