@@ -18,7 +18,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert out.index("Networks of the benchmarked papers") < out.index("tiny-rl")
     assert "make_engine(model, NAME): eager, onnxruntime, openvino, reuse" in out
     assert rows["ppo"] == ["fast,", "impala,", "impoola,", "nature,", "seer"]
-    assert "seer" not in rows["dqn"], "only what there is"
+    assert "seer" not in rows["a2c"], "only what there is"
     assert "channel-pruning, " in out
 
 
