@@ -46,7 +46,7 @@ import sb3_efficient
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.errors import OptionError
 from sb3_efficient.evaluation.statistics import bootstrap, interquartile_mean
-from sb3_efficient.policies import find_algorithm, is_off_policy
+from sb3_efficient.policies import find_algorithm
 from sb3_efficient.seer import SEERCallback
 
 matplotlib.use("Agg")
@@ -113,7 +113,7 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"{key} is there already.")
         return
     model: Any = find_algorithm(algo).load(checkpoint, device="cpu", verbose=0)
-    if is_off_policy(algo):
+    if isinstance(model, OffPolicyAlgorithm):
         model.load_replay_buffer(buffer_of(checkpoint))
     curve = train(model, env_id, arguments)
     model.save(Path("logs/branches") / "_".join(map(str, key.values())).replace(" ", "_"))

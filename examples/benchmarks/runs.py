@@ -279,16 +279,16 @@ def table(group: Row) -> str:
     last, arms = finals(group), list(group["arms"])
     if not last:
         return ""
+    # What the source says of an arm, game by game
+    claims: Row = group.get("claimed", {})
+    heads = ["game", "arm", "runs", "last return, interquartile mean", "of each run", "better than first arm"]
+    heads += ["hours", "MB", *(["the source claims"] if claims else [])]
     lines = [
         f"**{group['what']}**, {group['steps']:,} steps",
         "",
-        "| game | arm | runs | last return, interquartile mean | of each run | better than first arm | hours | MB |",
-        "|" + "---|" * 8,
+        f"| {' | '.join(heads)} |",
+        "|" + "---|" * len(heads),
     ]
-    # What the source says of an arm, game by game
-    claims: Row = group.get("claimed", {})
-    if claims:
-        lines[2:] = [lines[2] + " the source claims |", lines[3] + "---|"]
     for (env, arm), rows in last.items():
         values = [row["value"] for row in rows]
         first = [row["value"] for row in last.get((env, arms[0]), [])]

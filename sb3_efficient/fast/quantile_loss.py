@@ -1,4 +1,4 @@
-"""The loss of QR-DQN and TQC, with three passes over all pairs of quantiles instead of a dozen."""
+"""The loss of QR-DQN and TQC, whose matrices of all pairs of quantiles are not kept for the way back."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def quantile_huber_loss(
     Quantile Huber loss (Dabney et al. 2018, equation 10), as :func:`sb3_contrib.common.utils.quantile_huber_loss`.
 
     There the differences of N quantiles and M targets go through a dozen operations, each with a result of N x M that
-    autograd keeps; here they are summed as they come, with their gradient, known in closed form.
+    autograd keeps and goes back through; here they are summed in the same pass as their gradient, known in closed form.
 
     :param current_quantiles: (B, N) or (B, critics, N)
     :param target_quantiles: (B, M), (B, 1, M) or (B, critics, M)
@@ -63,14 +63,8 @@ class _MeanOverTargets(th.autograd.Function):
         tau = (th.arange(n, device=current.device, dtype=current.dtype) + 0.5) / n
         # (..., N, M)
         delta = target.unsqueeze(-2) - current.unsqueeze(-1)
-        # Within 1, delta * delta / 2, beyond it |delta| - 1/2: both are near * (delta - near / 2)
-        near = delta.clamp(0, 1)
-        slope_above = near.mean(dim=-1)
-        loss_above = near.mul_(delta.sub(near, alpha=0.5)).mean(dim=-1)
-        th.clamp(delta, -1, 0, out=near)
-        slope_below = near.mean(dim=-1)
-        loss_below = near.mul_(delta.sub_(near, alpha=0.5)).mean(dim=-1)
-        # By tau - 1 and tau, as targets lie below and above
+        (slope_below, loss_below), (slope_above, loss_above) = _huber(delta, -1, 0), _huber(delta, 0, 1)
+        # 1 - tau and tau of them, as targets lie below and above
         ctx.save_for_backward(-th.lerp(slope_below, slope_above, tau))
         return th.lerp(loss_below, loss_above, tau)
 
@@ -79,3 +73,14 @@ class _MeanOverTargets(th.autograd.Function):
     def backward(ctx: Any, gradient: th.Tensor) -> tuple[th.Tensor, None]:
         (slope,) = ctx.saved_tensors
         return gradient * slope, None
+
+
+def _huber(delta: th.Tensor, low: int, high: int) -> tuple[th.Tensor, th.Tensor]:
+    """
+    :param delta: Differences, (..., N, M)
+    :return: Means over M of slope and loss of those on one side, (..., N)
+    """
+    near = delta.clamp(low, high)
+    slope = near.mean(dim=-1)
+    # Within 1, delta * delta / 2, beyond it |delta| - 1/2: both are near * (delta - near / 2)
+    return slope, near.mul_(delta.sub(near, alpha=0.5)).mean(dim=-1)

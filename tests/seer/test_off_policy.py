@@ -17,6 +17,7 @@ from torch import nn
 
 from sb3_efficient import accelerate, policy_kwargs
 from sb3_efficient.errors import ConflictError, EfficientError, OptionError
+from sb3_efficient.policies import optimizers
 from sb3_efficient.seer import SEERCallback
 from sb3_efficient.seer.convert import convert
 from sb3_efficient.seer.encoder import LatentEncoder
@@ -99,7 +100,7 @@ def test_frozen_means_frozen(algo: str, extractor: str | None, depth: Any, n_env
     assert encoder is not None
     encoder.pin_targets()
     numbers, rest = frozen_numbers(encoder), copy.deepcopy(agent.policy.state_dict())
-    moments = {o: len(o.state) for o in optimizers(agent)}
+    moments = {o: len(o.state) for o in optimizers(agent.policy)}
 
     agent.learn(96, callback=callback, reset_num_timesteps=False)
     encoder.pin_targets()
@@ -111,7 +112,7 @@ def test_frozen_means_frozen(algo: str, extractor: str | None, depth: Any, n_env
             th.equal(a, b) for twin in twins for a, b in zip(twin, part.frozen.state_dict().values(), strict=True)
         )
         assert all(p.grad is None for p in part.frozen.parameters())
-    assert {o: len(o.state) for o in optimizers(agent)} == moments
+    assert {o: len(o.state) for o in optimizers(agent.policy)} == moments
 
 
 @pytest.mark.parametrize("algo", ["sac", "td3", "tqc"])
@@ -148,11 +149,6 @@ def test_capacity_below_what_is_stored_is_refused_when_training_starts() -> None
     agent: Any = small("dqn", buffer_size=500).learn(100)
     with pytest.raises(OptionError, match="capacity=50 does not hold the 110 transitions"):
         agent.learn(60, callback=seer(at=10, capacity=50))
-
-
-def optimizers(agent: Any) -> list[th.optim.Optimizer]:
-    modules = [agent.policy, *agent.policy.children()]
-    return [m.optimizer for m in modules if hasattr(m, "optimizer")]
 
 
 @pytest.mark.parametrize("n_envs", [1, 4])
