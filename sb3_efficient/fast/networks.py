@@ -62,12 +62,12 @@ def plan_networks(plan: Plan, model: BaseAlgorithm, precision: Precision, compil
 
 
 def _say_thawed(plan: Plan, model: Any) -> None:
-    """Nothing else meets an agent that was frozen by SEER, was loaded, and is continued in a script of its own."""
+    """Of an agent that was frozen by SEER and was loaded, all layers look as if they were going to learn."""
     frozen = getattr(model, "seer", None)
     if frozen and all(isinstance(vars(e).get("forward"), FastForward | None) for e in image_extractors(model)):
         plan.leave(
             f"network: frozen by SEER at {frozen['timesteps']} timesteps ({frozen['depth']!r}) before it was saved; it "
-            "stays so with learn(..., callback=SEERCallback()), and without it all layers learn, from images"
+            "stays so with learn(..., callback=SEERCallback())"
         )
 
 

@@ -17,6 +17,7 @@ from sb3_efficient.seer.checks import check_model, check_times, first_update
 from sb3_efficient.seer.criterion import Convergence, check_threshold
 from sb3_efficient.seer.encoder import LatentEncoder, encoders
 from sb3_efficient.seer.replay import LatentReplayBuffer
+from sb3_efficient.seer.resume import forget_freeze, mark_frozen
 from sb3_efficient.seer.schedule import Timetable, check_when, freezes, timestep
 from sb3_efficient.seer.stages import Depth, check_depth, n_layers
 from sb3_efficient.seer.transfer import transfer_encoder
@@ -39,8 +40,9 @@ class SEERCallback(BaseCallback):
     gradients nor the optimizer reach them. If the freeze fails (memory, numbers that float16 cannot hold), training
     goes on from images with a warning.
 
-    A model saved after the freeze is an ordinary zip, in which its attribute ``seer`` says how it was frozen: resumed
-    with this callback it is frozen from the start.
+    A model saved after the freeze is an ordinary zip, in which its attribute ``seer`` says how it was frozen. Resumed
+    with this callback it is frozen from the start; without, it refuses to learn, but for
+    :class:`~sb3_efficient.seer.ThawCallback`.
 
     :param freeze_at: Timesteps, a fraction of this training, ``"auto"`` (see :mod:`sb3_efficient.seer.criterion`),
         or None: only ``encoder``, or ``depth`` says when. Takes effect at the next end of a rollout, also where it
@@ -106,7 +108,8 @@ class SEERCallback(BaseCallback):
             buffer_of(model).attach(self.encoder)
         if frozen is not None and self.encoder is None:
             self._freeze(frozen["depth"], frozen["timesteps"])
-        self.trigger = self._trigger()
+        failed = frozen is not None and self.encoder is None
+        self.trigger = Timetable([]) if failed else self._trigger()
         if self.source is not None and model._n_updates and self.encoder is None:
             _LOG.warning(
                 "SEER: encoder=%r is for a new model; this one has been trained, and keeps its own", self.source
@@ -196,11 +199,14 @@ class SEERCallback(BaseCallback):
             warnings.warn(f"SEER could not freeze at {self.num_timesteps}, and trains on: {error}", stacklevel=2)
             # It took its time, and would fail again
             self.trigger = Timetable([])
+            if self.encoder is None:
+                # As where a model that was saved frozen does not fit any more
+                forget_freeze(model)
             return
         encoder.freeze()
         set_buffer(model, buffer)
         timesteps = model.num_timesteps if timesteps is None else timesteps
-        model.seer = {"depth": depth, "latent_dtype": latent_dtype, "timesteps": timesteps}
+        mark_frozen(model, depth=depth, latent_dtype=latent_dtype, timesteps=timesteps)
         self._say(buffer, timesteps)
 
     def _say(self, buffer: Any, timesteps: int) -> None:

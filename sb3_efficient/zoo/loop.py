@@ -23,7 +23,7 @@ from stable_baselines3.common.atari_wrappers import AtariWrapper
 from sb3_efficient.errors import ConflictError, OptionError, suggestion
 from sb3_efficient.fast import AccelerateCallback
 from sb3_efficient.options import check_names, whole_number
-from sb3_efficient.seer import SEERCallback
+from sb3_efficient.seer import SEERCallback, ThawCallback
 from sb3_efficient.zoo.agents import saved_freeze
 from sb3_efficient.zoo.entries import import_class
 
@@ -39,16 +39,19 @@ _ATARI_WRAPPER = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 _VEC_ENVS = ("ale",)
 
 
-def take_callbacks(entry: Entry) -> None:
+def take_callbacks(entry: Entry, continues: bool = False) -> None:
     """
     Replace ``accelerate`` and ``seer`` by the callbacks that do it.
 
     :param entry: Hyper-parameters of one environment; altered
+    :param continues: Whether an agent is continued, which may be frozen
     """
     others = entry.get("callback") or []
     callbacks = list(others) if isinstance(others, list) else [others]
     for key, callback in _CALLBACKS.items():
         wish = entry.pop(key, None)
+        if continues and callback is SEERCallback and wish is False:
+            callbacks.append(f"sb3_efficient.seer.{ThawCallback.__name__}")
         if wish is None or wish is False:
             continue
         if wish is not True and not isinstance(wish, dict):
@@ -84,7 +87,9 @@ def check_frozen_agent(entry: Entry, agent: str) -> None:
     :param agent: Zip of the agent to continue
     """
     frozen = saved_freeze(agent)
-    if frozen is not None and "seer" not in entry and SEERCallback.__name__ not in str(entry.get("callback")):
+    others = str(entry.get("callback"))
+    has_one = any(callback.__name__ in others for callback in (SEERCallback, ThawCallback))
+    if frozen is not None and "seer" not in entry and not has_one:
         raise ConflictError(
             f"{agent} learns from latents, frozen by SEER at {frozen['timesteps']} timesteps ({frozen['depth']!r}). "
             "Continue it with -params seer=True, or with seer=False to train all of it from images."

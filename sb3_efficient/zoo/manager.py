@@ -55,7 +55,7 @@ def preprocess_hyperparams(original: Method) -> Method:
         hyperparams = dict(hyperparams)
         if self.continue_training:
             check_frozen_agent(hyperparams, self.trained_agent)
-        take_callbacks(hyperparams)
+        take_callbacks(hyperparams, continues=self.continue_training)
         import_replay_buffer(hyperparams)
         self.ale_vec_env = take_vec_env(hyperparams, hyperparams.get("env_kwargs") or self.env_kwargs or {})
         if self.ale_vec_env is not None and self.vec_env_class is not DummyVecEnv:

@@ -22,7 +22,7 @@ from test_policies import DictEnv, env, model
 
 from sb3_efficient import accelerate, policy_kwargs
 from sb3_efficient.errors import ConflictError, EfficientError, ObservationError, OptionError
-from sb3_efficient.seer import SEERCallback
+from sb3_efficient.seer import SEERCallback, ThawCallback
 from sb3_efficient.seer.buffers import latent_buffer
 from sb3_efficient.seer.encoder import LatentEncoder
 from sb3_efficient.seer.frozen import FrozenForward
@@ -210,7 +210,7 @@ def test_continued_with_more_environments_or_after_training_from_images(tmp_path
     assert wider.rollout_buffer.n_envs == 4
     assert "before it was saved" not in str(accelerate(wider, keep_memory=False))
     thawed: Any = PPO.load(tmp_path / "agent", env=env(), device="cpu")
-    thawed.learn(20)
+    thawed.learn(20, callback=ThawCallback())
     assert not is_latent_rollout(thawed.rollout_buffer)
     thawed.learn(40, callback=SEERCallback(1, 2))
     assert is_latent_rollout(thawed.rollout_buffer)

@@ -1,0 +1,88 @@
+"""A frozen model that was saved and loaded: it goes on with SEERCallback, or says that it does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stable_baselines3.common.callbacks import BaseCallback
+
+from sb3_efficient.errors import ConflictError
+from sb3_efficient.seer.buffers import buffer_of
+from sb3_efficient.seer.replay import LatentReplayBuffer
+from sb3_efficient.seer.rollout import is_latent_rollout
+
+#: Attributes of a frozen model, which are saved with it
+_MARKS = ("seer", "collect_rollouts")
+
+
+class CollectLatents:
+    """
+    ``collect_rollouts`` of a frozen model: that of its class, and an error where it would collect images.
+
+    SB3 saves the attributes of a model, this one too, and builds policy and buffer anew when it loads it. Nothing else
+    of this package is asked when such a model learns in a script without a callback.
+    """
+
+    def __call__(self, env: Any, *args: Any, **kwargs: Any) -> Any:
+        """
+        :param env: As all that follows: SB3 hands over the callback, with the model in it, by place or by name
+        :return: As the method's
+        """
+        callback = kwargs["callback"] if "callback" in kwargs else args[0]
+        model = callback.model
+        if not holds_latents(model):
+            frozen = model.seer
+            raise ConflictError(
+                f"This model was frozen by SEER at {frozen['timesteps']} timesteps ({frozen['depth']!r}) before it was "
+                "saved, and would learn from images now: go on with learn(..., callback=SEERCallback()), or with "
+                "callback=sb3_efficient.seer.ThawCallback() to train all of its layers again."
+            )
+        return type(model).collect_rollouts(model, env, *args, **kwargs)
+
+
+class ThawCallback(BaseCallback):
+    """
+    Train all layers of a model that SEER had frozen before it was saved, from images::
+
+        model = PPO.load("frozen.zip", env=env)
+        model.learn(1_000_000, callback=ThawCallback())
+
+    Latents that are stored already are of no use to such a training: a model that was not saved and loaded since the
+    freeze, or was loaded with its replay buffer, is refused.
+    """
+
+    def _on_training_start(self) -> None:
+        if holds_latents(self.model):
+            raise ConflictError(
+                "ThawCallback trains from images, and the buffer of this model holds latents: load the model anew, "
+                "without its replay buffer."
+            )
+        forget_freeze(self.model)
+
+    def _on_step(self) -> bool:
+        return True
+
+
+def mark_frozen(model: Any, **how: Any) -> None:
+    """
+    :param model: Frozen just now
+    :param how: What its attribute ``seer`` says
+    """
+    model.seer = how
+    model.collect_rollouts = CollectLatents()
+
+
+def forget_freeze(model: Any) -> None:
+    """
+    :param model: Not frozen, whatever its attributes say
+    """
+    for name in _MARKS:
+        vars(model).pop(name, None)
+
+
+def holds_latents(model: Any) -> bool:
+    """
+    :return: Whether the model stores latents; without their encoder, a replay buffer refuses by itself
+    """
+    buffer = buffer_of(model)
+    return isinstance(buffer, LatentReplayBuffer) or is_latent_rollout(buffer)

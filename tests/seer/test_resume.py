@@ -1,0 +1,88 @@
+"""A frozen model that was saved and loaded does not learn from images unless it is told to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch as th
+from test_policies import IMAGE_ALGORITHMS, OFF_POLICY, model
+
+from sb3_efficient import accelerate, policy_kwargs
+from sb3_efficient.errors import ConflictError
+from sb3_efficient.seer import SEERCallback, ThawCallback
+from sb3_efficient.seer.resume import holds_latents
+
+
+def frozen(algo: str) -> Any:
+    agent: Any = model(algo, policy_kwargs=policy_kwargs("nature", algo, channels=(4, 4, 4), features_dim=16))
+    agent.learn(60, callback=SEERCallback(20))
+    assert agent.seer["timesteps"] >= 20
+    return agent
+
+
+def loaded(agent: Any, path: Path) -> Any:
+    agent.save(path)
+    return type(agent).load(path, env=agent.get_env(), device="cpu")
+
+
+@pytest.mark.parametrize("algo", IMAGE_ALGORITHMS)
+def test_without_the_callback_it_refuses_by_name(algo: str, tmp_path: Path) -> None:
+    agent = loaded(frozen(algo), tmp_path / "agent")
+    agent.predict(agent.env.reset())
+    with pytest.raises(ConflictError, match=r"frozen by SEER at \d+ timesteps \('lower'\).*callback=SEERCallback\(\)"):
+        agent.learn(40, reset_num_timesteps=False)
+    assert agent.num_timesteps == 64 if algo not in OFF_POLICY else 60
+    agent.learn(40, callback=SEERCallback(), reset_num_timesteps=False)
+    assert holds_latents(agent)
+    agent.learn(20, reset_num_timesteps=False)
+    assert agent.num_timesteps >= 120, "frozen in this process, it needs no callback"
+
+
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+def test_thawed_all_layers_learn(algo: str, tmp_path: Path) -> None:
+    agent = loaded(frozen(algo), tmp_path / "agent")
+    assert "before it was saved" in str(accelerate(agent, keep_memory=False))
+    first = next(agent.policy.parameters())
+    before = first.detach().clone()
+    agent.learn(60, callback=ThawCallback(), reset_num_timesteps=False)
+    assert not th.equal(first, before)
+    assert not holds_latents(agent)
+    assert "before it was saved" not in str(accelerate(agent, keep_memory=False))
+    again = loaded(agent, tmp_path / "again")
+    assert not hasattr(again, "seer")
+    again.learn(20, reset_num_timesteps=False)
+    again.learn(60, callback=SEERCallback(1), reset_num_timesteps=False)
+    assert holds_latents(again), "and may be frozen again"
+
+
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+def test_stored_latents_cannot_be_thawed(algo: str) -> None:
+    agent = frozen(algo)
+    with pytest.raises(ConflictError, match="the buffer of this model holds latents: load the model anew"):
+        agent.learn(20, callback=ThawCallback(), reset_num_timesteps=False)
+    agent.learn(20, reset_num_timesteps=False)
+
+
+def test_where_it_cannot_be_frozen_again_all_layers_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = loaded(frozen("ppo"), tmp_path / "agent")
+
+    def fail(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("sb3_efficient.seer.callback.latent_buffer", fail)
+    with pytest.warns(UserWarning, match="could not freeze at 64, and trains on"):
+        agent.learn(40, callback=SEERCallback(), reset_num_timesteps=False)
+    assert agent.num_timesteps > 64
+    assert not hasattr(agent, "seer")
+
+
+def test_the_zip_is_of_the_algorithm_alone(tmp_path: Path) -> None:
+    """No second copy of the model in what is saved to refuse."""
+    agent = frozen("ppo")
+    agent.save(tmp_path / "agent")
+    size = (tmp_path / "agent.zip").stat().st_size
+    vars(agent).pop("collect_rollouts")
+    agent.save(tmp_path / "without")
+    assert size < (tmp_path / "without.zip").stat().st_size + 500
