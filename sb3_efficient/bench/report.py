@@ -31,6 +31,7 @@ HEADINGS = {
     "curve": "Agents: learning curves",
     "runs": "Training runs",
     "branches": "When and how deep to freeze",
+    "settling": "What the criterion of the freeze sees",
     "transfer": "An encoder from another agent",
     "extractors": "Extractors",
     "training_loop": "Training, plain and accelerated",

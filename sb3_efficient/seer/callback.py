@@ -165,7 +165,7 @@ class SEERCallback(BaseCallback):
 
     def _on_step(self) -> bool:
         if isinstance(self.trigger, Convergence):
-            self.trigger.see(self.model)
+            self.trigger.see(self.model, self.locals["new_obs"], self.locals["dones"])
         return True
 
     def _pin_targets(self) -> None:

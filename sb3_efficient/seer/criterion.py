@@ -5,16 +5,14 @@ Lower layers settle before upper ones (SVCCA: Raghu et al., arXiv 1706.05806, se
 2021, section 4.1). What is compared is the activation of every stage on the same images, between one look and the next,
 by linear CKA (Kornblith et al., arXiv 1905.00414).
 
-In a run of PPO with NatureCNN on Pong (2 million steps, looks 100,000 steps apart) the three convolutions stay above
-0.99 from 300,000, 800,000 and 1,600,000 steps on: from below, as the papers say. Before anything is learnt they stand
-still, too: in another run all three above 0.99 up to 440,000 steps (looks 62,500 steps apart), about the age at which
-freezing all of them stalled the first. On Qbert returns rise within 30,000 steps, stand for 250,000 and rise again; two
-convolutions stood still from the first rise on. So only standing still while returns rise says that a stage is done.
+In two runs of PPO with NatureCNN on Pong (2 million steps, looks 100,000 steps apart, examples/benchmarks/settling.py)
+the first convolution stays above 0.99 from the beginning and from 200,000 steps on, the second from 700,000 and
+600,000, the third from 1.1 million and 700,000: from below, as the papers say. The first images of an episode are left
+out, as the black frames that pad their stacks differ from everything else: eight among 256, and the same second
+convolutions are above 0.996 from the second look on, whatever they learn meanwhile.
 
-Even that says little of the lower convolutions of NatureCNN on Pong: those of a run at 599,000 steps and at 1.2 million
-are about as similar (CKA of 0.9995 for the second, on 256 frames) as those at 1.2 million and random ones (0.999),
-though its weights differ by a fifth, and frozen at 599,000 this run is 14 points behind at 1.2 million (branches.json).
-So it is ``earliest``, half of training by default, that keeps such networks from an early freeze.
+Where nothing is learnt, features stand still, too. On Qbert returns rise within 30,000 steps, stand for 250,000 and
+rise again. So only standing still while returns rise says that a stage is done.
 """
 
 from __future__ import annotations
@@ -82,6 +80,8 @@ class Convergence:
         self.interval, self.threshold = min(length // N_LOOKS, MAX_INTERVAL), threshold
         self.next_look = self.next_image = self.n_updates = 0
         self.images: list[np.ndarray] = []
+        #: Of every environment: steps since its episode began
+        self.ages: Any = 0
         self.before: list[th.Tensor] = []
         #: Of every stage: looks that it has stood still for, and the mean return when it began to; None: does not count
         self.quiet: list[int] = []
@@ -96,7 +96,6 @@ class Convergence:
         if self.latest is not None and model.num_timesteps >= self.latest:
             return self.depth
         returns = self._returns(model)
-        self.see(model)
         if sum(map(len, self.images)) < N_PROBES or model.num_timesteps < self.next_look:
             return None
         # Without updates, as before ``learning_starts``, standing still says nothing
@@ -108,15 +107,24 @@ class Convergence:
             return None
         return settled if settled < deepest_stage(_extractor(model), self.depth) else self.depth
 
-    def see(self, model: Any) -> None:
+    def see(self, model: Any, images: np.ndarray, dones: np.ndarray) -> None:
         """
         Collect what the environments show, over the time between two looks; the buffer may hold latents.
 
+        Not the first images of an episode: the black ones that pad their stack of frames differ from all others so
+        much that CKA would say little else.
+
         :param model: At any step: rollouts are few where they are long
+        :param images: (n_envs, C, H, W), what the step led to
+        :param dones: (n_envs,), whether it ended an episode
         """
+        self.ages = np.where(dones, 0, self.ages + 1)
         if model.num_timesteps >= self.next_image and sum(map(len, self.images)) < N_PROBES:
-            self.images.append(np.array(model._last_obs))
-            self.next_image = model.num_timesteps + self.interval * model.n_envs // N_PROBES
+            # C is as many as there can be frames in a stack
+            images = images[self.ages >= images.shape[1]]
+            if len(images):
+                self.images.append(images.copy())
+                self.next_image = model.num_timesteps + self.interval * model.n_envs // N_PROBES
 
     def obstacle(self, model: Any) -> str:
         """
@@ -132,7 +140,7 @@ class Convergence:
 
     def _look(self, model: Any, returns: float | None) -> int:
         """Compare with the last look, and count the stages that are settled from the lowest up."""
-        now = _activations(model, np.concatenate(self.images))
+        now = activations(model, np.concatenate(self.images))
         similarities = [linear_cka(*pair) for pair in zip(now, self.before, strict=False)]
         self.before = now
         for stage, similarity in enumerate(similarities):
@@ -172,8 +180,12 @@ def _extractor(model: BaseAlgorithm) -> Any:
     return list(encoders(model).values())[-1][0]
 
 
-def _activations(model: Any, images: np.ndarray) -> list[th.Tensor]:
-    """(B, D) of every stage."""
+def activations(model: Any, images: np.ndarray) -> list[th.Tensor]:
+    """
+    :param model: Any SB3 model on images
+    :param images: (B, C, H, W), uint8
+    :return: What every stage of its encoder makes of them, (B, D)
+    """
     extractor = _extractor(model)
     batch = th.as_tensor(images, device=model.device)
     stages = range(1, n_stages(extractor) + 1)

@@ -17,11 +17,15 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.torch_layers import NatureCNN
 from stable_baselines3.common.utils import set_random_seed
+from stable_baselines3.common.vec_env import VecFrameStack
+from test_off_policy import Short
 from test_policies import env, model
 
 from sb3_efficient.errors import OptionError
 from sb3_efficient.seer import SEERCallback
-from sb3_efficient.seer.criterion import Convergence, _activations, linear_cka
+from sb3_efficient.seer.criterion import Convergence, activations, linear_cka
+
+CHANNELS = 2
 
 
 def test_cka_knows_rotations_and_scales() -> None:
@@ -47,6 +51,8 @@ def at(agent: PPO, criterion: Convergence, timesteps: int, mean: float, n: int =
     agent._n_updates += updates
     agent.ep_info_buffer.clear()  # type: ignore[union-attr]
     agent.ep_info_buffer.extend({"r": mean + spread} for spread in np.tile([-1.0, 1.0], n // 2))  # type: ignore[union-attr]
+    for _ in range(CHANNELS):
+        criterion.see(agent, agent._last_obs, np.zeros(8, bool))  # type: ignore[arg-type]
     return criterion.due(agent)
 
 
@@ -112,18 +118,19 @@ def test_standing_still_without_updates_says_nothing(agent: PPO) -> None:
 def test_a_frozen_stage_stood_still_while_returns_rose(looks: list[tuple[int, tuple[bool, ...]]]) -> None:
     """Whatever happens: it and all below changed little for two looks, over which returns, above the first, rose."""
     criterion = Convergence("conv", earliest=0, latest=None, length=4000, threshold=0.9)
-    model = SimpleNamespace(n_envs=1, num_timesteps=0, _n_updates=0, _last_obs=np.zeros((256, 1)), logger=Mock())
+    model = SimpleNamespace(n_envs=1, num_timesteps=0, _n_updates=0, logger=Mock())
     levels = np.cumsum([[1.0] * 3, *[np.where(still, 0.0, 1.0) for _, still in looks]], axis=0)
     means = [0, *[mean for mean, _ in looks]]
     with patch.multiple(
         "sb3_efficient.seer.criterion",
-        _activations=lambda *_: [th.tensor(level) for level in levels[model._n_updates - 1]],
+        activations=lambda *_: [th.tensor(level) for level in levels[model._n_updates - 1]],
         linear_cka=lambda x, y: float(x == y),
         _extractor=lambda _: NatureCNN(spaces.Box(0, 255, (1, 36, 36), np.uint8), 1),
     ):
         for k, mean in enumerate(means):
             model.num_timesteps, model._n_updates = 200 * (k + 1), k + 1
             model.ep_info_buffer = [{"r": mean + spread} for spread in [-1.0, 1.0] * 10]
+            criterion.see(model, np.zeros((256, 1)), np.zeros(256, bool))
             depth = criterion.due(model)
             stages = {None: 0, "conv": 3}.get(depth, depth)
             assert not stages or any(
@@ -138,7 +145,7 @@ def test_images_are_what_the_policy_sees() -> None:
     images = np.full((2, 2, 40, 40), 200, np.uint8)
     images[0, 0] = 90
     first = {
-        normalize: _activations(model("ppo", policy_kwargs={"normalize_images": normalize}), images)[0]
+        normalize: activations(model("ppo", policy_kwargs={"normalize_images": normalize}), images)[0]
         for normalize in (True, False)
     }
     assert first[False].norm() > 20 * first[True].norm()
@@ -193,6 +200,19 @@ def test_images_are_collected_between_looks(agent: PPO, monkeypatch: pytest.Monk
         at(agent, criterion, timesteps, mean=0)
     assert [len(images) for images in criterion.images] == [8] * 4
     assert len(criterion.before) == 3
+
+
+def test_the_black_images_that_pad_a_stack_of_frames_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few of them, and two encoders look alike whatever else they make of the others."""
+    monkeypatch.setattr("sb3_efficient.seer.criterion.N_PROBES", 64)
+    stacked: Any = VecFrameStack(make_vec_env(Short, 2, env_kwargs={"n_channels": 1}), 4, channels_order="first")
+    agent, callback = model("ppo", stacked), SEERCallback()
+    with pytest.warns(UserWarning, match="SEER froze nothing"):
+        agent.learn(200, callback=callback)
+    assert isinstance(callback.trigger, Convergence)
+    images = np.concatenate(callback.trigger.images)
+    assert len(images) >= 64
+    assert images.any(axis=(2, 3)).all()
 
 
 def test_images_are_collected_within_a_rollout(monkeypatch: pytest.MonkeyPatch) -> None:
