@@ -18,7 +18,7 @@ from helpers import Run, parameters_match
 from sb3_contrib import TQC
 from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, NatureCNN
 from stable_baselines3.common.utils import set_random_seed
 from test_policies import CONTINUOUS, IMAGE_ALGORITHMS, DictEnv, env, model
 from torch import nn
@@ -320,6 +320,69 @@ def test_networks_of_others_are_tried_first() -> None:
     assert "network: FlattenNetwork channels-last, in fp32" in report.changes
     for found, expected in zip(heads(fast), heads(plain), strict=True):
         th.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+class Differences(CombinedExtractor):
+    """Computes with the pixels before it hands them on: with uint8 it would wrap around."""
+
+    def forward(self, observations: Any) -> th.Tensor:
+        camera = observations["camera"]
+        changes = th.cat([camera[:, :1], camera[:, 1:] - camera[:, :-1]], dim=1)
+        return super().forward({**observations, "camera": changes})
+
+
+class OwnConvolutions(BaseFeaturesExtractor):
+    """Convolutions of a dictionary's image that are in no extractor of their own."""
+
+    def __init__(self, observation_space: Any) -> None:
+        super().__init__(observation_space, 2 + 4 * 9 * 9)
+        camera = nn.Sequential(nn.Conv2d(3, 4, 8, 4), nn.ReLU(), nn.Flatten())
+        self.extractors = nn.ModuleDict({"camera": camera, "speed": nn.Flatten()})
+
+    def forward(self, observations: Any) -> th.Tensor:
+        return th.cat([part(observations[key]) for key, part in self.extractors.items()], dim=1)
+
+
+class Listed(BaseFeaturesExtractor):
+    """A name that SB3 has, and something else behind it."""
+
+    def __init__(self, observation_space: Any) -> None:
+        super().__init__(observation_space, 2 + 16)
+        self.extractors = nn.ModuleList([NatureCNN(observation_space["camera"], 16), nn.Flatten()])
+
+    def forward(self, observations: Any) -> th.Tensor:
+        return th.cat(
+            [part(observations[key]) for key, part in zip(("camera", "speed"), self.extractors, strict=True)], 1
+        )
+
+
+@pytest.mark.parametrize("network", [Differences, OwnConvolutions, Listed])
+def test_dictionaries_of_others_compute_what_they_did(network: type[BaseFeaturesExtractor]) -> None:
+    agent: Any = model("ppo", DictEnv(True), "MultiInputPolicy", policy_kwargs={"features_extractor_class": network})
+    agent.learn(16)
+    space = agent.observation_space
+    space.seed(0)
+    observations = {key: th.as_tensor(np.stack([part.sample() for _ in range(4)])) for key, part in space.items()}
+    with th.no_grad():
+        before = agent.policy.extract_features(observations)
+        accelerate(agent, **FP32)
+        assert th.allclose(agent.policy.extract_features(observations), before, rtol=1e-4, atol=1e-4)
+    agent.learn(16)
+
+
+class Normalized(FlattenNetwork):
+    """Once it has been trained, what torch keeps in it cannot be copied."""
+
+    def __init__(self, observation_space: Any) -> None:
+        super().__init__(observation_space)
+        nn.utils.weight_norm(self.convolution)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+def test_networks_that_cannot_be_copied_are_left_alone() -> None:
+    agent = learnt(model("ppo", policy_kwargs={"features_extractor_class": Normalized}))
+    assert "Normalized gives other results" in str(accelerate(agent, **FP32))
+    learnt(agent)
 
 
 def test_precision_given_to_our_extractor_is_kept() -> None:

@@ -44,6 +44,13 @@ def filled(buffer: RolloutBuffer, seed: int) -> RolloutBuffer:
     return buffer
 
 
+def test_callbacks_may_look_at_the_images() -> None:
+    plain, fast = (filled(accelerated("ppo", wanted).rollout_buffer, 0) for wanted in (False, True))
+    np.testing.assert_array_equal(fast.observations[-1], plain.observations[-1])
+    np.testing.assert_array_equal(fast.observations[2:4, 1].mean(), plain.observations[2:4, 1].mean())
+    assert len(fast.observations) == len(plain.observations)
+
+
 @pytest.mark.parametrize("batch_size", [None, 5])
 def test_same_minibatches(batch_size: int | None) -> None:
     plain, fast = (accelerated("ppo", wanted).rollout_buffer for wanted in (False, True))

@@ -7,7 +7,13 @@ When and how deep to freeze: arms of one training run that part at a checkpoint.
 The checkpoint is one of a run of the zoo (see publish_agent.py), with its learning rate going on as it would have.
 Each call adds one row, the learning curve of one arm and seed, to results/branches.json; a row that is there is not
 computed again. --rewrite puts them into the table in README.md and draws results/branches.png. Wall-clock is not
-recorded: arms may run side by side. Rows with "of" are whole runs, whose curves were read from their logs.
+recorded: arms may run side by side.
+
+A whole run may be an arm itself: one that SEER froze at a step, or one with the same seed, the same up to there. Its
+curve is read from its monitor files (rows with "of"):
+
+    python examples/benchmarks/branches.py --of logs/runs/.../ppo/PongNoFrameskip-v4_1 --start 599040 \\
+        --arm "stage 2" --seed 3 --until 1200000
 
 Off-policy algorithms need the replay buffer beside the checkpoint, as SB3's CheckpointCallback saves it; for DQN on
 Pong (n-step returns, as one-step DQN has learnt nothing yet after 200,000 steps):
@@ -36,6 +42,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import torch as th
 from common import RESULTS, open_rows, run_program, write_readme
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -55,6 +62,7 @@ import matplotlib.pyplot as plt
 BEGIN = "<!-- table of examples/benchmarks/branches.py -->\n"
 KEYS = ("algo", "env", "checkpoint", "arm", "seed")
 EVERY = 25_000
+FRAME_SKIP = 4
 #: Arm -> depth, at the checkpoint or as pairs of (timesteps after the checkpoint, depth)
 DEPTHS: dict[str, Any] = {
     "stage 1": 1,
@@ -93,9 +101,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--until", type=int, default=1_000_000, help="timestep at which the arm ends")
     parser.add_argument("--total", type=int, default=2_000_000, help="timesteps of the run that the checkpoint is of")
+    parser.add_argument("--of", type=Path, metavar="RUN", help="a whole run that is this arm, .../<algo>/<env>_<n>")
+    parser.add_argument("--start", type=int, default=0, help="with --of: timestep at which the arms part")
     parser.add_argument("--rewrite", action="store_true", help="write the table again, train nothing")
     arguments = parser.parse_args()
-    if not arguments.rewrite:
+    if arguments.of is not None:
+        read(arguments)
+    elif not arguments.rewrite:
         if arguments.checkpoint is None:
             parser.error("a checkpoint is needed")
         run(arguments)
@@ -120,6 +132,28 @@ def run(arguments: argparse.Namespace) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     found = {"until": arguments.until, "peak_rss_mb": peak, "columns": ["step", "return"], "curve": curve}
     rows.add([{**key, **found}])
+
+
+def read(arguments: argparse.Namespace) -> None:
+    """Add the row of a whole run."""
+    run: Path = arguments.of
+    algo, env_id = run.parent.name, run.name.rpartition("_")[0]
+    key = dict(
+        zip(KEYS, (algo, env_id, f"rl_model_{arguments.start}_steps", arguments.arm, arguments.seed), strict=True)
+    )
+    files = list(run.glob("*.monitor.csv"))
+    if not files:
+        raise OptionError(f"{run} has no monitor files, as the zoo keeps them: name the folder of a run, <env>_<n>.")
+    games = pd.concat(pd.read_csv(file, skiprows=1) for file in files).sort_values("t")
+    # The emulator's steps, of which an action takes four
+    games["step"] = games["l"].cumsum() / FRAME_SKIP
+    until = min(arguments.until, int(games["step"].iloc[-1]) // EVERY * EVERY)
+    curve = []
+    for step in range(arguments.start // EVERY * EVERY + EVERY, until + 1, EVERY):
+        last = games["r"][games["step"] <= step].tail(100)
+        curve.append((step, round(float(last.mean()), 2)))
+    found = {"until": until, "of": f"a whole run, {run.parents[1].name}", "columns": ["step", "return"], "curve": curve}
+    open_rows("branches", KEYS).add([{**key, **found}])
 
 
 def buffer_of(checkpoint: Path) -> Path:

@@ -80,7 +80,9 @@ def make(game: str, render_mode: str | None = None, **options: Any) -> gym.Env:
     if game not in known:
         raise UnknownNameError(f"stable-retro has no game {game!r}.{suggestion(game, known)}")
     try:
-        env = retro.make(game, render_mode=render_mode or "rgb_array", **options)
+        # Where ROMs are imported to, games that stable-retro counts as contributed or experimental, too
+        everywhere = {"inttype": retro.data.Integrations.ALL}
+        env = retro.make(game, render_mode=render_mode or "rgb_array", **{**everywhere, **options})
     except FileNotFoundError as error:
         raise EfficientError(
             f"stable-retro has no ROM of {game}. With a folder that holds it: python -m stable_retro.import FOLDER. "

@@ -40,6 +40,15 @@ class DeviceImages:
         self._staging.copy_(th.from_numpy(images))
         self._images[step].copy_(self._staging, non_blocking=True)
 
+    def __getitem__(self, index: Any) -> np.ndarray:
+        """
+        :return: A copy in main memory: what callbacks look at, as they would at SB3's array
+        """
+        return self._images[index].cpu().numpy()
+
+    def __len__(self) -> int:
+        return len(self._images)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self._images.cpu().numpy(), dtype)
 

@@ -15,9 +15,10 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.policies import BaseModel
 from stable_baselines3.common.preprocessing import preprocess_obs
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor
 
 from sb3_efficient.extractors import EncoderExtractor
+from sb3_efficient.extractors.dict import DictExtractor
 from sb3_efficient.extractors.precision import Precision
 
 
@@ -119,7 +120,9 @@ class FastFeatures:
         space, normalize = self.policy.observation_space, self.policy.normalize_images
         if not isinstance(space, spaces.Dict):
             return extractor(_prepared(obs, space, extractor, normalize))
-        parts = dict(getattr(extractor, "extractors", {}).items())
+        # Others may compute with the pixels before they hand them on
+        known = type(extractor).forward in (CombinedExtractor.forward, DictExtractor.forward)
+        parts = dict(extractor.extractors.items()) if known else {}  # type: ignore[operator, union-attr]
         return extractor({k: _prepared(v, space[k], parts.get(k), normalize) for k, v in obs.items()})
 
 

@@ -143,8 +143,8 @@ class SEERCallback(BaseCallback):
             if asked is not None and timestep(asked, start, total) >= total:
                 raise OptionError(f"{name}: {asked} timesteps is beyond training, which ends at {total}.")
         # One that lies before a training that is continued is overdue
-        if latest is not None and (latest <= first or start < latest <= earliest):
-            raise TrialError(f"latest: {latest} timesteps is not after earliest: {earliest}. Say both.")
+        if latest is not None and (latest <= first or start < latest < earliest):
+            raise TrialError(f"latest: {latest} timesteps is before earliest: {earliest}. Say both.")
         check_room(self.model, self.capacity, total if latest is None else latest)
         return Convergence(self.depths[-1], earliest, latest, total - start, self.threshold)
 
@@ -161,7 +161,7 @@ class SEERCallback(BaseCallback):
         self._pin_targets()
         if isinstance(self.trigger, Convergence) and self.encoder is None:
             reason = self.trigger.obstacle(self.model)
-            warnings.warn(f"SEER froze nothing: {reason}. latest=0.5 would freeze in any case.", stacklevel=2)
+            warnings.warn(f"SEER froze nothing: {reason}. latest=0.75 would freeze in any case.", stacklevel=2)
 
     def _on_step(self) -> bool:
         if isinstance(self.trigger, Convergence):

@@ -118,11 +118,12 @@ class FrozenForward:
         with self.numbers.computing(latents):
             return deeper._packed(between(self._unpacked(latents)))
 
-    def weights_version(self) -> int:
+    def weights_version(self) -> list[tuple[int, int]]:
         """
-        :return: Another number once these weights have been written
+        :return: Something else once these weights have been written, or others put in their place
+            (``policy.load_from_vector``)
         """
-        return sum(value._version for value in self._weights)
+        return [(value._version, value.data_ptr()) for value in self._weights]
 
     def accepts(self, observations: th.Tensor) -> bool:
         """

@@ -73,7 +73,7 @@ class LatentReplayBuffer(ReplayBuffer):
         self.next_observations = Successors(self.observations)
         self.encoder: LatentEncoder | None = None
         self.made_by: Maker | None = None
-        self._version = 0
+        self._version: Any = None
 
     def attach(self, encoder: LatentEncoder) -> None:
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pydoc
 from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
@@ -20,8 +21,12 @@ class CollectLatents:
     ``collect_rollouts`` of a frozen model: that of its class, and an error where it would collect images.
 
     SB3 saves the attributes of a model, this one too, and builds policy and buffer anew when it loads it. Nothing else
-    of this package is asked when such a model learns in a script without a callback.
+    of this package is asked when such a model learns in a script without a callback. Where the package is not installed
+    it is loaded as None, and the model plays.
     """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pydoc.locate, (f"{__name__}.collect_latents",)
 
     def __call__(self, env: Any, *args: Any, **kwargs: Any) -> Any:
         """
@@ -38,6 +43,9 @@ class CollectLatents:
                 "callback=sb3_efficient.seer.ThawCallback() to train all of its layers again."
             )
         return type(model).collect_rollouts(model, env, *args, **kwargs)
+
+
+collect_latents = CollectLatents()
 
 
 class ThawCallback(BaseCallback):
@@ -69,7 +77,7 @@ def mark_frozen(model: Any, **how: Any) -> None:
     :param how: What its attribute ``seer`` says
     """
     model.seer = how
-    model.collect_rollouts = CollectLatents()
+    model.collect_rollouts = collect_latents
 
 
 def forget_freeze(model: Any) -> None:

@@ -77,7 +77,8 @@ class FakeRetro:
     def list_games(self, _: int) -> list[str]:
         return list(FREE)
 
-    def make(self, *_: Any, **__: Any) -> None:
+    def make(self, *_: Any, inttype: int, **__: Any) -> None:
+        assert inttype == self.ALL, "contributed games, too"
         raise self.error
 
 

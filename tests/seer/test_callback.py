@@ -23,7 +23,7 @@ from test_policies import DictEnv, env, model
 from sb3_efficient import accelerate, policy_kwargs
 from sb3_efficient.errors import ConflictError, EfficientError, ObservationError, OptionError
 from sb3_efficient.seer import SEERCallback, ThawCallback
-from sb3_efficient.seer.buffers import latent_buffer
+from sb3_efficient.seer.buffers import buffer_of, latent_buffer
 from sb3_efficient.seer.encoder import LatentEncoder
 from sb3_efficient.seer.frozen import FrozenForward
 from sb3_efficient.seer.rollout import is_latent_rollout
@@ -56,7 +56,7 @@ def trained(algo: str = "ppo", **options: Any) -> Any:
         ({"encoder": "nowhere.zip"}, OptionError, "is no file"),
         ({"earliest": 900}, OptionError, "earliest: 900 timesteps is beyond training, which ends at 100"),
         ({"latest": 100}, OptionError, "latest: 100 timesteps is beyond training, which ends at 100"),
-        ({"earliest": 90, "latest": 50}, OptionError, "latest: 50 timesteps is not after earliest: 90"),
+        ({"earliest": 90, "latest": 50}, OptionError, "latest: 50 timesteps is before earliest: 90"),
     ],
 )
 def test_bad_options_are_refused_when_training_starts(options: dict, error: type[EfficientError], text: str) -> None:
@@ -269,6 +269,29 @@ def test_weights_put_into_a_frozen_model_are_those_it_acts_with() -> None:
         agent.policy.predict_values(images)
         agent.set_parameters(other.get_parameters())
         assert th.allclose(agent.policy.predict_values(images), other.policy.predict_values(images), atol=1e-2)
+
+
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+def test_weights_put_in_the_place_of_others_are_noticed(algo: str) -> None:
+    """SB3's load_from_vector gives parameters other memory, and does not write into what they had."""
+    agent = trained(algo)
+    agent.learn(60, callback=SEERCallback(1))
+    images = agent.env.reset()
+    agent.predict(images, deterministic=True)
+    agent.policy.load_from_vector(agent.policy.parameters_to_vector() * 1.3)
+    encoder = buffer_of(agent).encoder
+    found = encoder(images)
+    encoder(agent.env.reset())
+    np.testing.assert_array_equal(encoder(images), found)
+    if algo == "dqn":
+        with pytest.raises(ConflictError, match="made by a different encoder"):
+            agent.learn(20)
+
+
+def test_the_latest_may_be_the_earliest() -> None:
+    agent = trained()
+    agent.learn(100, callback=SEERCallback(earliest=0.5, latest=0.5))
+    assert agent.seer["timesteps"] == 64
 
 
 def test_an_encoder_that_was_trained_on_is_not_replaced_again(tmp_path: Path) -> None:

@@ -7,12 +7,24 @@ from typing import Any
 
 import pytest
 import torch as th
+from helpers import Run
 from test_policies import IMAGE_ALGORITHMS, OFF_POLICY, model
 
 from sb3_efficient import accelerate, policy_kwargs
 from sb3_efficient.errors import ConflictError
 from sb3_efficient.seer import SEERCallback, ThawCallback
 from sb3_efficient.seer.resume import holds_latents
+
+HIDDEN = """
+import sys
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "sb3_efficient":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Hidden())
+"""
 
 
 def frozen(algo: str) -> Any:
@@ -76,6 +88,23 @@ def test_where_it_cannot_be_frozen_again_all_layers_learn(tmp_path: Path, monkey
         agent.learn(40, callback=SEERCallback(), reset_num_timesteps=False)
     assert agent.num_timesteps > 64
     assert not hasattr(agent, "seer")
+
+
+ELSEWHERE = """
+import sys
+from stable_baselines3 import {algo}
+agent = {algo}.load("agent.zip", device="cpu")
+print(agent.predict(agent.observation_space.sample())[0])
+assert "sb3_efficient" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+def test_a_stock_agent_plays_where_this_package_is_not(algo: str, python: Run, tmp_path: Path) -> None:
+    agent: Any = model(algo)
+    agent.learn(60, callback=SEERCallback(20))
+    agent.save(tmp_path / "agent")
+    python("-c", HIDDEN + ELSEWHERE.format(algo=algo.upper()), TORCH_DEVICE_BACKEND_AUTOLOAD="0")
 
 
 def test_the_zip_is_of_the_algorithm_alone(tmp_path: Path) -> None:
