@@ -142,15 +142,17 @@ def _json(file: Path, is_shown: bool) -> str:
     """The rows, folded away where a table is made of them, and the machine."""
     try:
         content = json.loads(file.read_text())
-    except ValueError as error:
-        raise ArtifactError(f"{file} is not JSON ({error}): measure it again, or move it away.") from error
-    rows = content if isinstance(content, list) else content.get("rows", [])
+        rows: list[Row] = content if isinstance(content, list) else content.get("rows", [])
+        machine = content.get("machine") if isinstance(content, dict) else rows[0].get("machine") if rows else None
+        if not all(isinstance(row, dict) for row in rows):
+            raise TypeError("a row that is none")
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ArtifactError(f"{file} holds no measurements ({error}): measure them again, or move it away.") from error
     parts = []
     if rows:
         table = _table(rows)
         closed = f"<details><summary>{len(rows)} rows as measured: {escape(file.name)}</summary>{table}</details>"
         parts.append(table if is_shown else closed)
-    machine = content.get("machine") if isinstance(content, dict) else rows[0].get("machine")
     if machine:
         parts.append(f"<p class=machine>{escape(_machine(machine))}</p>")
     return "\n".join(parts)

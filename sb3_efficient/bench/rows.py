@@ -93,6 +93,8 @@ def check_writable(file: Path) -> None:
     """
     :param file: That is going to be written, in a folder that is made now
     """
+    if file.is_dir():
+        raise OptionError(f"Results cannot be written to {file}, which is a folder. Name a file.")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=file.parent):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from sb3_efficient.bench.rows import check_writable
 from sb3_efficient.cli.common import add_agent_arguments, add_play_arguments, check_play_arguments, record, saved_agent
 from sb3_efficient.options import whole_number
 
@@ -39,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     from sb3_efficient.observations import save_observations
 
     check_play_arguments(arguments)
+    check_writable(arguments.output)
     for option in ("n_observations", "spacing"):
         whole_number(f"--{option.replace('_', '-')}", getattr(arguments, option))
     agent = saved_agent(arguments)

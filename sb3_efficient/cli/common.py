@@ -108,6 +108,7 @@ def check_play_arguments(arguments: argparse.Namespace) -> None:
     :param arguments: Of :func:`add_play_arguments`
     """
     whole_number("--n-envs", arguments.n_envs)
+    whole_number("--seed", arguments.seed, least=0)
     if not 0 <= arguments.sticky < 1:
         raise OptionError(f"--sticky is a chance in [0, 1), got {arguments.sticky!r}.")
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from sb3_efficient.bench.rows import check_writable
 from sb3_efficient.cli.common import (
     add_agent_arguments,
     add_play_arguments,
@@ -24,6 +26,8 @@ from sb3_efficient.options import whole_number
 if TYPE_CHECKING:
     from sb3_efficient.compression.recipe import Method
 
+#: File systems allow 255 bytes for a name; some of them are the agent's
+LONGEST_SLUG = 120
 HELP = "make an agent's policy smaller and faster, and report what it cost"
 EXAMPLES = """\
 examples:
@@ -79,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     # What was typed can be judged before anything is read
     recipes = [make_recipe(text) for text in arguments.recipe or ["static-int8"]]
     agent = saved_agent(arguments)
+    check_writable(agent.path.with_suffix(".policy"))
     model = agent.load()
     for recipe in recipes:
         check_recipe(model, recipe)
@@ -86,11 +91,11 @@ def run(arguments: argparse.Namespace) -> int:
     calibration, observations = divided(observations_for(arguments, agent, model), max(arguments.batch_size))
     for recipe in recipes:
         policy = compress(model, recipe, calibration=calibration)
-        path = policy.save(agent.path.with_name(f"{agent.name}-{slug(recipe)}.policy"))
+        path = policy.save(agent.path.with_name(f"{agent.path.stem}-{slug(recipe)}.policy"))
         print(f"{_text(recipe)}: {path}", file=sys.stderr)
         engine = {"engine": arguments.engine, "threads": arguments.threads}
         candidates.append(graph_candidate(_text(recipe), policy, policy.n_bytes, **engine))
-    show(compared(arguments, agent, candidates, observations), agent.path.with_name(f"{agent.name}-compression"))
+    show(compared(arguments, agent, candidates, observations), agent.path.with_name(f"{agent.path.stem}-compression"))
     return 0
 
 
@@ -142,9 +147,11 @@ def search_recipes(arguments: argparse.Namespace) -> int:
 def slug(recipe: tuple[Method, ...]) -> str:
     """
     :param recipe: Any
-    :return: The same as part of a file's name
+    :return: The same as part of a file's name, and no longer than these may be
     """
-    return re.sub(r"[^a-z0-9.=]+", "-", _text(recipe).lower()).strip("-")
+    text = re.sub(r"[^a-z0-9.=]+", "-", _text(recipe).lower()).strip("-")
+    rest = sha256(text.encode()).hexdigest()[:8]
+    return text if len(text) <= LONGEST_SLUG else f"{text[: LONGEST_SLUG - 9].strip('-')}-{rest}"
 
 
 def _text(recipe: tuple[Method, ...]) -> str:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sb3_efficient.bench.rows import check_writable
 from sb3_efficient.cli.common import (
     add_agent_arguments,
     add_play_arguments,
@@ -19,6 +20,8 @@ from sb3_efficient.cli.common import (
 from sb3_efficient.errors import OptionError
 
 if TYPE_CHECKING:
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
     from sb3_efficient.evaluation.compare import Candidate
 
 HELP = "compare an agent with others and with compressed policies"
@@ -56,23 +59,27 @@ def run(arguments: argparse.Namespace) -> int:
     from sb3_efficient.evaluation.candidates import model_candidate
 
     check_report_arguments(arguments)
+    check_writable(arguments.output.with_name(f"{arguments.output.name}.md"))
     agent = saved_agent(arguments)
-    others = [_candidate(file, arguments) for file in arguments.files]
     model = agent.load()
+    others = [_candidate(file, model, arguments) for file in arguments.files]
     candidates = [model_candidate("original", model, threads=arguments.threads), *others]
     report = compared(arguments, agent, candidates, observations_for(arguments, agent, model))
     show(report, arguments.output)
     return 0
 
 
-def _candidate(file: Path, arguments: argparse.Namespace) -> Candidate:
+def _candidate(file: Path, original: BaseAlgorithm, arguments: argparse.Namespace) -> Candidate:
     from sb3_efficient.compression import load_policy
+    from sb3_efficient.compression.policy import check_spaces
     from sb3_efficient.evaluation.candidates import graph_candidate, model_candidate
     from sb3_efficient.zoo.saved import load_model
 
     if not file.is_file():
         raise OptionError(f"There is no file {file}. 'sb3-efficient compress' writes compressed policies.")
     if file.suffix == ".zip":
-        return model_candidate(file.name, load_model(arguments.algo, file), threads=arguments.threads)
-    policy, engine = load_policy(file), {"engine": arguments.engine, "threads": arguments.threads}
+        model = load_model(arguments.algo, file)
+        check_spaces(file, model, original)
+        return model_candidate(file.name, model, threads=arguments.threads)
+    policy, engine = load_policy(file, original), {"engine": arguments.engine, "threads": arguments.threads}
     return graph_candidate(file.name, policy, file.stat().st_size, **engine)

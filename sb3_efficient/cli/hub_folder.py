@@ -8,11 +8,16 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from sb3_efficient.bench.rows import check_writable
 from sb3_efficient.cli.common import add_agent_arguments, saved_agent
 from sb3_efficient.cli.leaderboard import add_game_arguments, whole_games
 from sb3_efficient.errors import EfficientError
 from sb3_efficient.options import whole_number
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.base_class import BaseAlgorithm
 
 HELP = "write what Hugging Face's hub needs of an agent: zip, settings, score, model card, video"
 EXAMPLES = """\
@@ -48,9 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
     target: Path = arguments.output
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise EfficientError(f"{target} is there already and not empty: name another folder with -o.")
+    check_writable(target.parent / "hub")
     agent = saved_agent(arguments)
     model = agent.load()
-    target.parent.mkdir(parents=True, exist_ok=True)
     # All of it or nothing: a folder that is begun would be in the way of the next attempt
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".hub-folder-") as made:
         folder = Path(made) / target.name
@@ -61,13 +66,22 @@ def run(arguments: argparse.Namespace) -> int:
         games, greedy = whole_games(agent, model, arguments)
         score = Score(float(games[:, 0].mean()), float(games[:, 0].std()), len(games), greedy)
         (folder / "results.json").write_text(json.dumps(score.to_json(), indent=1) + "\n")
-        extractor = type(model.policy.features_extractor).__module__
-        write_card(agent, score, folder, needs_package=extractor.startswith("sb3_efficient"))
+        write_card(agent, score, folder, needs_package=needs_package(model))
         if target.exists():
             target.rmdir()
         folder.rename(target)
     print(f"{target}: mean reward {score.mean:.2f} +/- {score.std:.2f} of {score.episodes} games")
     return 0
+
+
+def needs_package(model: BaseAlgorithm) -> bool:
+    """
+    :param model: Any
+    :return: Whether its zip names classes of this package, without which it cannot be loaded
+    """
+    buffers = (getattr(model, f"{kind}_buffer_class", None) for kind in ("replay", "rollout"))
+    found = [type(model.policy), model.policy.features_extractor_class, *buffers]
+    return any(getattr(part, "__module__", "").startswith("sb3_efficient") for part in found)
 
 
 def _film(arguments: argparse.Namespace, run_folder: Path, file: Path) -> None:

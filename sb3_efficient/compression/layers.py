@@ -62,7 +62,7 @@ def chosen_layers(networks: Networks, names: Iterable[str]) -> list[Layer]:
     :return: The layers of all networks
     """
     found = layers(networks)
-    if isinstance(names, str):
+    if isinstance(names, str) or not isinstance(names, Iterable):
         raise OptionError(f"layers must be a list of names, as ['linear.0'], got {names!r}.")
     names = list(names) or [next(iter(layers(networks, "dense")))]
     for name in names:

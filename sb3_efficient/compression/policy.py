@@ -116,9 +116,20 @@ def load_policy(path: str | Path, env: Any = None) -> CompressedPolicy:
             f"pip install --upgrade sb3-efficient ({error})."
         ) from error
     if env is not None:
-        _check_space(path, "observations", policy.observation_space, _channel_first(env.observation_space))
-        _check_space(path, "actions", policy.action_space, env.action_space)
+        check_spaces(path, policy, env)
     return policy
+
+
+def check_spaces(path: Path, policy: Any, env: Any) -> None:
+    """
+    Refuse a policy that another game is played by.
+
+    :param path: Of the policy
+    :param policy: Model or compressed policy
+    :param env: Environment, or anything with its spaces, as a model that plays in it
+    """
+    _check_space(path, "observations", policy.observation_space, _channel_first(env.observation_space))
+    _check_space(path, "actions", policy.action_space, env.action_space)
 
 
 def _channel_first(space: spaces.Space) -> spaces.Space:

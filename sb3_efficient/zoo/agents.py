@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import zipfile
+import zlib
+from types import SimpleNamespace
 from typing import Any
 
 from stable_baselines3.common.save_util import load_from_zip_file
 
-from sb3_efficient.errors import ConflictError
+from sb3_efficient.errors import ArtifactError, ConflictError
 from sb3_efficient.extractors import find_extractor, list_extractors
 
 #: Set by the machinery, not by the user
@@ -29,6 +32,15 @@ def saved_freeze(path: str) -> dict[str, Any] | None:
     :return: How SEER has frozen it, if it has
     """
     return _saved(path).get("seer")
+
+
+def saved_spaces(path: str) -> SimpleNamespace:
+    """
+    :param path: Zip of an SB3 agent
+    :return: With ``observation_space`` and ``action_space``
+    """
+    saved = _saved(path)
+    return SimpleNamespace(observation_space=saved["observation_space"], action_space=saved["action_space"])
 
 
 def saved_entry(path: str) -> dict[str, Any]:
@@ -70,7 +82,10 @@ def check_same_extractor(path: str, typed: dict[str, Any], policy_kwargs: dict[s
 
 
 def _saved(path: str) -> dict[str, Any]:
-    data, _, _ = load_from_zip_file(path, device="cpu")
+    try:
+        data, _, _ = load_from_zip_file(path, device="cpu")
+    except (ValueError, AssertionError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ArtifactError(f"{path} is no agent of Stable-Baselines3, or a damaged one. ({error})") from error
     return data or {}
 
 

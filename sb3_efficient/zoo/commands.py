@@ -7,6 +7,7 @@ import runpy
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -75,19 +76,26 @@ def _acting(path: str | None, engine: str | None) -> Iterator[None]:
     policy = None if path is None else load_policy(path)
     algorithms: dict[str, Any] = ALGOS
     before = dict(algorithms)
-    algorithms.update({name: SimpleNamespace(load=_loader(kind, policy, engine)) for name, kind in before.items()})
+    loaders = {name: _loader(kind, policy, path, engine) for name, kind in before.items()}
+    algorithms.update({name: SimpleNamespace(load=loader) for name, loader in loaders.items()})
     try:
         yield
     finally:
         algorithms.update(before)
 
 
-def _loader(algorithm: Any, policy: Any, engine: str | None) -> Callable[..., Any]:
+def _loader(algorithm: Any, policy: Any, path: str | None, engine: str | None) -> Callable[..., Any]:
     """In place of ``algorithm.load``: the compressed policy if there is one, otherwise the agent, on the engine."""
+    from sb3_efficient.compression.policy import check_spaces
     from sb3_efficient.engines import make_engine
+    from sb3_efficient.zoo.agents import saved_spaces
 
-    def load(*arguments: Any, seed: int | None = None, **options: Any) -> Any:
-        actor = algorithm.load(*arguments, seed=seed, **options) if policy is None else policy
+    def load(agent: str, *arguments: Any, seed: int | None = None, **options: Any) -> Any:
+        if policy is None:
+            actor = algorithm.load(agent, *arguments, seed=seed, **options)
+        else:
+            check_spaces(Path(path or ""), policy, saved_spaces(agent))
+            actor = policy
         if engine is not None:
             actor = make_engine(actor, engine)
         actor.set_random_seed(seed)

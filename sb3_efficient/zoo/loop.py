@@ -107,12 +107,13 @@ def import_replay_buffer(entry: Entry) -> None:
         entry["replay_buffer_class"] = import_class("replay_buffer_class", path)
 
 
-def take_vec_env(entry: Entry, env_kwargs: Entry) -> Entry | None:
+def take_vec_env(entry: Entry, env_kwargs: Entry, env_id: str | None = None) -> Entry | None:
     """
     Take out ``vec_env`` and ``vec_env_kwargs``.
 
     :param entry: Hyper-parameters of one environment; altered
     :param env_kwargs: Arguments of the environment, from wherever they come
+    :param env_id: As gymnasium has it, if it is known
     :return: Options of ``AleVecEnv`` that stand for the entry's wrappers, or None for the zoo's own environments
     """
     name, options = entry.pop("vec_env", None), entry.pop("vec_env_kwargs", None)
@@ -124,8 +125,11 @@ def take_vec_env(entry: Entry, env_kwargs: Entry) -> Entry | None:
         hint = suggestion(str(name), _VEC_ENVS)
         raise OptionError(f"Unknown vec_env {name!r}.{hint} Known: {', '.join(_VEC_ENVS)}.")
     whole_number("n_envs", entry.get("n_envs", 1))
-    stacked = {"frame_stack": entry["frame_stack"]} if entry.get("frame_stack") is not None else {}
-    return {**_settings(entry.get("env_wrapper")), **_sticky(env_kwargs), **stacked, **_checked(options or {})}
+    if entry.get("monitor_kwargs"):
+        raise ConflictError("vec_env=ale cannot honour monitor_kwargs. Leave out one of the two.")
+    own, sticky = _checked(options or {}), _sticky(env_kwargs)
+    _check_skip(env_id, env_kwargs)
+    return {"frame_stack": entry.get("frame_stack") or 1, **_settings(entry.get("env_wrapper")), **sticky, **own}
 
 
 def _checked(options: Any) -> Entry:
@@ -141,6 +145,11 @@ def _checked(options: Any) -> Entry:
 def _settings(env_wrapper: Any) -> Entry:
     """Options of ``AtariWrapper``, which have the same names in ``AleVecEnv``."""
     wrappers = env_wrapper if isinstance(env_wrapper, list) else [env_wrapper] if env_wrapper else []
+    if not wrappers:
+        raise ConflictError(
+            f"vec_env=ale shows games as AtariWrapper does, and this entry has no env_wrapper: add {_ATARI_WRAPPER}, "
+            "as in the zoo's entry 'atari', or leave out vec_env=ale."
+        )
     settings: Entry = {}
     for wrapper in wrappers:
         path, options = next(iter(wrapper.items())) if isinstance(wrapper, dict) else (wrapper, {})
@@ -156,7 +165,20 @@ def _settings(env_wrapper: Any) -> Entry:
 
 def _sticky(env_kwargs: Entry) -> Entry:
     known = {"repeat_action_probability": "action_repeat_probability"}
-    others = sorted(set(env_kwargs) - set(known))
+    others = sorted(set(env_kwargs) - {*known, "frameskip"})
     if others:
         raise ConflictError(f"vec_env=ale cannot honour env_kwargs {', '.join(others)}. Leave out one of the two.")
-    return {known[key]: value for key, value in env_kwargs.items()}
+    return {known[key]: value for key, value in env_kwargs.items() if key in known}
+
+
+def _check_skip(env_id: str | None, env_kwargs: Entry) -> None:
+    """Refuse games that skip frames by themselves, of which AtariWrapper skips some once more, and AleVecEnv not."""
+    from sb3_efficient.envs.ale_ids import look_up
+
+    own = look_up(env_id).spec.kwargs.get("frameskip", 1) if env_id else 1
+    skip = env_kwargs.get("frameskip", own)
+    if skip != 1:
+        raise ConflictError(
+            f"{env_id or 'The game'} skips frames by itself (frameskip={skip}), and AtariWrapper those that are left, "
+            "which vec_env=ale does not imitate. Add --env-kwargs frameskip:1, or leave out vec_env=ale."
+        )

@@ -57,9 +57,13 @@ def preprocess_hyperparams(original: Method) -> Method:
             check_frozen_agent(hyperparams, self.trained_agent)
         take_callbacks(hyperparams, continues=self.continue_training)
         import_replay_buffer(hyperparams)
-        self.ale_vec_env = take_vec_env(hyperparams, hyperparams.get("env_kwargs") or self.env_kwargs or {})
-        if self.ale_vec_env is not None and self.vec_env_class is not DummyVecEnv:
-            raise ConflictError("vec_env=ale runs its games in threads: leave out --vec-env subproc.")
+        env_kwargs, env_id = hyperparams.get("env_kwargs") or self.env_kwargs or {}, self.env_name.gym_id
+        # The zoo's own, which it has from --eval-env-kwargs; None if nothing was typed
+        eval_kwargs = env_kwargs if self._eval_env_kwargs_args is None else self._eval_env_kwargs_args
+        self.ale_eval_env = take_vec_env(dict(hyperparams), eval_kwargs, env_id)
+        self.ale_vec_env = take_vec_env(hyperparams, env_kwargs, env_id)
+        if self.ale_vec_env is not None:
+            _check_ale(self.vec_env_class, hyperparams)
         hyperparams, *rest = original(self, hyperparams)
         check_keys(hyperparams, ALGOS[self.algo])
         return (to_stock(hyperparams, ALGOS[self.algo]), *rest)
@@ -67,12 +71,23 @@ def preprocess_hyperparams(original: Method) -> Method:
     return preprocess
 
 
+def _check_ale(vec_env_class: type[VecEnv], hyperparams: dict[str, Any]) -> None:
+    """Refuse what does not go with vec_env=ale."""
+    if vec_env_class is not DummyVecEnv:
+        raise ConflictError("vec_env=ale runs its games in threads: leave out --vec-env subproc.")
+    if hyperparams.get("normalize"):
+        raise ConflictError(
+            "vec_env=ale stacks frames before normalize sees them, and the zoo's enjoy could not load the statistics: "
+            "leave out one of the two."
+        )
+
+
 def create_envs(original: Method) -> Method:
     """Make an ``AleVecEnv`` where the entry says so, for training and for evaluation."""
 
     @wraps(original)
     def create(self: Any, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
-        settings = self.ale_vec_env
+        settings = self.ale_eval_env if eval_env else self.ale_vec_env
         if settings is None:
             return original(self, n_envs, eval_env, no_log)
         from sb3_efficient.envs import AleVecEnv

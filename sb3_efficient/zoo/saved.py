@@ -66,12 +66,16 @@ class SavedAgent:
         folder = self.path.parent / self.name
         settings, statistics = get_saved_hyperparams(str(folder), test_mode=True)
         env_kwargs = {**(settings.pop("env_kwargs", None) or {}), **typed_env_kwargs(folder)}
+        if not settings.get("normalize_kwargs", {}).get("norm_obs", True):
+            # Only rewards, which are to be those of the game
+            del settings["normalize"], settings["normalize_kwargs"]
         if self.is_atari:
-            options = take_vec_env({**settings, "n_envs": 1, "vec_env": "ale"}, env_kwargs) or {}
-            env: VecEnv = AleVecEnv(self.env_id, 1, **{**options, "action_repeat_probability": sticky})
-            if make := get_wrapper_class(settings, "vec_env_wrapper"):
-                env = cast(Any, make)(env)
-            return _normalized(env, folder) if settings.get("normalize") else env
+            if (options := self._ale_options(settings, env_kwargs)) is not None:
+                env: VecEnv = AleVecEnv(self.env_id, 1, **{**options, "action_repeat_probability": sticky})
+                if make := get_wrapper_class(settings, "vec_env_wrapper"):
+                    env = cast(Any, make)(env)
+                return _normalized(env, folder) if settings.get("normalize") else env
+            env_kwargs["repeat_action_probability"] = sticky
         return create_test_env(
             self.env_id,
             stats_path=statistics,
@@ -79,6 +83,16 @@ class SavedAgent:
             hyperparams=copy.deepcopy(settings),
             env_kwargs=env_kwargs,
         )
+
+    def _ale_options(self, settings: dict[str, Any], env_kwargs: dict[str, Any]) -> dict[str, Any] | None:
+        """Of the faster environments, where they show what the agent was trained on; None where they do not."""
+        entry = {**settings, "n_envs": 1, "vec_env": "ale"}
+        if settings.get("vec_env") == "ale":
+            return take_vec_env(entry, env_kwargs)
+        try:
+            return None if settings.get("normalize") else take_vec_env(entry, env_kwargs, self.env_id)
+        except EfficientError:
+            return None
 
 
 def _normalized(env: VecEnv, folder: Path) -> VecEnv:
@@ -142,7 +156,15 @@ def load_model(algo: str, path: str | Path) -> BaseAlgorithm:
         replay = {"buffer_size": 1, "optimize_memory_usage": False}
     if not zipfile.is_zipfile(path):
         raise ArtifactError(f"{path} is no zip of Stable-Baselines3, or a damaged one: choose another agent.")
-    return algo_class.load(path, device="cpu", custom_objects=_UNUSED, **replay)
+    try:
+        return algo_class.load(path, device="cpu", custom_objects=_UNUSED, **replay)
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:
+        # Whatever SB3, torch and zipfile make of bytes that they do not expect
+        raise ArtifactError(
+            f"{path} is no agent of {algo}, or a damaged one: choose another, or another --algo. ({error})"
+        ) from error
 
 
 def typed_env_kwargs(folder: Path) -> dict[str, Any]:

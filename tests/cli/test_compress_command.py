@@ -13,9 +13,12 @@ import optuna
 import pytest
 from helpers import Run
 from stable_baselines3 import PPO
+from test_policies import model
 
-from sb3_efficient import cli, load_policy
+from sb3_efficient import cli, compress, load_policy
 from sb3_efficient.cli.common import divided
+from sb3_efficient.cli.compress import LONGEST_SLUG, slug
+from sb3_efficient.compression import make_recipe
 from sb3_efficient.evaluation.episodes import play
 from sb3_efficient.zoo.saved import find_agent
 
@@ -82,6 +85,59 @@ def test_policies_play_in_the_zoo(agent: Path, catch: tuple[str, ...], python: R
     done = python("-m", "sb3_efficient", "enjoy", *catch, "--policy", str(agent / "Catch-v0.zip"), fails=True)
     assert done.stderr.splitlines()[-1].startswith("sb3-efficient: ")
     assert "load it with PPO.load" in done.stderr
+
+
+def test_the_best_model_has_files_of_its_own(agent: Path, catch: tuple[str, ...]) -> None:
+    (agent / "best_model.zip").write_bytes((agent / "Catch-v0.zip").read_bytes())
+    assert cli.main(["compress", *catch, *QUICK, "--episodes", "0", "--load-best"]) == 0
+    reports = {f"best_model-compression.{ending}" for ending in ("md", "csv", "json", "html")}
+    expected = {"Catch-v0.zip", "best_model.zip", "best_model-static-int8.policy", *reports}
+    assert {file.name for file in agent.iterdir()} == expected
+
+
+def test_names_of_long_recipes_fit_and_differ() -> None:
+    one, other = (make_recipe(f"ln-structured(layers={[f'cnn.{i}' for i in range(40)]}, n={n})") for n in (1, 2))
+    assert len(slug(one)) <= LONGEST_SLUG
+    assert slug(one) != slug(other)
+    assert slug(one).startswith("ln-structured-")
+
+
+def test_files_that_cannot_be_written_are_found_before_the_work(
+    agent: Path, catch: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (["collect"], ["evaluate", "--episodes", "0"]):
+        assert cli.main([*command, *catch, "-o", "/dev/null/found"]) == 1
+        out, err = capsys.readouterr()
+        assert "Results cannot be written to /dev/null" in err
+        assert "recording" not in out + err
+    assert cli.main(["collect", *catch, "-o", str(tmp_path)]) == 1
+    assert "which is a folder. Name a file." in capsys.readouterr().err
+
+
+def test_policies_of_other_games_and_files_that_are_none(
+    agent: Path, catch: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = model("ppo")
+    other.save(tmp_path / "other")
+    compress(other, "dynamic-float16").save(tmp_path / "other.policy")
+    model("dqn").save(tmp_path / "dqn")
+    content = bytearray((agent / "Catch-v0.zip").read_bytes())
+    content[len(content) // 2] ^= 255
+    (tmp_path / "damaged.zip").write_bytes(content)
+    texts = {
+        "other.zip": "is a policy for observations of",
+        "other.policy": "is a policy for observations of",
+        "dqn.zip": "is no agent of ppo, or a damaged one",
+        "damaged.zip": "is no agent of ppo, or a damaged one",
+    }
+    for name, text in texts.items():
+        assert cli.main(["evaluate", str(tmp_path / name), *catch, *QUICK, "-o", str(tmp_path / "found")]) == 1, name
+        assert text in capsys.readouterr().err
+    enjoy = ["enjoy", *catch, "--no-render", "-n", "10", "--policy", str(tmp_path / "other.policy")]
+    assert cli.main(enjoy) == 1
+    assert "is a policy for observations of" in capsys.readouterr().err
+    assert cli.main(["collect", *catch, "--seed", "-1"]) == 1
+    assert "--seed must be a whole number of at least 0" in capsys.readouterr().err
 
 
 def test_policy_without_a_file(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rl_zoo3.load_from_hub
@@ -13,8 +14,11 @@ from huggingface_hub import ModelCard
 from huggingface_sb3 import EnvironmentName
 from requests.exceptions import HTTPError
 from stable_baselines3 import PPO
+from test_policies import model
 
-from sb3_efficient import cli
+from sb3_efficient import cli, policy_kwargs
+from sb3_efficient.cli.hub_folder import needs_package
+from sb3_efficient.frames import FrameReplayBuffer
 from sb3_efficient.zoo.saved import find_agent
 
 
@@ -58,6 +62,12 @@ def test_folder_goes_through_the_zoos_downloader(
     assert (found.path.parent / "0.monitor.csv").is_file()
 
 
+def test_what_the_zip_needs() -> None:
+    agents = [model("ppo"), model("dqn"), model("dqn", replay_buffer_class=FrameReplayBuffer), model("sac")]
+    ours: Any = model("ppo", policy_kwargs=policy_kwargs("impoola", "ppo", depths=(4,)))
+    assert [needs_package(agent) for agent in (*agents, ours)] == [False, False, True, False, True]
+
+
 def test_bad_input(agent: Path, catch: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["bench", "hub-folder", *catch, "--episodes", "1"]
     assert cli.main([*command, "-o", str(agent)]) == 1
@@ -66,3 +76,5 @@ def test_bad_input(agent: Path, catch: tuple[str, ...], tmp_path: Path, capsys: 
     assert "has no config.yml, which the hub needs" in capsys.readouterr().err
     assert cli.main([*command, "-o", str(tmp_path / "hub"), "--video-steps", "-1"]) == 1
     assert "--video-steps must be a whole number of at least 0" in capsys.readouterr().err
+    assert cli.main([*command, "-o", "/dev/null/hub"]) == 1
+    assert "Results cannot be written to /dev/null" in capsys.readouterr().err

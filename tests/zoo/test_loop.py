@@ -51,7 +51,8 @@ def test_vec_env_takes_the_settings_of_the_wrappers() -> None:
         "action_repeat_probability": 0.25,
     }
     assert sorted(entry) == ["env_wrapper", "frame_stack", "n_envs"], "the zoo reads the rest"
-    assert take_vec_env({"vec_env": "ale", "env_wrapper": ATARI}, {}) == {}
+    alone = {"vec_env": "ale", "env_wrapper": ATARI}
+    assert take_vec_env(alone, {"frameskip": 1}, "ALE/Pong-v5") == {"frame_stack": 1}, "as the zoo, which stacks none"
     assert take_vec_env({"n_envs": 8}, {"mode": 1}) is None
 
 
@@ -62,6 +63,14 @@ def test_vec_env_takes_the_settings_of_the_wrappers() -> None:
         ({"vec_env_kwargs": {"num_threads": 1}}, {}, OptionError, "vec_env_kwargs needs vec_env=ale beside it"),
         ({"vec_env": "ale", "env_wrapper": ["mine.Wrapper"]}, {}, ConflictError, "cannot honour env_wrapper mine.Wrap"),
         ({"vec_env": "ale"}, {"mode": 1}, ConflictError, "cannot honour env_kwargs mode"),
+        ({"vec_env": "ale"}, {}, ConflictError, "this entry has no env_wrapper: add .*AtariWrapper, as in the zoo's"),
+        ({"vec_env": "ale", "env_wrapper": ATARI}, {"frameskip": 4}, ConflictError, r"skips frames by itself .*=4\)"),
+        (
+            {"vec_env": "ale", "env_wrapper": ATARI, "monitor_kwargs": {"info_keywords": ("lives",)}},
+            {},
+            ConflictError,
+            "cannot honour monitor_kwargs",
+        ),
         ({"accelerate": "fast"}, {}, OptionError, "accelerate must be true, false or options, .* got 'fast'"),
         ({"accelerate": 3}, {}, OptionError, "accelerate must be true, false or options, .* got 3"),
         (
@@ -158,6 +167,10 @@ def test_contradictions_through_the_zoo(zoo: Run) -> None:
     done = zoo("train", "--algo", "ppo", "--env", "CartPole-v1", "-n", "64", "-params", "vec_env=ale", fails=True)
     assert "Traceback" not in done.stderr
     assert "CartPole-v1" in done.stderr
+    done = zoo(*TRAIN, "--eval-env-kwargs", "full_action_space:True", "-params", *SMALL, fails=True)
+    assert "cannot honour env_kwargs full_action_space" in done.stderr
+    done = zoo(*TRAIN, "-params", *SMALL, "normalize=dict(norm_obs=False)", fails=True)
+    assert "the zoo's enjoy could not load the statistics: leave out one of the two" in done.stderr
 
 
 @pytest.mark.parametrize(

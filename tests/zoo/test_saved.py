@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from sb3_efficient.envs import AleVecEnv, CatchEnv
 from sb3_efficient.errors import ArtifactError, EfficientError, UnknownNameError
 from sb3_efficient.zoo.saved import find_agent, load_model
 
+ATARI = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 AGENTS = Path(__file__).parents[2] / "examples" / "agents"
 
 
@@ -49,7 +51,8 @@ def test_atari_agent_is_shown_what_it_was_trained_on(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     folder.with_name("PongNoFrameskip-v4.zip").touch()
     wrapper = "stable_baselines3.common.vec_env.VecFrameStack"
-    config = {"frame_stack": 4, "normalize": True, "vec_env_wrapper": [{wrapper: {"n_stack": 2}}]}
+    config = {"env_wrapper": ATARI, "frame_stack": 4, "normalize": True, "vec_env": "ale"}
+    config |= {"vec_env_wrapper": [{wrapper: {"n_stack": 2}}]}
     (folder / "config.yml").write_text(yaml.dump(config))
     agent = find_agent("ppo", "PongNoFrameskip-v4", tmp_path)
     with pytest.raises(EfficientError, match="trained with VecNormalize, and its statistics.*are gone"):
@@ -64,6 +67,32 @@ def test_atari_agent_is_shown_what_it_was_trained_on(tmp_path: Path) -> None:
     assert not env.norm_reward
     env.close()
     trained.close()
+
+
+@pytest.mark.parametrize(
+    ("env_id", "config", "is_fast", "shape"),
+    [
+        ("PongNoFrameskip-v4", {"env_wrapper": ATARI, "frame_stack": 4}, True, (4, 84, 84)),
+        ("PongNoFrameskip-v4", {"env_wrapper": ATARI}, True, (1, 84, 84)),
+        ("PongNoFrameskip-v4", {}, False, (210, 160, 3)),
+        ("PongNoFrameskip-v4", {"env_wrapper": ATARI, "normalize": "dict(norm_obs=False)"}, True, (1, 84, 84)),
+        ("ALE/Pong-v5", {"env_wrapper": ATARI, "frame_stack": 4}, False, (84, 84, 4)),
+        ("ALE/Pong-v5", {"env_wrapper": ATARI, "frame_stack": 4, "vec_env": "ale"}, True, (4, 84, 84)),
+        ("ALE/Pong-v5", {"env_wrapper": ATARI, "frame_stack": 4, "env_kwargs": {"frameskip": 1}}, True, (4, 84, 84)),
+    ],
+)
+def test_faster_environments_only_where_they_are_the_same(
+    env_id: str, config: dict[str, Any], is_fast: bool, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    name = env_id.replace("/", "-")
+    folder = tmp_path / "ppo" / f"{name}_1" / name
+    folder.mkdir(parents=True)
+    folder.with_name(f"{name}.zip").touch()
+    (folder / "config.yml").write_text(yaml.dump(config))
+    env = find_agent("ppo", env_id, tmp_path).make_env(sticky=0)
+    assert isinstance(env, AleVecEnv) == is_fast
+    assert env.observation_space.shape == shape
+    env.close()
 
 
 def test_other_agents_play_in_their_wrappers(tmp_path: Path) -> None:
