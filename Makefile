@@ -9,6 +9,7 @@ STEPS ?= 20480
 ENV_ID ?= PongNoFrameskip-v4
 EXTRACTOR ?= impala
 PRECISION ?= auto
+PARAMS ?=
 LOGS ?= logs
 SOURCES = $(shell find sb3_efficient hyperparams -name '*.py' -o -name '*.yml')
 
@@ -30,11 +31,12 @@ $(VENV)/.installed: $(VENV)/.requirements $(SOURCES) README.md
 
 train: $(VENV)/.installed
 	$(BIN)/python -m rl_zoo3.train --algo ppo --env $(ENV_ID) -n $(STEPS) -f $(LOGS) --seed 1 --eval-freq -1 -P \
-	    -params features_extractor=$(EXTRACTOR) features_extractor_kwargs="dict(precision='$(PRECISION)')"
+	    -params features_extractor=$(EXTRACTOR) features_extractor_kwargs="dict(precision='$(PRECISION)')" $(PARAMS)
 	$(BIN)/python -m rl_zoo3.enjoy --algo ppo --env $(ENV_ID) -f $(LOGS) --no-render -n 5000 -P
 	@echo
 	@echo "agent, settings and learning curve: $(LOGS)/ppo/ (the folder with the highest number is this run)"
-	@echo "longer:   make train STEPS=2000000        watch it:   $(BIN)/python -m rl_zoo3.enjoy --algo ppo --env $(ENV_ID) -f $(LOGS)"
+	@echo "longer:   make train STEPS=2000000 PARAMS='vec_env=ale accelerate=True'"
+	@echo "watch it: $(BIN)/python -m rl_zoo3.enjoy --algo ppo --env $(ENV_ID) -f $(LOGS)"
 
 test: $(VENV)/.installed lint
 	$(BIN)/pytest -n 2 -m 'not long'

@@ -102,7 +102,7 @@ def draw_run(axes: Any, row: dict) -> None:
     color, label = ("C0", "FrameReplayBuffer, then latents") if row["frozen_at"] else ("C7", "stock DQN")
     axes.plot([step / 1e6 for step in steps], [x / 1e3 for x in mb], color=color, label=label)
     if row["frozen_at"]:
-        axes.axvline(row["frozen_at"] / 1e6, color="C3", linestyle=":", label="frozen")
+        axes.axvline(row["frozen_at"] / 1e6, color="C3", linestyle=":", label="frozen up to the features")
     elif steps[-1] < 1e6:
         rest = mb[-1] + SB3_BYTES * (1e6 - steps[-1]) / 1e6
         axes.plot([steps[-1] / 1e6, 1], [mb[-1] / 1e3, rest / 1e3], color=color, linestyle="--", label="does not fit")
