@@ -52,8 +52,11 @@ def binarized(weight: th.Tensor) -> th.Tensor:
     :param weight: (outputs, inputs) or (outputs, inputs, height, width)
     :return: The same with one number and its negative in each output; gradients pass where weights lie in [-1, 1]
     """
-    centred = weight - weight.mean(dim=1, keepdim=True)
-    scale = centred.abs().mean(dim=list(range(1, weight.ndim)), keepdim=True)
+    inside = list(range(1, weight.ndim))
+    # Over the input channels, or the window of a single one; a single number would be its own mean
+    mean = weight.mean(dim=1 if weight.shape[1] > 1 else inside, keepdim=True)
+    centred = weight - mean if weight[0].numel() > 1 else weight
+    scale = centred.abs().mean(dim=inside, keepdim=True)
     clipped = centred.clamp(-1, 1)
     signs = th.where(centred >= 0, 1.0, -1.0)
     return scale * (clipped + (signs - clipped).detach())

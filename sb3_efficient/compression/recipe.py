@@ -8,10 +8,10 @@ A step either makes another SB3 model (:class:`ModelMethod`), or is the last and
 from __future__ import annotations
 
 import ast
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
@@ -42,7 +42,7 @@ class Method(ABC):
         """
         :return: What :func:`make_method` takes, ready for JSON
         """
-        return {"method": self.name, **asdict(self)}
+        return {"method": self.name, **_plain(asdict(self))}
 
     def __str__(self) -> str:
         """The form of command lines and tables: ``channel-pruning(ratio=0.5)``."""
@@ -118,8 +118,7 @@ def make_recipe(steps: Step | Iterable[Step]) -> tuple[Method, ...]:
     :return: The methods; only the last may be a :class:`LastMethod`
     """
     if isinstance(steps, str):
-        # A blank begins a step if a word follows that is no option of the step before
-        steps = re.split(r"\s+(?=[a-z][a-z0-9-]*(?:\(|\s|$))", steps.strip()) if steps.strip() else []
+        steps = _split(steps)
     elif isinstance(steps, (Method, Mapping)):
         steps = [steps]
     elif not isinstance(steps, Iterable):
@@ -134,19 +133,39 @@ def make_recipe(steps: Step | Iterable[Step]) -> tuple[Method, ...]:
     return recipe
 
 
+def _split(text: str) -> list[str]:
+    """At the blanks between steps: outside of brackets, and not in front of one."""
+    starts, depth = [0], 0
+    for i, character in enumerate(text):
+        depth += (character in "([{") - (character in ")]}")
+        if character.isspace() and depth == 0 and not text[i:].lstrip().startswith("("):
+            starts.append(i)
+    parts = (text[a:b].strip() for a, b in pairwise([*starts, len(text)]))
+    return [part for part in parts if part]
+
+
 def _parsed(text: str) -> dict[str, Any]:
     name, bracket, rest = text.strip().partition("(")
     try:
         if bracket and not rest.endswith(")"):
             raise SyntaxError
         call = ast.parse(f"dict({rest[:-1]})", mode="eval").body
-        if not isinstance(call, ast.Call) or call.args:
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
             raise SyntaxError
-        return {"method": name, **{str(k.arg): ast.literal_eval(k.value) for k in call.keywords}}
+        return {"method": name.strip(), **{str(k.arg): ast.literal_eval(k.value) for k in call.keywords}}
     except (SyntaxError, ValueError):
         raise OptionError(
             f"A step of a recipe is written as 'channel-pruning' or 'channel-pruning(ratio=0.5)', got {text!r}."
         ) from None
+
+
+def _plain(value: Any) -> Any:
+    """With Python's numbers in place of numpy's, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return tuple(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _tuples(value: Any) -> Any:

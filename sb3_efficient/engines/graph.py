@@ -15,6 +15,7 @@ from onnx import ModelProto
 
 from sb3_efficient.engines.head import Head
 from sb3_efficient.engines.network import ActingNetwork
+from sb3_efficient.errors import OptionError
 
 #: Version of the operators: old enough for every runtime in use, and with uint8 in all that int8 networks need
 OPSET = 20
@@ -43,14 +44,19 @@ def to_graph(network: ActingNetwork) -> ActingGraph:
     :param network: Stays as it is
     :return: The same as a graph
     """
+    if shared := {*network.inputs} & {*network.outputs}:
+        raise OptionError(
+            f"The observation {shared.pop()!r} has the name of an output of the network: give it another name in the "
+            "dictionary of observations."
+        )
     # With a batch of one the exporter takes the one for a constant
     examples = tuple(th.as_tensor(np.zeros((2, *(s.shape or ())), s.dtype)) for s in network.inputs.values())
     with _quiet_exporter():
         program = th.onnx.export(
             network,
             examples,
-            input_names=list(network.inputs),
-            output_names=list(network.outputs),
+            input_names=[f"in.{name}" for name in network.inputs],
+            output_names=[f"out.{name}" for name in network.outputs],
             dynamic_shapes=(tuple({0: th.export.Dim("B")} for _ in examples),),
             opset_version=OPSET,
             dynamo=True,
@@ -58,6 +64,7 @@ def to_graph(network: ActingNetwork) -> ActingGraph:
         )
     assert program is not None
     proto = program.model_proto
+    _rename(proto, network)
     for node in proto.graph.node:
         # Lines of source code, with their paths
         del node.metadata_props[:]
@@ -65,6 +72,23 @@ def to_graph(network: ActingNetwork) -> ActingGraph:
     for value in proto.graph.value_info:
         del value.metadata_props[:]
     return ActingGraph(proto, network.head, network.observation_space)
+
+
+def _rename(proto: ModelProto, network: ActingNetwork) -> None:
+    """Plain names of inputs and outputs, which the exporter gives to its own values as well (``mean``, ``relu``)."""
+    ends = {f"in.{name}": name for name in network.inputs} | {f"out.{name}": name for name in network.outputs}
+    # export() adds the last one
+    taken = {*ends.values(), "action"}
+
+    def renamed(name: str) -> str:
+        return ends.get(name, f"inside.{name}" if name in taken else name)
+
+    graph = proto.graph
+    for node in graph.node:
+        node.input[:] = map(renamed, node.input)
+        node.output[:] = map(renamed, node.output)
+    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        value.name = renamed(value.name)
 
 
 @contextlib.contextmanager

@@ -78,6 +78,11 @@ def with_actions(graph: ActingGraph) -> ModelProto:
     """
     proto = ModelProto()
     proto.CopyFrom(graph.proto)
+    if "action" in {value.name for value in proto.graph.input}:
+        raise OptionError(
+            "The file gives its result the name 'action', which an observation has: give that one another name in the "
+            "dictionary of observations."
+        )
     raw = list(graph.outputs)
     if raw == ["action"]:
         for node in proto.graph.node:

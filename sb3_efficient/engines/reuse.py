@@ -103,18 +103,11 @@ class ReuseEngine(Engine):
 class _Split:
     """The outputs, where the linear layer that was computed is the last one of the network."""
 
-    def __init__(self, last: list[nn.Module]) -> None:
-        self._last = [layer.out_features if isinstance(layer, nn.Linear) else Tail([], [layer]) for layer in last]
+    def __init__(self, last: list[Any]) -> None:
+        self._ends = np.cumsum([layer.out_features for layer in last])[:-1]
 
     def __call__(self, features: np.ndarray) -> list[np.ndarray]:
-        outputs, done = [], 0
-        for layer in self._last:
-            if isinstance(layer, Tail):
-                outputs += layer(features)
-            else:
-                outputs.append(features[:, done : done + layer])
-                done += layer
-        return outputs
+        return np.split(features, self._ends, axis=1)
 
 
 def _check_space(space: spaces.Space) -> None:
@@ -147,6 +140,9 @@ def _read(source: ActingNetwork) -> tuple[Network, list[nn.Module] | None]:
     network, rest = read_layers(extractor[1:], shape)
     rest = [layer for layer in (*rest, *latent) if not isinstance(layer, nn.Identity)]
     if not rest:
+        if not all(isinstance(layer, nn.Linear) for layer in source.last):
+            # SAC's two are not of one kind: both behind the convolutions
+            return network, []
         network.linear = [layer for layer in source.last if isinstance(layer, nn.Linear)]
         return network, None
     first, *hidden = rest

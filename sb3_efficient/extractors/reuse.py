@@ -17,6 +17,7 @@ from typing import Any
 
 import torch as th
 from gymnasium import spaces
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from sb3_efficient.errors import ConflictError, OptionError, suggestion
 from sb3_efficient.extractors.base import EncoderExtractor, image_shape, positives
@@ -67,7 +68,7 @@ class _Reusing(EncoderExtractor):
 
     def _reused(self, what: str, images: th.Tensor) -> th.Tensor | None:
         """None where everything is to be computed."""
-        if images.shape[1:] != self._observation_space.shape:
+        if _observed(images) or images.shape[1:] != self._observation_space.shape:
             return None
         if th.is_grad_enabled():
             return None if what == "features" else self._distinct(images)
@@ -88,6 +89,12 @@ class _Reusing(EncoderExtractor):
     def __getstate__(self) -> dict[str, Any]:
         # What was seen is nobody else's business
         return {**self.__dict__, "_acting": None}
+
+
+def _observed(images: th.Tensor) -> bool:
+    """Whether somebody differentiates to the pixels, or records what torch does, of which numba's work is no part."""
+    is_traced = th.compiler.is_compiling() or th._C._get_tracing_state() is not None
+    return images.requires_grad or is_traced or is_in_torch_dispatch_mode()
 
 
 class ReuseExtractor(_Reusing):

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch as th
 from torch import nn
 
+from sb3_efficient.extractors.impala import Residual
+from sb3_efficient.extractors.pooling import AdaptiveMax, GlobalAverage
+
+#: What layers are recognised as, subclasses included
+_KINDS = (
+    *(nn.Conv2d, nn.Linear, nn.ReLU, nn.Tanh, nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Flatten),
+    *(nn.Sequential, Residual, GlobalAverage, AdaptiveMax),
+)
 #: Numbers of each tensor that are looked at
 SAMPLES = 16
 
@@ -65,10 +75,16 @@ def plain(layer: nn.Module) -> bool:
     """
     :param layer: Any
     :return: Whether calling it does what its class says: it is not parametrized, and has no hooks and no ``forward``
-        of its own, as quantization-aware training gives it
+        of its own, as quantization-aware training or a subclass of a layer of torch gives it
     """
     ordinary = "forward" not in layer.__dict__ and "parametrizations" not in layer._modules
-    return ordinary and not layer._forward_hooks and not layer._forward_pre_hooks
+    return ordinary and _as_its_kind(layer) and not layer._forward_hooks and not layer._forward_pre_hooks
+
+
+def _as_its_kind(layer: nn.Module) -> bool:
+    kind: Any = next((kind for kind in _KINDS if isinstance(layer, kind)), None)
+    methods = ("forward", "_conv_forward") if kind is nn.Conv2d else ("forward",)
+    return kind is None or all(getattr(type(layer), name) is getattr(kind, name) for name in methods)
 
 
 def _some(tensor: th.Tensor) -> np.ndarray:

@@ -68,6 +68,13 @@ def test_scale_and_signs_are_those_of_xnor_net() -> None:
     assert weight.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("shape", [(3, 1, 2, 2), (3, 1)])
+def test_a_single_input_is_not_its_own_mean(shape: tuple[int, ...]) -> None:
+    result = binarized(th.randn(shape))
+    assert has_two_values(result) or shape == (3, 1)
+    assert result.all()
+
+
 def test_gradients_stop_where_weights_are_large() -> None:
     weight = th.tensor([[3.0, -3.0, 0.5, -0.5]], requires_grad=True)
     # Only the signs: the scale has a gradient of its own

@@ -195,6 +195,13 @@ def test_speedup_and_bytes_are_reached_and_not_by_far() -> None:
     assert fixed["channels"][0] == 32
 
 
+@pytest.mark.parametrize("name", ["reuse-conv", "reuse-conv2"])
+def test_work_that_is_reused_counts(name: str) -> None:
+    found = networks(agent("ppo", name))
+    base = networks(agent("ppo", {"reuse-conv": "nature", "reuse-conv2": "conv2"}[name]))
+    assert acting_macs(found, SHAPE) == acting_macs(base, SHAPE)
+
+
 def test_bytes_are_those_of_the_weights_that_act() -> None:
     model = agent()
     acting = [*model.policy.features_extractor.parameters(), *model.policy.action_net.parameters()]

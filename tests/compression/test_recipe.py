@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from sb3_efficient.compression import recipe as recipe_module
@@ -62,6 +63,17 @@ def test_recipe_keeps_the_order(methods: dict[str, type[Method]], steps: object)
     assert make_recipe(steps) == (shave(0.1, ("a", "b")), shave(), pack())
 
 
+def test_blanks_inside_a_step_are_not_between_steps(methods: dict[str, type[Method]]) -> None:
+    shave, pack = methods["shave"], methods["pack-8"]
+    text = " shave(ratio = 0.1, layers = ['a', 'b'])   shave (ratio=0.2)\npack-8 "
+    assert make_recipe(text) == (shave(0.1, ("a", "b")), shave(0.2), pack())
+
+
+def test_numbers_of_numpy_can_be_saved(methods: dict[str, type[Method]]) -> None:
+    method = methods["shave"](np.float32(0.25), (np.str_("a"),))
+    assert make_method(json.loads(json.dumps(method.to_config()))) == method
+
+
 def test_empty_and_single_recipe(methods: dict[str, type[Method]]) -> None:
     assert make_recipe("") == make_recipe([]) == ()
     assert make_recipe(methods["shave"]()) == (methods["shave"](),)
@@ -79,7 +91,9 @@ def test_last_step_must_be_last() -> None:
         make_recipe("pack-8 shave")
 
 
-@pytest.mark.parametrize("text", ["shave(0.5)", "shave(ratio=0.5", "shave(ratio=open('x'))", "shave(ratio=)"])
+@pytest.mark.parametrize(
+    "text", ["shave(0.5)", "shave(ratio=0.5", "shave(ratio=0.5)(ratio=0.2)", "shave(ratio=open('x'))", "shave(ratio=)"]
+)
 def test_ill_formed_text_is_refused(text: str) -> None:
     with pytest.raises(OptionError, match="is written as 'channel-pruning' or 'channel-pruning\\(ratio=0.5\\)', got"):
         make_method(text)

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from agents import agent, dict_agent, images
+from agents import BOX, Images, agent, dict_agent, images
+from gymnasium import spaces
+from stable_baselines3 import PPO, SAC
 
-from sb3_efficient import export
+from sb3_efficient import compress, export, load_policy, make_engine, policy_kwargs
 from sb3_efficient.engines import onnx_file
 from sb3_efficient.errors import ArtifactError, OptionError
 
@@ -41,6 +45,47 @@ def test_file_takes_images_and_gives_actions(algorithm: str, tmp_path: Path) -> 
 def test_dictionaries_are_several_inputs(tmp_path: Path) -> None:
     session = ort.InferenceSession(export(dict_agent(), tmp_path / "p.onnx"), providers=["CPUExecutionProvider"])
     assert [i.name for i in session.get_inputs()] == ["image", "mode", "numbers"]
+
+
+class Named(gym.Env):
+    """Observations with the names that graphs use inside, and of their results."""
+
+    def __init__(self, name: str) -> None:
+        image, numbers = spaces.Box(0, 255, (2, 36, 36), np.uint8), spaces.Box(-1, 1, (2,), np.float32)
+        self.observation_space = spaces.Dict({"image": image, name: numbers})
+        self.action_space = spaces.Box(-1, 1, (2,), np.float32)
+
+
+@pytest.mark.parametrize("name", ["relu", "cat", "action", "mean"])
+def test_names_of_observations_are_free(name: str, tmp_path: Path) -> None:
+    model: Any = PPO("MultiInputPolicy", Named(name), policy_kwargs=policy_kwargs("impoola", PPO, depths=(4,)))
+    observations = {key: np.stack([space.sample()] * 2) for key, space in model.observation_space.spaces.items()}
+    if name == "mean":
+        with pytest.raises(OptionError, match="'mean' has the name of an output of the network"):
+            make_engine(model)
+        return
+    actions, _ = make_engine(model).predict(observations, deterministic=True)
+    np.testing.assert_allclose(actions, model.predict(observations, deterministic=True)[0], atol=1e-4)
+    if name == "action":
+        with pytest.raises(OptionError, match="'action', which an observation has"):
+            export(model, tmp_path / "policy.onnx")
+    else:
+        export(model, tmp_path / "policy.onnx")
+
+
+@pytest.mark.parametrize("algorithm", [PPO, SAC])
+def test_averages_before_continuous_actions(algorithm: Any, tmp_path: Path) -> None:
+    """torch calls an average 'mean', too."""
+    kwargs = {**policy_kwargs("impoola", algorithm, depths=(4, 4), features_dim=8), "net_arch": [8]}
+    options = {"buffer_size": 8} if algorithm is SAC else {}
+    model = algorithm("CnnPolicy", Images(BOX), policy_kwargs=kwargs, **options)
+    export(model, tmp_path / "policy.onnx")
+    for recipe in ("", "static-int8", "dynamic-float16"):
+        policy = compress(model, recipe, calibration=images(64))
+        policy.save(tmp_path / "p.policy")
+        actions, _ = load_policy(tmp_path / "p.policy").predict(images(2), deterministic=True)
+        expected = model.predict(images(2), deterministic=True)[0]
+        np.testing.assert_allclose(actions, expected, atol=0.2 if recipe == "static-int8" else 1e-2)
 
 
 def test_nothing_of_this_machine_is_in_the_file(tmp_path: Path) -> None:

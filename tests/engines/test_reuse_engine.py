@@ -10,14 +10,16 @@ import torch as th
 from agents import AGENTS, Images, agent, dict_agent, images
 from gymnasium import spaces
 from helpers import Run
-from stable_baselines3 import DQN, PPO
+from stable_baselines3 import DQN, PPO, SAC, TD3
 from stable_baselines3.common.envs import FakeImageEnv
+from torch import nn
 
 from sb3_efficient import make_engine, policy_kwargs
 from sb3_efficient.compression.straight_through import coarsen
 from sb3_efficient.engines.network import ActingNetwork
 from sb3_efficient.engines.reuse import ReuseEngine
 from sb3_efficient.errors import ObservationError, OptionError
+from sb3_efficient.extractors import EncoderExtractor
 
 
 @pytest.mark.parametrize("algorithm", AGENTS)
@@ -57,6 +59,32 @@ def test_gaussian_head_right_behind_the_image() -> None:
     found, expected = (make_engine(model, name).outputs(images(2)) for name in ("reuse", "eager"))
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, atol=1e-4)
+
+
+@pytest.mark.parametrize("algorithm", [SAC, TD3])
+def test_no_layer_between_the_image_and_continuous_actions(algorithm: Any) -> None:
+    kwargs = policy_kwargs("conv2", algorithm, filters=4) | {"net_arch": []}
+    box = spaces.Box(-1, 1, (2,), np.float32)
+    model = algorithm("CnnPolicy", Images(box), policy_kwargs=kwargs, buffer_size=8, device="cpu", seed=0)
+    found, expected = (make_engine(model, name).outputs(images(2)) for name in ("reuse", "eager"))
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-4)
+
+
+class Skip(nn.Sequential):
+    def forward(self, x: th.Tensor) -> th.Tensor:
+        return x + super().forward(x)
+
+
+class Standardized(nn.Conv2d):
+    def forward(self, x: th.Tensor) -> th.Tensor:
+        return self._conv_forward(x, self.weight - self.weight.mean(), self.bias)
+
+
+class Own(EncoderExtractor):
+    def __init__(self, observation_space: spaces.Box, layer: Any) -> None:
+        cnn = nn.Sequential(nn.Conv2d(2, 8, 4, 4), layer, nn.ReLU(), nn.Flatten())
+        super().__init__(observation_space, cnn, {"features_dim": 16})
 
 
 def test_keeps_its_weights_until_told() -> None:
@@ -104,6 +132,14 @@ def test_layers_that_something_else_is_done_to_are_refused() -> None:
     model = agent("ppo nature")
     coarsen(model.policy.features_extractor.cnn[2], th.round)
     with pytest.raises(OptionError, match=r"extractors.0.* \(Conv2d.*has hooks, a parametrization or a forward of its"):
+        make_engine(model, "reuse")
+
+
+@pytest.mark.parametrize("layer", [Skip(nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1)), Standardized(8, 8, 3)])
+def test_layers_that_are_others_than_their_class_says_are_refused(layer: nn.Module) -> None:
+    kwargs = {"features_extractor_class": Own, "features_extractor_kwargs": {"layer": layer}}
+    model = PPO("CnnPolicy", Images(), policy_kwargs=kwargs, device="cpu")
+    with pytest.raises(OptionError, match="or a forward of its own"):
         make_engine(model, "reuse")
 
 

@@ -49,6 +49,16 @@ def name(request: pytest.FixtureRequest) -> str:
     return request.param  # type: ignore[no-any-return]
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace", "ignore:Converting a tensor")
+def test_gradients_of_the_pixels_and_traces(name: str) -> None:
+    extractor, pixels = make(name), (batch().float() / 255).requires_grad_()
+    (gradient,) = th.autograd.grad(extractor(pixels).sum(), pixels)
+    assert gradient.any()
+    with th.no_grad():
+        traced = th.jit.trace(extractor, batch())
+        th.testing.assert_close(traced(batch(seed=1)), extractor(batch(seed=1)), rtol=1e-4, atol=1e-5)
+
+
 def test_same_parameters_and_function_as_the_network_it_is_named_after(name: str) -> None:
     extractor, base = make(name), make_extractor(BASES[name], SPACE)
     base.load_state_dict(extractor.state_dict())
