@@ -150,6 +150,9 @@ class ProfileCallback(BaseCallback):
             self._stopwatch.read()
             self._stopwatch.seconds.update(dict.fromkeys(SECTIONS, 0.0))
         seconds = self._stopwatch.read()
+        if taken == 0:
+            # Nothing has run yet
+            return
         for section, share in shares(seconds).items():
             self.logger.record(f"profile/{section}", share)
 

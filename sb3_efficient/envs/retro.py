@@ -75,7 +75,7 @@ def make(game: str, render_mode: str | None = None, **options: Any) -> gym.Env:
     :param render_mode: None draws nothing
     :param options: ``state``, ``scenario``, ``use_restricted_actions`` and so on of ``stable_retro.make``
     """
-    retro = _retro()
+    retro = import_retro()
     known = retro.data.list_games(retro.data.Integrations.ALL)
     if game not in known:
         raise UnknownNameError(f"stable-retro has no game {game!r}.{suggestion(game, known)}")
@@ -111,7 +111,10 @@ def register(*games: str) -> None:
             )
 
 
-def _retro() -> Any:
+def import_retro() -> Any:
+    """
+    :return: The module ``stable_retro``; an error that names the extra if it is not installed
+    """
     try:
         import stable_retro
     except ImportError as error:
@@ -123,5 +126,5 @@ def _retro() -> Any:
 
 def register_all() -> None:
     """Every game that stable-retro knows."""
-    retro = _retro()
+    retro = import_retro()
     register(*retro.data.list_games(retro.data.Integrations.ALL))

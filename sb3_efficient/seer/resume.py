@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pydoc
+import warnings
 from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
@@ -55,20 +56,41 @@ class ThawCallback(BaseCallback):
         model = PPO.load("frozen.zip", env=env)
         model.learn(1_000_000, callback=ThawCallback())
 
-    Latents that are stored already are of no use to such a training: a model that was not saved and loaded since the
-    freeze, or was loaded with its replay buffer, is refused.
+    Latents that were saved and loaded with it are of no use to such a training: the replay buffer begins empty, with a
+    warning. A model that was not saved and loaded since the freeze is refused.
     """
 
     def _on_training_start(self) -> None:
-        if holds_latents(self.model):
-            raise ConflictError(
-                "ThawCallback trains from images, and the buffer of this model holds latents: load the model anew, "
-                "without its replay buffer."
+        model: Any = self.model
+        if holds_latents(model):
+            if buffer_of(model).encoder is not None:
+                raise ConflictError(
+                    "ThawCallback trains from images, and this model is frozen in this process: save it, and load it."
+                )
+            stored = buffer_of(model).size() * model.n_envs
+            warnings.warn(
+                f"ThawCallback: {stored:,} stored latents are of no use to layers that learn, and the replay buffer "
+                "begins empty.",
+                stacklevel=2,
             )
-        forget_freeze(self.model)
+            _empty_buffer(model)
+        forget_freeze(model)
 
     def _on_step(self) -> bool:
         return True
+
+
+def _empty_buffer(model: Any) -> None:
+    """As SB3 makes it of the arguments that the model was made with."""
+    model.replay_buffer = model.replay_buffer_class(
+        model.buffer_size,
+        model.observation_space,
+        model.action_space,
+        device=model.device,
+        n_envs=model.n_envs,
+        optimize_memory_usage=model.optimize_memory_usage,
+        **model.replay_buffer_kwargs,
+    )
 
 
 def mark_frozen(model: Any, **how: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from huggingface_sb3 import EnvironmentName
 
-from sb3_efficient.errors import EfficientError, UnknownNameError, suggestion
+from sb3_efficient.errors import ConflictError, EfficientError, UnknownNameError, suggestion
 from sb3_efficient.zoo.conf import files, module_names
 
 
@@ -35,6 +35,7 @@ def entry_of_its_own(manager: Any, extractor: str | None) -> Iterator[None]:
 
 
 def _find_entry(manager: Any, extractor: str | None) -> str | None:
+    _check_algo(manager)
     entries = _entries(manager.config)
     env_id = manager.env_name.gym_id
     if extractor is not None and entries and env_id not in entries:
@@ -44,6 +45,16 @@ def _find_entry(manager: Any, extractor: str | None) -> str | None:
     if env_id not in entries and manager.is_atari(env_id) and f"atari-{extractor}" in entries:
         return f"atari-{extractor}"
     return None
+
+
+def _check_algo(manager: Any) -> None:
+    """Of our modules, whose names begin with the algorithm they are for."""
+    ours, _, name = manager.config.partition(".hyperparams.")
+    algo = name.partition(".")[0]
+    if ours == "sb3_efficient" and algo in files() and algo != manager.algo:
+        raise ConflictError(
+            f"-conf {manager.config} is for {algo}, and --algo is {manager.algo}: name another of the two."
+        )
 
 
 def _point_to_ours(manager: Any, entries: dict[str, Any]) -> None:

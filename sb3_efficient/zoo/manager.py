@@ -7,9 +7,11 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+import gymnasium as gym
 from rl_zoo3 import ALGOS, hyperparams_opt
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
+from sb3_efficient.envs.retro import import_retro
 from sb3_efficient.errors import ConflictError
 from sb3_efficient.zoo.agents import check_same_extractor, saved_entry
 from sb3_efficient.zoo.entries import KEYS, to_stock
@@ -62,6 +64,9 @@ def preprocess_hyperparams(original: Method) -> Method:
         eval_kwargs = env_kwargs if self._eval_env_kwargs_args is None else self._eval_env_kwargs_args
         self.ale_eval_env = take_vec_env(dict(hyperparams), eval_kwargs, env_id)
         self.ale_vec_env = take_vec_env(hyperparams, env_kwargs, env_id)
+        if gym.registry[env_id].entry_point == "sb3_efficient.envs.retro:make":
+            # Before processes are started for it
+            import_retro()
         if self.ale_vec_env is not None:
             _check_ale(self.vec_env_class, hyperparams)
         hyperparams, *rest = original(self, hyperparams)

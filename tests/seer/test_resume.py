@@ -12,6 +12,7 @@ from test_policies import IMAGE_ALGORITHMS, OFF_POLICY, model
 
 from sb3_efficient import accelerate, policy_kwargs
 from sb3_efficient.errors import ConflictError
+from sb3_efficient.frames import FrameNStepReplayBuffer, FrameReplayBuffer
 from sb3_efficient.seer import SEERCallback, ThawCallback
 from sb3_efficient.seer.resume import holds_latents
 
@@ -70,11 +71,27 @@ def test_thawed_all_layers_learn(algo: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("algo", ["ppo", "dqn"])
-def test_stored_latents_cannot_be_thawed(algo: str) -> None:
+def test_what_is_frozen_in_this_process_cannot_be_thawed(algo: str) -> None:
     agent = frozen(algo)
-    with pytest.raises(ConflictError, match="the buffer of this model holds latents: load the model anew"):
+    with pytest.raises(ConflictError, match="is frozen in this process: save it, and load it"):
         agent.learn(20, callback=ThawCallback(), reset_num_timesteps=False)
     agent.learn(20, reset_num_timesteps=False)
+
+
+@pytest.mark.parametrize("n_step", [False, True])
+def test_thawed_with_stored_latents_the_buffer_begins_empty(n_step: bool, tmp_path: Path) -> None:
+    options: Any = {"replay_buffer_class": FrameReplayBuffer}
+    if n_step:
+        options = {"replay_buffer_class": FrameNStepReplayBuffer, "replay_buffer_kwargs": {"n_steps": 2, "gamma": 0.9}}
+    agent: Any = model("dqn", policy_kwargs=policy_kwargs("nature", "dqn", channels=(4, 4, 4)), **options)
+    agent.learn(60, callback=SEERCallback(20))
+    agent.save_replay_buffer(tmp_path / "buffer")
+    agent = loaded(agent, tmp_path / "agent")
+    agent.load_replay_buffer(tmp_path / "buffer")
+    with pytest.warns(UserWarning, match="60 stored latents are of no use to layers that learn"):
+        agent.learn(20, callback=ThawCallback(), reset_num_timesteps=False)
+    assert agent.replay_buffer.size() == 20
+    assert type(agent.replay_buffer) is options["replay_buffer_class"]
 
 
 def test_where_it_cannot_be_frozen_again_all_layers_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

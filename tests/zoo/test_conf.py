@@ -5,12 +5,14 @@ from __future__ import annotations
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from helpers import Run
 
 from sb3_efficient import list_extractors
+from sb3_efficient.errors import ConflictError
 from sb3_efficient.extractors import ImpalaExtractor, find_extractor
 from sb3_efficient.frames import FrameReplayBuffer
 from sb3_efficient.zoo.conf import files
@@ -149,3 +151,14 @@ def test_fast_entries_train(algo: str, variant: str, hook: str, zoo: Run, tmp_pa
     done = zoo("train", "--algo", algo, "--env", "PongNoFrameskip-v4", *conf, *params, SB3_EFFICIENT_AUTOLOAD=hook)
     assert "changed     network: NatureCNN channels-last" in done.stdout
     assert ("Stacking 4 frames" in done.stdout) == (hook == "0")
+
+
+def test_a_configuration_of_another_algorithm_is_named() -> None:
+    from sb3_efficient.zoo.lookup import entry_of_its_own
+
+    manager = SimpleNamespace(config="sb3_efficient.hyperparams.ppo.fast", algo="dqn", env_name=None)
+    with (
+        pytest.raises(ConflictError, match=r"-conf sb3_efficient.hyperparams.ppo.fast is for ppo, and --algo is dqn"),
+        entry_of_its_own(manager, None),
+    ):
+        pass

@@ -206,7 +206,5 @@ def test_seer_through_the_zoo_and_on(zoo: Run, tmp_path: Path) -> None:
     again = zoo(*DQN, "-n", "60", "-i", agent, "-params", *FEW, "seer=True")
     assert "frozen up to 'conv' at" in again.stdout
     assert "3136 x float16, in LatentReplayBuffer" in again.stdout
-    other = zoo(*DQN, "-n", "60", "-i", agent, "-params", *FEW, "seer=False", fails=True)
-    assert "the buffer of this model holds latents" in other.stderr
-    (Path(agent).parent / "replay_buffer.pkl").unlink()
-    zoo(*DQN, "-n", "60", "-i", agent, "-params", *FEW, "seer=False")
+    other = zoo(*DQN, "-n", "60", "-i", agent, "-params", *FEW, "seer=False")
+    assert "stored latents are of no use to layers that learn" in other.stderr
