@@ -78,6 +78,8 @@ def test_machine_facts_are_json() -> None:
 def test_misspelt_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["docter"]) == 1
     assert "Unknown command 'docter'. Did you mean 'doctor'? Commands: bench, collect," in capsys.readouterr().err
+    assert cli.main(["--verison"]) == 1
+    assert "Did you mean '--version'?" in capsys.readouterr().err
 
 
 def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,6 +53,10 @@ The first is the same as: python -m rl_zoo3.train --algo ppo ...
 """
 
 
+#: Without a command
+_OPTIONS = ("-h", "--help", "--version")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """
     :param argv: Arguments, those of the process if None
@@ -77,8 +81,8 @@ def _run(argv: Sequence[str]) -> int:
         parser.print_help()
         return 2
     known = sorted((*_OWN, *ZOO_VERBS))
-    if not argv[0].startswith("-") and argv[0] not in known:
-        hint = suggestion(argv[0], known)
+    if argv[0] not in known and argv[0] not in _OPTIONS:
+        hint = suggestion(argv[0], [*known, *_OPTIONS])
         raise UnknownNameError(f"Unknown command {argv[0]!r}.{hint} Commands: {', '.join(known)}.")
     arguments = parser.parse_args(argv)
     return _OWN[arguments.command](arguments)
