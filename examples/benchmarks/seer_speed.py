@@ -14,6 +14,7 @@ from typing import Any
 
 import training_loop as loop
 from common import HERE
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from training_loop import make_model
 
 from sb3_efficient.bench.rows import summary
@@ -89,7 +90,9 @@ def freeze(model: Any, depth: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "start.zip"
         model.save(file)
-        callback = SEERCallback(freeze_at=0, depth=depth, encoder=file, capacity="same-length")
+        # As long as what it is compared with
+        same = {"capacity": "same-length"} if isinstance(model, OffPolicyAlgorithm) else {}
+        callback = SEERCallback(freeze_at=0, depth=depth, encoder=file, **same)
         model.learn(1, callback=callback, reset_num_timesteps=False)
     if not hasattr(model, "seer"):
         raise SystemExit("The encoder could not be frozen; the warning above says why.")

@@ -17,6 +17,7 @@ keeping.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -130,8 +131,10 @@ def ask(child: subprocess.Popen[str]) -> dict:
     """Let a process measure once."""
     assert child.stdin is not None
     assert child.stdout is not None
-    child.stdin.write("\n")
-    child.stdin.flush()
+    # One that has failed already listens no more
+    with contextlib.suppress(BrokenPipeError):
+        child.stdin.write("\n")
+        child.stdin.flush()
     for line in child.stdout:
         if line.startswith("{"):
             return json.loads(line)

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     from sb3_efficient.evaluation.candidates import model_candidate
 
     check_report_arguments(arguments)
-    check_writable(arguments.output.with_name(f"{arguments.output.name}.md"))
+    check_writable(Path(f"{arguments.output}.md"))
     agent = saved_agent(arguments)
     model = agent.load()
     others = [_candidate(file, model, arguments) for file in arguments.files]

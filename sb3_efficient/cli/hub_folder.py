@@ -48,12 +48,13 @@ def run(arguments: argparse.Namespace) -> int:
     from sb3_efficient.zoo.hub import Score, write_card, write_files
 
     whole_number("--video-steps", arguments.video_steps, least=0)
+    whole_number("--seed", arguments.seed, least=0)
     for option in ("episodes", "n_envs", "threads"):
         whole_number(f"--{option.replace('_', '-')}", getattr(arguments, option))
     target: Path = arguments.output
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise EfficientError(f"{target} is there already and not empty: name another folder with -o.")
-    check_writable(target.parent / "hub")
+    check_writable(target.parent / f".{target.name}.new")
     agent = saved_agent(arguments)
     model = agent.load()
     # All of it or nothing: a folder that is begun would be in the way of the next attempt

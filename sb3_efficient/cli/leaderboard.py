@@ -80,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     for option in ("episodes", "n_envs", "threads"):
         whole_number(f"--{option.replace('_', '-')}", getattr(arguments, option))
+    whole_number("--seed", arguments.seed, least=0)
     agents = all_agents(arguments.folder)
     if not agents:
         raise EfficientError(

@@ -128,7 +128,8 @@ def check_spaces(path: Path, policy: Any, env: Any) -> None:
     :param policy: Model or compressed policy
     :param env: Environment, or anything with its spaces, as a model that plays in it
     """
-    _check_space(path, "observations", policy.observation_space, _channel_first(env.observation_space))
+    if policy.observation_space != env.observation_space:
+        _check_space(path, "observations", policy.observation_space, _channel_first(env.observation_space))
     _check_space(path, "actions", policy.action_space, env.action_space)
 
 

@@ -46,7 +46,8 @@ class Method(ABC):
 
     def __str__(self) -> str:
         """The form of command lines and tables: ``channel-pruning(ratio=0.5)``."""
-        options = [(f.name, getattr(self, f.name)) for f in fields(self) if getattr(self, f.name) != f.default]
+        values = ((f, _plain(getattr(self, f.name))) for f in fields(self))
+        options = [(f.name, value) for f, value in values if value != f.default]
         return self.name + (f"({', '.join(f'{name}={value!r}' for name, value in options)})" if options else "")
 
 

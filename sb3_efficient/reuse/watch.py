@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -77,14 +78,16 @@ def plain(layer: nn.Module) -> bool:
     :return: Whether calling it does what its class says: it is not parametrized, and has no hooks and no ``forward``
         of its own, as quantization-aware training or a subclass of a layer of torch gives it
     """
+    kind: Any = type(layer)
     ordinary = "forward" not in layer.__dict__ and "parametrizations" not in layer._modules
-    return ordinary and _as_its_kind(layer) and not layer._forward_hooks and not layer._forward_pre_hooks
+    return ordinary and _as_its_kind(kind) and not layer._forward_hooks and not layer._forward_pre_hooks
 
 
-def _as_its_kind(layer: nn.Module) -> bool:
-    kind: Any = next((kind for kind in _KINDS if isinstance(layer, kind)), None)
+@cache
+def _as_its_kind(layer_class: Any) -> bool:
+    kind: Any = next((kind for kind in _KINDS if issubclass(layer_class, kind)), None)
     methods = ("forward", "_conv_forward") if kind is nn.Conv2d else ("forward",)
-    return kind is None or all(getattr(type(layer), name) is getattr(kind, name) for name in methods)
+    return kind is None or all(getattr(layer_class, name) is getattr(kind, name) for name in methods)
 
 
 def _some(tensor: th.Tensor) -> np.ndarray:

@@ -17,7 +17,7 @@ from sb3_efficient.seer.checks import check_model, check_times, first_update
 from sb3_efficient.seer.criterion import Convergence, check_threshold
 from sb3_efficient.seer.encoder import LatentEncoder, encoders
 from sb3_efficient.seer.replay import LatentReplayBuffer
-from sb3_efficient.seer.resume import forget_freeze, mark_frozen
+from sb3_efficient.seer.resume import mark_frozen, train_from_images
 from sb3_efficient.seer.schedule import Timetable, check_when, freezes, timestep
 from sb3_efficient.seer.stages import Depth, check_depth, n_layers
 from sb3_efficient.seer.transfer import transfer_encoder
@@ -201,7 +201,7 @@ class SEERCallback(BaseCallback):
             self.trigger = Timetable([])
             if self.encoder is None:
                 # As where a model that was saved frozen does not fit any more
-                forget_freeze(model)
+                train_from_images(model)
             return
         encoder.freeze()
         set_buffer(model, buffer)

@@ -111,7 +111,7 @@ class Convergence:
         """
         Collect what the environments show, over the time between two looks; the buffer may hold latents.
 
-        Not the first images of an episode: the black ones that pad their stack of frames differ from all others so
+        Without the first images of an episode, as far as black frames pad their stacks: they differ from all others so
         much that CKA would say little else.
 
         :param model: At any step: rollouts are few where they are long
@@ -120,10 +120,11 @@ class Convergence:
         """
         self.ages = np.where(dones, 0, self.ages + 1)
         if model.num_timesteps >= self.next_image and sum(map(len, self.images)) < N_PROBES:
-            # C is as many as there can be frames in a stack
-            images = images[self.ages >= images.shape[1]]
-            if len(images):
-                self.images.append(images.copy())
+            has_black = (images == 0).all(axis=(2, 3)).any(axis=1)
+            # There are at most C frames in a stack
+            whole = images[~(has_black & (self.ages < images.shape[1]))]
+            if len(whole):
+                self.images.append(whole)
                 self.next_image = model.num_timesteps + self.interval * model.n_envs // N_PROBES
 
     def obstacle(self, model: Any) -> str:
@@ -132,6 +133,8 @@ class Convergence:
         """
         if self.first_games is None:
             return f"fewer than {MIN_GAMES} games have ended, or their environments are in no Monitor"
+        if sum(map(len, self.images)) < N_PROBES:
+            return "too few images were seen but for those that begin an episode"
         if not self._risen(self._returns(model), self.first_games[0]):
             return "returns are not yet above those of the first games"
         if self.quiet and self.quiet[0] >= 2:

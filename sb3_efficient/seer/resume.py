@@ -13,9 +13,6 @@ from sb3_efficient.seer.buffers import buffer_of
 from sb3_efficient.seer.replay import LatentReplayBuffer
 from sb3_efficient.seer.rollout import is_latent_rollout
 
-#: Attributes of a frozen model, which are saved with it
-_MARKS = ("seer", "collect_rollouts")
-
 
 class CollectLatents:
     """
@@ -62,35 +59,16 @@ class ThawCallback(BaseCallback):
 
     def _on_training_start(self) -> None:
         model: Any = self.model
-        if holds_latents(model):
-            if buffer_of(model).encoder is not None:
-                raise ConflictError(
-                    "ThawCallback trains from images, and this model is frozen in this process: save it, and load it."
-                )
-            stored = buffer_of(model).size() * model.n_envs
-            warnings.warn(
-                f"ThawCallback: {stored:,} stored latents are of no use to layers that learn, and the replay buffer "
-                "begins empty.",
-                stacklevel=2,
+        if "seer" not in vars(model):
+            return
+        if holds_latents(model) and buffer_of(model).encoder is not None:
+            raise ConflictError(
+                "ThawCallback trains from images, and this model is frozen in this process: save it, and load it."
             )
-            _empty_buffer(model)
-        forget_freeze(model)
+        train_from_images(model)
 
     def _on_step(self) -> bool:
         return True
-
-
-def _empty_buffer(model: Any) -> None:
-    """As SB3 makes it of the arguments that the model was made with."""
-    model.replay_buffer = model.replay_buffer_class(
-        model.buffer_size,
-        model.observation_space,
-        model.action_space,
-        device=model.device,
-        n_envs=model.n_envs,
-        optimize_memory_usage=model.optimize_memory_usage,
-        **model.replay_buffer_kwargs,
-    )
 
 
 def mark_frozen(model: Any, **how: Any) -> None:
@@ -102,12 +80,29 @@ def mark_frozen(model: Any, **how: Any) -> None:
     model.collect_rollouts = collect_latents
 
 
-def forget_freeze(model: Any) -> None:
+def train_from_images(model: Any) -> None:
     """
-    :param model: Not frozen, whatever its attributes say
+    :param model: Not frozen, whatever its attributes say. Latents that it was loaded with are dropped, with a warning
     """
-    for name in _MARKS:
-        vars(model).pop(name, None)
+    if holds_latents(model):
+        stored = buffer_of(model).size() * model.n_envs
+        warnings.warn(
+            f"SEER: {stored:,} stored latents are of no use to layers that learn, and the replay buffer begins empty.",
+            stacklevel=2,
+        )
+        # As SB3 makes it of the arguments that the model was made with
+        model.replay_buffer = model.replay_buffer_class(
+            model.buffer_size,
+            model.observation_space,
+            model.action_space,
+            device=model.device,
+            n_envs=model.n_envs,
+            optimize_memory_usage=model.optimize_memory_usage,
+            **model.replay_buffer_kwargs,
+        )
+    vars(model).pop("seer", None)
+    if isinstance(vars(model).get("collect_rollouts"), CollectLatents):
+        del model.collect_rollouts
 
 
 def holds_latents(model: Any) -> bool:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from stable_baselines3.common.save_util import load_from_zip_file
+from stable_baselines3.common.vec_env.patch_gym import _convert_space
 
 from sb3_efficient.errors import ArtifactError, ConflictError
 from sb3_efficient.extractors import find_extractor, list_extractors
@@ -40,7 +41,8 @@ def saved_spaces(path: str) -> SimpleNamespace:
     :return: With ``observation_space`` and ``action_space``
     """
     saved = _saved(path)
-    return SimpleNamespace(observation_space=saved["observation_space"], action_space=saved["action_space"])
+    # Older agents have those of gym
+    return SimpleNamespace(**{key: _convert_space(saved[key]) for key in ("observation_space", "action_space")})
 
 
 def saved_entry(path: str) -> dict[str, Any]:

@@ -51,7 +51,8 @@ def take_callbacks(entry: Entry, continues: bool = False) -> None:
     for key, callback in _CALLBACKS.items():
         wish = entry.pop(key, None)
         if continues and callback is SEERCallback and wish is False:
-            callbacks.append(f"sb3_efficient.seer.{ThawCallback.__name__}")
+            # Before accelerate looks at the model
+            callbacks.insert(0, f"sb3_efficient.seer.{ThawCallback.__name__}")
         if wish is None or wish is False:
             continue
         if wish is not True and not isinstance(wish, dict):
@@ -175,7 +176,7 @@ def _check_skip(env_id: str | None, env_kwargs: Entry) -> None:
     """Refuse games that skip frames by themselves, of which AtariWrapper skips some once more, and AleVecEnv not."""
     from sb3_efficient.envs.ale_ids import look_up
 
-    own = look_up(env_id).spec.kwargs.get("frameskip", 1) if env_id else 1
+    own = look_up(env_id).spec.kwargs.get("frameskip", 4) if env_id else 1
     skip = env_kwargs.get("frameskip", own)
     if skip != 1:
         raise ConflictError(

@@ -68,7 +68,7 @@ class SavedAgent:
         env_kwargs = {**(settings.pop("env_kwargs", None) or {}), **typed_env_kwargs(folder)}
         if not settings.get("normalize_kwargs", {}).get("norm_obs", True):
             # Only rewards, which are to be those of the game
-            del settings["normalize"], settings["normalize_kwargs"]
+            settings["normalize"] = False
         if self.is_atari:
             if (options := self._ale_options(settings, env_kwargs)) is not None:
                 env: VecEnv = AleVecEnv(self.env_id, 1, **{**options, "action_repeat_probability": sticky})
@@ -158,7 +158,7 @@ def load_model(algo: str, path: str | Path) -> BaseAlgorithm:
         raise ArtifactError(f"{path} is no zip of Stable-Baselines3, or a damaged one: choose another agent.")
     try:
         return algo_class.load(path, device="cpu", custom_objects=_UNUSED, **replay)
-    except ModuleNotFoundError:
+    except (ImportError, MemoryError, EfficientError):
         raise
     except Exception as error:
         # Whatever SB3, torch and zipfile make of bytes that they do not expect

@@ -7,11 +7,12 @@ import pickle
 import zipfile
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch as th
-from agents import AGENTS, Images, agent, images
+from agents import AGENTS, BOX, Images, agent, images
 from gymnasium import spaces
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from stable_baselines3 import PPO
 
 from sb3_efficient import artifacts, compress, load_policy
 from sb3_efficient.compression import CompressedPolicy
+from sb3_efficient.compression.policy import check_spaces
 from sb3_efficient.errors import ArtifactError, OptionError
 
 
@@ -174,3 +176,9 @@ def test_seed() -> None:
         policy().set_random_seed(3)
         actions.append(policy().predict(images(50))[0])
     np.testing.assert_array_equal(*actions)
+
+
+def test_the_spaces_of_an_agent_are_its_own() -> None:
+    """Whatever looks like channels in them."""
+    spaces_of = SimpleNamespace(observation_space=spaces.Box(0, 255, (16, 10, 10), np.uint8), action_space=BOX)
+    check_spaces(Path("p.policy"), spaces_of, spaces_of)

@@ -72,6 +72,7 @@ def test_blanks_inside_a_step_are_not_between_steps(methods: dict[str, type[Meth
 def test_numbers_of_numpy_can_be_saved(methods: dict[str, type[Method]]) -> None:
     method = methods["shave"](np.float32(0.25), (np.str_("a"),))
     assert make_method(json.loads(json.dumps(method.to_config()))) == method
+    assert str(method) == "shave(ratio=0.25, layers=('a',))"
 
 
 def test_empty_and_single_recipe(methods: dict[str, type[Method]]) -> None:

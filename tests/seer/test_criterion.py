@@ -130,7 +130,7 @@ def test_a_frozen_stage_stood_still_while_returns_rose(looks: list[tuple[int, tu
         for k, mean in enumerate(means):
             model.num_timesteps, model._n_updates = 200 * (k + 1), k + 1
             model.ep_info_buffer = [{"r": mean + spread} for spread in [-1.0, 1.0] * 10]
-            criterion.see(model, np.zeros((256, 1)), np.zeros(256, bool))
+            criterion.see(model, np.ones((256, 1, 2, 2)), np.zeros(256, bool))
             depth = criterion.due(model)
             stages = {None: 0, "conv": 3}.get(depth, depth)
             assert not stages or any(

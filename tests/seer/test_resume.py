@@ -46,7 +46,7 @@ def test_without_the_callback_it_refuses_by_name(algo: str, tmp_path: Path) -> N
     agent.predict(agent.env.reset())
     with pytest.raises(ConflictError, match=r"frozen by SEER at \d+ timesteps \('lower'\).*callback=SEERCallback\(\)"):
         agent.learn(40, reset_num_timesteps=False)
-    assert agent.num_timesteps == 64 if algo not in OFF_POLICY else 60
+    assert agent.num_timesteps == (60 if algo in OFF_POLICY else 64)
     agent.learn(40, callback=SEERCallback(), reset_num_timesteps=False)
     assert holds_latents(agent)
     agent.learn(20, reset_num_timesteps=False)
@@ -70,6 +70,13 @@ def test_thawed_all_layers_learn(algo: str, tmp_path: Path) -> None:
     assert holds_latents(again), "and may be frozen again"
 
 
+def test_what_was_never_frozen_is_left_alone() -> None:
+    agent: Any = model("ppo")
+    agent.collect_rollouts = own = agent.collect_rollouts
+    agent.learn(20, callback=ThawCallback())
+    assert agent.collect_rollouts is own
+
+
 @pytest.mark.parametrize("algo", ["ppo", "dqn"])
 def test_what_is_frozen_in_this_process_cannot_be_thawed(algo: str) -> None:
     agent = frozen(algo)
@@ -88,20 +95,29 @@ def test_thawed_with_stored_latents_the_buffer_begins_empty(n_step: bool, tmp_pa
     agent.save_replay_buffer(tmp_path / "buffer")
     agent = loaded(agent, tmp_path / "agent")
     agent.load_replay_buffer(tmp_path / "buffer")
-    with pytest.warns(UserWarning, match="60 stored latents are of no use to layers that learn"):
+    with pytest.warns(UserWarning, match="SEER: 60 stored latents are of no use to layers that learn"):
         agent.learn(20, callback=ThawCallback(), reset_num_timesteps=False)
     assert agent.replay_buffer.size() == 20
     assert type(agent.replay_buffer) is options["replay_buffer_class"]
 
 
-def test_where_it_cannot_be_frozen_again_all_layers_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    agent = loaded(frozen("ppo"), tmp_path / "agent")
+@pytest.mark.filterwarnings("ignore:SEER. 60 stored latents are of no use")
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+def test_where_it_cannot_be_frozen_again_all_layers_learn(
+    algo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = frozen(algo)
+    if algo == "dqn":
+        agent.save_replay_buffer(tmp_path / "buffer")
+    agent = loaded(agent, tmp_path / "agent")
+    if algo == "dqn":
+        agent.load_replay_buffer(tmp_path / "buffer")
 
     def fail(*_: Any) -> None:
         raise MemoryError
 
     monkeypatch.setattr("sb3_efficient.seer.callback.latent_buffer", fail)
-    with pytest.warns(UserWarning, match="could not freeze at 64, and trains on"):
+    with pytest.warns(UserWarning, match=r"could not freeze at 6\d, and trains on"):
         agent.learn(40, callback=SEERCallback(), reset_num_timesteps=False)
     assert agent.num_timesteps > 64
     assert not hasattr(agent, "seer")

@@ -11,7 +11,7 @@ import yaml
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.atari_wrappers import EpisodicLifeEnv, StickyActionEnv
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
+from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize, unwrap_vec_wrapper
 
 from sb3_efficient.envs import AleVecEnv, CatchEnv
 from sb3_efficient.errors import ArtifactError, EfficientError, UnknownNameError
@@ -93,6 +93,23 @@ def test_faster_environments_only_where_they_are_the_same(
     assert isinstance(env, AleVecEnv) == is_fast
     assert env.observation_space.shape == shape
     env.close()
+
+
+def test_rewards_are_those_of_the_game(tmp_path: Path) -> None:
+    saved(tmp_path, normalize="dict(norm_obs=False)")
+    env = find_agent("ppo", "Catch-v0", tmp_path).make_env()
+    assert unwrap_vec_wrapper(env, VecNormalize) is None
+
+
+def test_what_else_goes_wrong_is_not_the_agents_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = saved(tmp_path)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(PPO, "load", fail)
+    with pytest.raises(MemoryError):
+        load_model("ppo", run / "Catch-v0.zip")
 
 
 def test_other_agents_play_in_their_wrappers(tmp_path: Path) -> None:
