@@ -42,11 +42,11 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import pandas as pd
 import torch as th
 from common import RESULTS, open_rows, run_program, write_readme
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.monitor import LoadMonitorResultsError, load_results
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 import sb3_efficient
@@ -141,10 +141,10 @@ def read(arguments: argparse.Namespace) -> None:
     key = dict(
         zip(KEYS, (algo, env_id, f"rl_model_{arguments.start}_steps", arguments.arm, arguments.seed), strict=True)
     )
-    files = list(run.glob("*.monitor.csv"))
-    if not files:
-        raise OptionError(f"{run} has no monitor files, as the zoo keeps them: name the folder of a run, <env>_<n>.")
-    games = pd.concat(pd.read_csv(file, skiprows=1) for file in files).sort_values("t")
+    try:
+        games = load_results(str(run))
+    except LoadMonitorResultsError as error:
+        raise OptionError(f"{error}: name the folder of a run of the zoo, <env>_<n>.") from error
     # The emulator's steps, of which an action takes four
     games["step"] = games["l"].cumsum() / FRAME_SKIP
     until = min(arguments.until, int(games["step"].iloc[-1]) // EVERY * EVERY)

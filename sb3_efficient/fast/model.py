@@ -66,7 +66,7 @@ def accelerate(
     Make a model train faster, in place: new, or loaded from any zip, with SB3's own policies and networks or ours::
 
         model = PPO.load("ppo_pong.zip", env=env)
-        print(sb3_efficient.accelerate(model))
+        report = sb3_efficient.accelerate(model)
         model.learn(1_000_000)
 
     Weights, their names, optimizer state and saved zips stay as they are: a zip saved afterwards loads wherever the

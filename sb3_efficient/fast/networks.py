@@ -48,7 +48,6 @@ def plan_networks(plan: Plan, model: BaseAlgorithm, precision: Precision, compil
     :param precision: What the networks are to compute in
     :param compiled: Whether to compile them
     """
-    _say_thawed(plan, model)
     for extractor in image_extractors(model):
         if isinstance(extractor, EncoderExtractor):
             _plan_ours(plan, model, extractor, precision)
@@ -59,16 +58,6 @@ def plan_networks(plan: Plan, model: BaseAlgorithm, precision: Precision, compil
     for network in model.policy.modules():
         _plan_features(plan, network)
         _plan_critic(plan, network)
-
-
-def _say_thawed(plan: Plan, model: Any) -> None:
-    """Of an agent that was frozen by SEER and was loaded, all layers look as if they were going to learn."""
-    frozen = getattr(model, "seer", None)
-    if frozen and all(isinstance(vars(e).get("forward"), FastForward | None) for e in image_extractors(model)):
-        plan.leave(
-            f"network: frozen by SEER at {frozen['timesteps']} timesteps ({frozen['depth']!r}) before it was saved; it "
-            "stays so with learn(..., callback=SEERCallback())"
-        )
 
 
 def _plan_ours(plan: Plan, model: Any, extractor: EncoderExtractor, precision: Precision) -> None:

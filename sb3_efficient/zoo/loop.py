@@ -51,8 +51,7 @@ def take_callbacks(entry: Entry, continues: bool = False) -> None:
     for key, callback in _CALLBACKS.items():
         wish = entry.pop(key, None)
         if continues and callback is SEERCallback and wish is False:
-            # Before accelerate looks at the model
-            callbacks.insert(0, f"sb3_efficient.seer.{ThawCallback.__name__}")
+            callbacks.append(f"sb3_efficient.seer.{ThawCallback.__name__}")
         if wish is None or wish is False:
             continue
         if wish is not True and not isinstance(wish, dict):

@@ -204,11 +204,10 @@ def test_continued_with_more_environments_or_after_training_from_images(tmp_path
     agent.learn(60, callback=SEERCallback(1, 2))
     agent.save(tmp_path / "agent")
     wider: Any = PPO.load(tmp_path / "agent", env=make_vec_env(env, 4), device="cpu")
-    assert "frozen by SEER at 16 timesteps (2) before it was saved" in str(accelerate(wider, keep_memory=False))
+    accelerate(wider, keep_memory=False)
     wider.learn(100, callback=SEERCallback(1, 2))
     assert is_latent_rollout(wider.rollout_buffer)
     assert wider.rollout_buffer.n_envs == 4
-    assert "before it was saved" not in str(accelerate(wider, keep_memory=False))
     thawed: Any = PPO.load(tmp_path / "agent", env=env(), device="cpu")
     thawed.learn(20, callback=ThawCallback())
     assert not is_latent_rollout(thawed.rollout_buffer)
