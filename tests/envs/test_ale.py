@@ -208,8 +208,8 @@ def test_limit_of_gymnasium_counts_too(register: Any) -> None:
 
 def test_same_seed_same_games_with_any_number_of_threads() -> None:
     def play(seed: int | None, num_threads: int | None = None) -> np.ndarray:
-        env = AleVecEnv("BreakoutNoFrameskip-v4", 2, seed, num_threads=num_threads)
-        actions = np.random.default_rng(0).integers(0, 4, (40, 2))
+        env = AleVecEnv("PongNoFrameskip-v4", 2, seed, num_threads=num_threads)
+        actions = np.random.default_rng(0).integers(0, 6, (40, 2))
         frames = [env.reset(), *(env.step(a)[0] for a in actions)]
         env.close()
         return np.stack(frames)
@@ -217,7 +217,8 @@ def test_same_seed_same_games_with_any_number_of_threads() -> None:
     found = play(7)
     assert np.array_equal(found, play(7, 1))
     assert not np.array_equal(found, play(8))
-    assert not np.array_equal(found, play(None))
+    # without a seed there are 900 beginnings: one may be that of seed 7, not all
+    assert not all(np.array_equal(found, play(None)) for _ in range(4))
     # the games of one environment differ among themselves
     assert not np.array_equal(found[:, 0], found[:, 1])
 
