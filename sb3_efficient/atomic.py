@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from sb3_efficient.errors import EfficientError
+from sb3_efficient.errors import EfficientError, OptionError
 
 try:
     import fcntl
@@ -44,6 +44,22 @@ def replace_file(path: str | Path, data: bytes) -> Path:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+def check_writable(file: Path) -> None:
+    """
+    :param file: That is going to be written, in a folder that is made now
+    """
+    if file.is_dir():
+        raise OptionError(f"Results cannot be written to {file}, which is a folder. Name a file.")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        raise OptionError(
+            f"Results cannot be written to {file.parent}: {error.strerror}. Name another folder."
+        ) from error
 
 
 @contextmanager

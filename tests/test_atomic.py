@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sb3_efficient.atomic import replace_file
+from sb3_efficient.atomic import check_writable, replace_file
+from sb3_efficient.errors import OptionError
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:
@@ -55,3 +56,9 @@ def test_killed_while_writing(tmp_path: Path) -> None:
         assert len(content) == 2**22
         assert len(set(content)) == 1
     assert changed == 10
+
+
+def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OptionError, match=r"Results cannot be written to .*file: .*\. Name another folder\."):
+        check_writable(tmp_path / "file" / "rows.json")

@@ -53,6 +53,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from common import RESULTS
+from stable_baselines3.common.monitor import load_results
 
 import sb3_efficient
 from sb3_efficient.policies import find_algorithm
@@ -109,7 +110,7 @@ def learning_curve(runs: list[Path], steps: list[int]) -> list[tuple[int, int, f
     """
     parts, seconds = [], 0.0
     for i, run in enumerate(runs):
-        games = pd.concat(pd.read_csv(file, skiprows=1) for file in run.glob("*.monitor.csv")).sort_values("t")
+        games = load_results(str(run))
         games["step"] = sum(steps[:i]) + games["l"].cumsum() / games["l"].sum() * steps[i]
         games["t"] += seconds
         seconds = games["t"].max()

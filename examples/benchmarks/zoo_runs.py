@@ -36,8 +36,7 @@ import matplotlib
 import psutil
 from common import RESULTS, run_program
 
-from sb3_efficient.atomic import locked, replace_file
-from sb3_efficient.bench.rows import check_writable
+from sb3_efficient.atomic import check_writable, locked, replace_file
 from sb3_efficient.doctor import machine
 from sb3_efficient.policies import is_off_policy
 

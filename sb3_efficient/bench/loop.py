@@ -9,8 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sb3_efficient.atomic import replace_file
-from sb3_efficient.bench.rows import check_writable
+from sb3_efficient.atomic import check_writable, replace_file
 from sb3_efficient.errors import EfficientError, UnknownNameError, suggestion
 from sb3_efficient.options import whole_number
 

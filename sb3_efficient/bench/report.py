@@ -10,8 +10,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from sb3_efficient.atomic import check_writable, replace_file
 from sb3_efficient.bench import scripts
-from sb3_efficient.bench.rows import Row, check_writable
+from sb3_efficient.bench.rows import Row
 from sb3_efficient.errors import ArtifactError, EfficientError
 
 HELP = "one page with every table and picture of a folder of results"
@@ -79,7 +80,6 @@ def write(results: Path, output: Path | None = None) -> Path:
     :param output: The page; ``report.html`` in that folder if None
     :return: The page
     """
-    from sb3_efficient.atomic import replace_file
     from sb3_efficient.evaluation.page import document
 
     names = sections(results)

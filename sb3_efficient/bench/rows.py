@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sb3_efficient.atomic import locked, replace_file
-from sb3_efficient.errors import ArtifactError, OptionError
+from sb3_efficient.atomic import check_writable, locked, replace_file
+from sb3_efficient.errors import ArtifactError
 
 Row = dict[str, Any]
 
@@ -87,22 +86,6 @@ def summary(values: Sequence[float], unit: str, digits: int = 4) -> Row:
     """
     low, median, high = (float(f"{q:.{digits}g}") for q in np.quantile(values, (0.25, 0.5, 0.75)))
     return {"unit": unit, "n": len(values), "median": median, "quartiles": [low, high]}
-
-
-def check_writable(file: Path) -> None:
-    """
-    :param file: That is going to be written, in a folder that is made now
-    """
-    if file.is_dir():
-        raise OptionError(f"Results cannot be written to {file}, which is a folder. Name a file.")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=file.parent):
-            pass
-    except OSError as error:
-        raise OptionError(
-            f"Results cannot be written to {file.parent}: {error.strerror}. Name another folder."
-        ) from error
 
 
 def _read(file: Path) -> list[Row]:

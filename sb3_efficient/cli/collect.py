@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sb3_efficient.bench.rows import check_writable
+from sb3_efficient.atomic import check_writable
 from sb3_efficient.cli.common import add_agent_arguments, add_play_arguments, check_play_arguments, record, saved_agent
 from sb3_efficient.options import whole_number
 

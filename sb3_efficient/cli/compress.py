@@ -8,7 +8,7 @@ import sys
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from sb3_efficient.bench.rows import check_writable
+from sb3_efficient.atomic import check_writable
 from sb3_efficient.cli.common import (
     add_agent_arguments,
     add_play_arguments,

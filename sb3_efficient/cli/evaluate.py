@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sb3_efficient.bench.rows import check_writable
+from sb3_efficient.atomic import check_writable
 from sb3_efficient.cli.common import (
     add_agent_arguments,
     add_play_arguments,

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sb3_efficient.bench.rows import check_writable
+from sb3_efficient.atomic import check_writable
 from sb3_efficient.cli.common import add_agent_arguments, saved_agent
 from sb3_efficient.cli.leaderboard import add_game_arguments, whole_games
 from sb3_efficient.errors import EfficientError

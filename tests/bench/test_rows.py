@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sb3_efficient.bench.rows import Rows, check_writable
-from sb3_efficient.errors import ArtifactError, OptionError
+from sb3_efficient.bench.rows import Rows
+from sb3_efficient.errors import ArtifactError
 
 
 def test_rows_are_kept_and_replaced_where_they_stand(tmp_path: Path) -> None:
@@ -44,9 +44,3 @@ def test_other_files_are_not_overwritten(tmp_path: Path, text: str) -> None:
     with pytest.raises(ArtifactError, match="holds no rows of measurements"):
         Rows(tmp_path / "rows.json", {}, ())
     assert (tmp_path / "rows.json").read_text() == text
-
-
-def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(OptionError, match=r"Results cannot be written to .*file: .*\. Name another folder\."):
-        check_writable(tmp_path / "file" / "rows.json")
