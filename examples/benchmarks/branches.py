@@ -130,7 +130,9 @@ def run(arguments: argparse.Namespace) -> None:
     curve = train(model, env_id, arguments)
     model.save(Path("logs/branches") / "_".join(map(str, key.values())).replace(" ", "_"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    found = {"until": arguments.until, "peak_rss_mb": peak, "columns": ["step", "return"], "curve": curve}
+    # What was frozen when, as SEER leaves it at the model
+    found = {"until": arguments.until, "peak_rss_mb": peak, "seer": vars(model).get("seer")}
+    found |= {"columns": ["step", "return"], "curve": curve}
     rows.add([{**key, **found}])
 
 
