@@ -93,7 +93,8 @@ ARROWS = {
     "envs": {"errors", "options"},
     "policies": {"errors", "extractors"},
     "sizes": {"errors", "extractors"},
-    "frames": {"errors", "options"},
+    "frame_store": {"errors"},
+    "frames": {"errors", "frame_store", "options"},
     "fast": {"errors", "extractors", "options", "policies"},
     "seer": {"errors", "extractors", "fast", "frames"},
     "reuse": {"errors", "extractors", "options", "seer"},
@@ -121,7 +122,7 @@ ARROWS = {
     },
     "search": {"compression", "errors", "evaluation"},
     "cli": {
-        *("bench", "compression", "doctor", "engines", "errors", "evaluation", "observations", "options"),
+        *("atomic", "bench", "compression", "doctor", "engines", "errors", "evaluation", "observations", "options"),
         *("policies", "search", "sizes", "zoo"),
     },
     "__main__": {"cli"},

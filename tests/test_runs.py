@@ -45,10 +45,15 @@ def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """The script as a module, whose results go to an empty folder."""
     monkeypatch.syspath_prepend(BENCHMARKS)
     monkeypatch.chdir(tmp_path)
-    module = importlib.import_module("runs")
-    monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(importlib.import_module("runs_queue"), "RESULTS", tmp_path / "results")
     (tmp_path / "results").mkdir()
-    return module
+    return importlib.import_module("runs")
+
+
+@pytest.fixture
+def table(runs: Any) -> Any:
+    """Of a group of the queue."""
+    return importlib.import_module("runs_tables").table
 
 
 def test_every_run_of_the_queue_can_be_named(runs: Any) -> None:
@@ -74,7 +79,7 @@ def test_done_is_what_the_results_say(runs: Any, tmp_path: Path) -> None:
     assert "--params ent_coef=0.1" in text
 
 
-def test_arms_wait_for_their_prefix(runs: Any, tmp_path: Path) -> None:
+def test_arms_wait_for_their_prefix(runs: Any, table: Any, tmp_path: Path) -> None:
     prefix, *arms = runs.entries(BRANCH)
     assert (prefix.state(), {arm.state() for arm in arms}) == ("open", {"waits"})
     file = Path(prefix.checkpoint.replace("*/*", "ppo/PongNoFrameskip-v4_1"))
@@ -86,10 +91,10 @@ def test_arms_wait_for_their_prefix(runs: Any, tmp_path: Path) -> None:
     row = {**arms[0].row, "curve": [[1000, 2.0]]}
     (tmp_path / "results" / "branches.json").write_text(json.dumps({"rows": [row]}))
     assert arms[0].state() == "done"
-    assert "| Pong | never | 1 | 2 | 2 |" in runs.table(BRANCH)
+    assert "| Pong | never | 1 | 2 | 2 |" in table(BRANCH)
 
 
-def test_table(runs: Any, tmp_path: Path) -> None:
+def test_table(runs: Any, table: Any, tmp_path: Path) -> None:
     last = {"one": (-20.7, 14.6), "two": (14.6, 14.6)}
     rows = [
         {**entry.row, "curve": [[1000, last[entry.row["label"]][entry.row["seed"] - 1]]], "hours": 2.0}
@@ -99,10 +104,10 @@ def test_table(runs: Any, tmp_path: Path) -> None:
         if row["env"].startswith("Breakout"):
             row["curve"] = [[1000, 1.7 if row["label"] == "one" else 30.5]]
     (tmp_path / "results" / "runs.json").write_text(json.dumps(rows))
-    text = runs.table({**TRAIN, "games": ["PongNoFrameskip-v4", "BreakoutNoFrameskip-v4"]})
+    text = table({**TRAIN, "games": ["PongNoFrameskip-v4", "BreakoutNoFrameskip-v4"]})
     assert "| Pong | one | 2 | -3.05 [-20.7, 14.6] | -20.7 14.6 |  | 2.00 |  |" in text
     assert "| Pong | two | 2 | 14.6 [14.6, 14.6] | 14.6 14.6 | 75% | 2.00 |  |" in text
-    claimed = runs.table({**TRAIN, "claimed": {"two": {"PongNoFrameskip-v4": 7.5}}}).splitlines()
+    claimed = table({**TRAIN, "claimed": {"two": {"PongNoFrameskip-v4": 7.5}}}).splitlines()
     assert [line.rsplit(" | ", 1)[1] for line in claimed if "Pong" in line] == [" |", "7.5 |"]
     # 0 for random play, 1 for people; games drawn within themselves
     assert "| 2 games, human-normalised | one | 2 each | 0 [0, " in text

@@ -25,16 +25,14 @@ import re
 import signal
 import subprocess
 import sys
-import threading
-import time
 import zipfile
 from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 import matplotlib
-import psutil
 from common import RESULTS, run_program
+from zoo_log import Log, watch_memory
 
 from sb3_efficient.atomic import check_writable, locked, replace_file
 from sb3_efficient.doctor import machine
@@ -235,7 +233,7 @@ def follow(process: subprocess.Popen[str], log: Log, title: str, folder: Path, u
 
     :return: Whether it is to be ended, at the checkpoint that it was for
     """
-    peak = _watch_memory(process.pid)
+    peak = watch_memory(process.pid)
     assert process.stdout is not None
     for line in process.stdout:
         if log.read(line, peak[0]):
@@ -250,66 +248,6 @@ def follow(process: subprocess.Popen[str], log: Log, title: str, folder: Path, u
     print()
     process.wait()
     return False
-
-
-class Log:
-    """
-    What the zoo prints, kept in a file, so that a run that goes on has all of it.
-
-    :param file: Points of it: steps, seconds, return (None before the first games end), fps, MB
-    :param start: Steps behind which all that was logged is forgotten
-    """
-
-    def __init__(self, file: Path, start: int) -> None:
-        self.file = file
-        self.points = [point for point in read(file) if point[0] <= start]
-        self._seconds = self.points[-1][1] if self.points else 0.0
-        self._began = time.perf_counter()
-        self._found: dict[str, float] = {}
-
-    def read(self, line: str, peak: int) -> bool:
-        """
-        :param line: Of the table that SB3 prints
-        :param peak: Bytes of memory so far
-        :return: Whether it made a point complete
-        """
-        match = re.match(r"\| +(ep_rew_mean|fps|total_timesteps) +\| (\S+)", line)
-        if match is None:
-            return False
-        self._found[match[1]] = float(match[2])
-        if match[1] != "total_timesteps":
-            return False
-        seconds = round(self._seconds + time.perf_counter() - self._began, 1)
-        step, fps = int(self._found["total_timesteps"]), int(self._found.get("fps", 0))
-        self.points.append([step, seconds, self._found.get("ep_rew_mean"), fps, peak // 2**20])
-        replace_file(self.file, json.dumps(self.points).encode())
-        return True
-
-
-def _watch_memory(pid: int) -> list[int]:
-    """Highest resident memory of a process and its children, bytes, kept up to date in a list of one."""
-    peak = [0]
-
-    def watch() -> None:
-        try:
-            process = psutil.Process(pid)
-            while process.is_running():
-                children = sum(map(_resident, process.children(recursive=True)))
-                peak[0] = max(peak[0], process.memory_info().rss + children)
-                time.sleep(0.5)
-        except psutil.NoSuchProcess:
-            pass
-
-    threading.Thread(target=watch, daemon=True).start()
-    return peak
-
-
-def _resident(process: psutil.Process) -> int:
-    """Bytes; none of one that has just ended."""
-    try:
-        return process.memory_info().rss
-    except psutil.NoSuchProcess:
-        return 0
 
 
 def draw(rows: list[dict[str, Any]], file: Path) -> None:

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from sb3_efficient.atomic import check_writable
-from sb3_efficient.cli.common import add_agent_arguments, add_play_arguments, check_play_arguments, record, saved_agent
+from sb3_efficient.cli.arguments import add_agent_arguments, add_play_arguments, check_play_arguments
+from sb3_efficient.cli.common import record, saved_agent
 from sb3_efficient.options import whole_number
 
 HELP = "record observations of an agent at play"

@@ -1,4 +1,4 @@
-"""Options that several commands have, and what they make of them."""
+"""What commands make of the options that they share."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sb3_efficient.cli.arguments import check_batch_sizes
 from sb3_efficient.errors import OptionError
-from sb3_efficient.options import whole_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,101 +21,9 @@ if TYPE_CHECKING:
     from sb3_efficient.zoo.saved import SavedAgent
 
 
-def add_agent_arguments(parser: argparse.ArgumentParser) -> None:
-    """
-    :param parser: Of a command about an agent that the zoo has saved
-    """
-    group = parser.add_argument_group("agent, as rl-zoo3 has saved it")
-    group.add_argument("--algo", required=True, help="rl-zoo3's name: ppo, dqn, ...")
-    group.add_argument("--env", required=True, help="id of the environment: PongNoFrameskip-v4, ...")
-    group.add_argument(
-        "-f", "--folder", type=Path, default=Path("logs"), help="the zoo's folder (default: %(default)s)"
-    )
-    group.add_argument("--exp-id", type=int, default=0, help="number of the run (default: the latest)")
-    group.add_argument("--load-best", action="store_true", help="best model of the run in place of the last")
-    group.add_argument(
-        "--gym-packages", nargs="+", default=[], metavar="MODULE", help="imported first, as they register environments"
-    )
-
-
-def add_play_arguments(parser: argparse.ArgumentParser) -> None:
-    """
-    :param parser: Of a command that lets policies play
-    """
-    group = parser.add_argument_group("play")
-    group.add_argument(
-        "--sticky",
-        type=float,
-        default=0.25,
-        help="Atari: chance that a frame repeats the last action (default: %(default)s)",
-    )
-    group.add_argument(
-        "--deterministic", action="store_true", help="take the most probable actions; default: sample them"
-    )
-    group.add_argument("--seed", type=int, default=0, help="seed of the first episode (default: %(default)s)")
-    group.add_argument("--n-envs", type=int, default=8, help="games at a time (default: %(default)s)")
-
-
-def add_report_arguments(parser: argparse.ArgumentParser) -> None:
-    """
-    :param parser: Of a command that ends in a report
-    """
-    group = parser.add_argument_group("report")
-    group.add_argument(
-        "--episodes", type=int, default=100, help="whole games of each policy; 0 for none (default: %(default)s)"
-    )
-    group.add_argument("--engine", default="onnxruntime", help="runtime of compressed policies (default: %(default)s)")
-    group.add_argument("--threads", type=int, default=1, help="threads of every network (default: %(default)s)")
-    group.add_argument(
-        "--batch-size", type=int, nargs="+", default=[1, 100], help="batches that are timed (default: 1 100)"
-    )
-    group.add_argument(
-        "--repeats", type=int, default=200, help="timed calls of each kind, at most (default: %(default)s)"
-    )
-    group.add_argument("--observations", type=Path, help="file of 'collect' (default: recorded now)")
-    group.add_argument(
-        "--n-observations",
-        type=int,
-        default=1000,
-        help="how many to record for calibration and training of students (default: %(default)s)",
-    )
-
-
-def check_report_arguments(arguments: argparse.Namespace) -> None:
-    """
-    Say what is wrong before hours are spent.
-
-    :param arguments: Of :func:`add_play_arguments` and :func:`add_report_arguments`
-    """
-    from sb3_efficient.engines import find_engine
-
-    if not find_engine(arguments.engine).runs_graphs:
-        raise OptionError(
-            f"{arguments.engine!r} cannot run compressed policies: choose --engine onnxruntime or openvino."
-        )
-    whole_number("--episodes", arguments.episodes, least=0)
-    check_play_arguments(arguments)
-    for option in ("threads", "repeats", "n_observations"):
-        whole_number(f"--{option.replace('_', '-')}", getattr(arguments, option))
-    for size in arguments.batch_size:
-        whole_number("--batch-size", size)
-    if arguments.observations is None:
-        check_batch_sizes(arguments.batch_size, arguments.n_observations, "choose more --n-observations, or less of it")
-
-
-def check_play_arguments(arguments: argparse.Namespace) -> None:
-    """
-    :param arguments: Of :func:`add_play_arguments`
-    """
-    whole_number("--n-envs", arguments.n_envs)
-    whole_number("--seed", arguments.seed, least=0)
-    if not 0 <= arguments.sticky < 1:
-        raise OptionError(f"--sticky is a chance in [0, 1), got {arguments.sticky!r}.")
-
-
 def saved_agent(arguments: argparse.Namespace) -> SavedAgent:
     """
-    :param arguments: Of :func:`add_agent_arguments`
+    :param arguments: Of :func:`~.arguments.add_agent_arguments`
     """
     from sb3_efficient.zoo.saved import find_agent
 
@@ -140,7 +48,7 @@ def _import(module: str) -> None:
 
 def is_deterministic(arguments: argparse.Namespace) -> bool:
     """
-    :param arguments: Of :func:`add_agent_arguments` and :func:`add_play_arguments`
+    :param arguments: Of :func:`~.arguments.add_agent_arguments` and :func:`~.arguments.add_play_arguments`
     """
     from sb3_efficient.policies import GREEDY
 
@@ -163,16 +71,6 @@ def observations_for(arguments: argparse.Namespace, agent: SavedAgent, model: Ba
     return found
 
 
-def check_batch_sizes(sizes: Sequence[int], n: int, advice: str) -> None:
-    """
-    :param sizes: That are going to be timed
-    :param n: Number of observations
-    :param advice: What to do about it
-    """
-    if max(sizes) > n:
-        raise OptionError(f"--batch-size {max(sizes)} takes as many observations, and there are {n}: {advice}.")
-
-
 def divided(observations: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
     """
     :param observations: (N, C, H, W), shuffled
@@ -188,7 +86,7 @@ def record(
     arguments: argparse.Namespace, agent: SavedAgent, model: BaseAlgorithm, n: int, **options: Any
 ) -> np.ndarray:
     """
-    :param arguments: Of :func:`add_play_arguments`
+    :param arguments: Of :func:`~.arguments.add_play_arguments`
     :param agent: Where it plays
     :param model: Who plays
     :param n: How many observations

@@ -9,18 +9,13 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from sb3_efficient.atomic import check_writable
-from sb3_efficient.cli.common import (
+from sb3_efficient.cli.arguments import (
     add_agent_arguments,
     add_play_arguments,
     add_report_arguments,
     check_report_arguments,
-    compared,
-    divided,
-    is_deterministic,
-    observations_for,
-    saved_agent,
-    show,
 )
+from sb3_efficient.cli.common import compared, divided, is_deterministic, observations_for, saved_agent, show
 from sb3_efficient.options import whole_number
 
 if TYPE_CHECKING:

@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sb3_efficient.atomic import check_writable
-from sb3_efficient.cli.common import (
+from sb3_efficient.cli.arguments import (
     add_agent_arguments,
     add_play_arguments,
     add_report_arguments,
     check_report_arguments,
-    compared,
-    observations_for,
-    saved_agent,
-    show,
 )
+from sb3_efficient.cli.common import compared, observations_for, saved_agent, show
 from sb3_efficient.errors import OptionError
 
 if TYPE_CHECKING:

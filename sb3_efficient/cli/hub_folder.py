@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sb3_efficient.atomic import check_writable
-from sb3_efficient.cli.common import add_agent_arguments, saved_agent
+from sb3_efficient.cli.arguments import add_agent_arguments
+from sb3_efficient.cli.common import saved_agent
 from sb3_efficient.cli.leaderboard import add_game_arguments, whole_games
 from sb3_efficient.errors import EfficientError
 from sb3_efficient.options import whole_number
