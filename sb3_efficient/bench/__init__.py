@@ -26,8 +26,9 @@ examples:
   sb3-efficient bench nets --quick
   sb3-efficient bench nets --networks impala --frameworks pytorch onnxruntime --threads 1 2
 
-Writes nets.json, nets.md and nets.png into --results. A network that is finished under a framework is not measured
-again, one that was interrupted begins anew. What is not installed, or does not fit, is skipped with its reason.
+Writes nets.json, nets.md and nets.png into --results. What is there is not measured again, so that an interrupted
+series goes on. Frameworks are compared in turns: one that comes later is to be measured with the others, --again. What
+is not installed, or does not fit, is skipped with its reason.
 """
 
 
@@ -140,23 +141,11 @@ def _measure(rows: Any, name: str, threads: int, frameworks: list[str], argument
     from sb3_efficient.bench.network import Network
 
     plan = QUICK if arguments.quick else Plan()
-    todo: dict[tuple[str, ...], list[str]] = {}
+    known = [row for row in rows.rows if (row["network"], row["threads"]) == (name, threads)]
+    todo: dict[Any, list[str]] = {}
     for framework in frameworks:
-        own = {"network": name, "threads": threads, "framework": framework}
-        missing = tuple(feed for feed in plan.feeds if arguments.again or not _complete(rows, own, feed, plan))
-        todo.setdefault(missing, []).append(framework)
-    for feeds, those in todo.items():
-        if feeds:
-            for found in measure(Network(name, threads), those, replace(plan, feeds=feeds)):
+        todo.setdefault(plan.kinds if arguments.again else plan.missing(known, framework), []).append(framework)
+    for kinds, those in todo.items():
+        if kinds:
+            for found in measure(Network(name, threads), those, replace(plan, kinds=kinds)):
                 rows.add(found)
-
-
-def _complete(rows: Any, own: dict[str, Any], feed: str, plan: Any) -> bool:
-    """The last row is the last that is measured."""
-    from sb3_efficient.bench.nets import ONE_FRAME
-
-    if own["framework"] == "reuse" and feed != "frames":
-        # Has no others
-        return True
-    work, batch = ONE_FRAME if feed == "frames" else plan.batches[-1]
-    return bool(rows.has(**own, work=work, batch=batch, feed=feed))

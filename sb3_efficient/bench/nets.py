@@ -38,6 +38,15 @@ PASSES = {"infer": 1, "train": 3}
 Batches = Iterator[tuple[np.ndarray, np.ndarray]]
 
 
+#: Work, batch and feed of a measurement
+Kind = tuple[str, int, str]
+
+
+def _kinds(*batches: tuple[str, int]) -> tuple[Kind, ...]:
+    found = ((work, batch, feed) for (work, batch), feed in product(batches, ("contiguous", "loader", "frames")))
+    return tuple(kind for kind in found if kind[2] != "frames" or kind[:2] == ONE_FRAME)
+
+
 @dataclass(frozen=True)
 class Plan:
     """
@@ -46,18 +55,28 @@ class Plan:
     :param samples: Images of each kind of measurement, in ``rounds`` rounds
     :param rounds: In each of which every variant has its turn; medians are over them
     :param seconds: At most, for a variant in a round
-    :param batches: Kinds of work and sizes, in this order; the last one is for all frameworks
-    :param feeds: Where images come from, see :data:`FEEDS`
+    :param kinds: In this order
     """
 
     samples: int = 64_000
     rounds: int = 10
     seconds: float = 1.0
-    batches: tuple[tuple[str, int], ...] = (("train", 128), ("infer", 128), ("infer", 8), ("infer", 1), ("infer", 16))
-    feeds: tuple[str, ...] = ("contiguous", "loader", "frames")
+    kinds: tuple[Kind, ...] = _kinds(("train", 128), ("infer", 128), ("infer", 8), ("infer", 1), ("infer", 16))
+
+    def missing(self, rows: list[Row], framework: str) -> tuple[Kind, ...]:
+        """
+        :param rows: Of one network
+        :param framework: Registered name
+        :return: Kinds behind the last one that it has a row of: it may be unable to do one before
+        """
+        own = [(row["work"], row["batch"], row["feed"]) for row in rows if row["framework"] == framework and "n" in row]
+        there = [kind in own for kind in self.kinds]
+        # What computes changes is for frames in their order only
+        last = self.kinds[len(there) - there[::-1].index(True) :] if any(there) else self.kinds
+        return tuple(kind for kind in last if framework != "reuse" or kind[2] == "frames")
 
 
-QUICK = Plan(samples=1_500, rounds=3, seconds=0.2, batches=(("train", 128), ("infer", 1), ("infer", 16)))
+QUICK = Plan(samples=1_500, rounds=3, seconds=0.2, kinds=_kinds(("train", 128), ("infer", 1), ("infer", 16)))
 
 
 def measure(network: Network, frameworks: list[str], plan: Plan) -> Iterator[list[Row]]:
@@ -70,12 +89,12 @@ def measure(network: Network, frameworks: list[str], plan: Plan) -> Iterator[lis
     with cores(network.threads):
         variants, skipped = _build(network, frameworks)
         yield [{"network": network.name, "threads": network.threads, **row} for row in skipped]
-        peak, data = matrix_peak(), dict.fromkeys(plan.feeds, images())
-        if "frames" in data:
+        peak, data = matrix_peak(), dict.fromkeys(FEEDS, images())
+        if any(feed == "frames" for *_, feed in plan.kinds):
             data["frames"] = frames()
-        for (work, batch), feed in product(plan.batches, plan.feeds):
+        for work, batch, feed in plan.kinds:
             able = {key: v for key, v in variants.items() if getattr(v, work) is not None and feed in v.feeds}
-            if able and (feed != "frames" or (work, batch) == ONE_FRAME):
+            if able:
                 title = f"{network.name}: {work} {batch}, {feed} feed"
                 source = partial(FEEDS[feed], data[feed], batch)
                 times = _in_turns(able, work, source, batch, plan, title)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ from sb3_efficient.errors import MissingExtraError, OptionError, UnknownNameErro
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:DeprecationWarning")
 
 SMALL = "nn-bench-small"
-TINY = Plan(samples=8, rounds=2, seconds=10.0, batches=(("train", 2), ("infer", 2)))
+KINDS = tuple((work, 2, feed) for work in ("train", "infer") for feed in ("contiguous", "loader"))
+TINY = Plan(samples=8, rounds=2, seconds=10.0, kinds=KINDS)
 
 
 def _variants(framework: str, name: str = SMALL) -> dict[str, Variant]:
@@ -114,10 +116,24 @@ def test_rows_and_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     assert (tmp_path / "nets.png").stat().st_size > 5000
 
 
+def test_goes_on_behind_the_last_row() -> None:
+    def row(framework: str, kind: tuple[str, int, str]) -> dict[str, Any]:
+        return {"framework": framework, **dict(zip(("work", "batch", "feed"), kind, strict=True)), "n": 2}
+
+    kinds = (*KINDS, ("infer", 1, "frames"))
+    plan = Plan(kinds=kinds)
+    # Without training, and interrupted
+    rows = [row("onnxruntime", KINDS[2]), row("pytorch", kinds[-1]), {"framework": "flax", "skipped": "why"}]
+    assert plan.missing(rows, "onnxruntime") == kinds[3:]
+    assert plan.missing(rows, "pytorch") == ()
+    assert plan.missing(rows, "flax") == kinds
+    assert plan.missing(rows, "reuse") == kinds[-1:]
+    assert plan.missing([row("reuse", kinds[-1])], "reuse") == ()
+
+
 def test_what_changed_is_measured_on_frames_in_order() -> None:
-    plan = Plan(
-        samples=40, rounds=2, seconds=10.0, batches=(("infer", 2), ("infer", 1)), feeds=("contiguous", "frames")
-    )
+    kinds = (("infer", 2, "contiguous"), ("infer", 1, "contiguous"), ("infer", 1, "frames"))
+    plan = Plan(samples=40, rounds=2, seconds=10.0, kinds=kinds)
     rows = [row for found in measure(Network(SMALL), ["onnxruntime", "reuse"], plan) for row in found]
     kinds = {(row["framework"], row["batch"], row["feed"]) for row in rows}
     assert kinds == {
