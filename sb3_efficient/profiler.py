@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +87,29 @@ class Stopwatch:
         return call
 
 
-#: Object, name, what stood there before: of all callbacks, as some objects are the whole process's
+#: Object or class, name, what stood there before: of all callbacks, as classes are the whole process's
 _replaced: list[tuple[Any, str, Any]] = []
 
 
-def _replace(owner: Any, name: str, value: Any) -> None:
-    # An attribute of the instance hides the method of its class; taken away, the method is back
+def _replace(owner: Any, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """
+    Of objects the method of their class is replaced, and asked whose it is: what is an attribute of a model or a buffer
+    would be saved with it.
+    """
+    if name in vars(owner):
+        _set(owner, name, wrap(vars(owner)[name]))
+        return
+    method = getattr(type(owner), name)
+    timed = wrap(method)
+
+    @wraps(method)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return (timed if self is owner else method)(self, *args, **kwargs)
+
+    _set(type(owner), name, call)
+
+
+def _set(owner: Any, name: str, value: Any) -> None:
     _replaced.append((owner, name, vars(owner).get(name)))
     setattr(owner, name, value)
 
@@ -138,12 +155,20 @@ class ProfileCallback(BaseCallback):
         self._stopwatch = Stopwatch(self.model.device)
         self._started_at = self.model.num_timesteps
         self._to_skip = self.skip
+        self._take_times()
+
+    def _take_times(self) -> None:
         watch = self._stopwatch
+        self._buffers = buffers(self.model)
         for owner, name, section in timed_methods(self.model):
             wrap = watch.timed_generator if (section, name) == ("buffer", "get") else watch.timed
-            _replace(owner, name, wrap(getattr(owner, name), section))
+            _replace(owner, name, partial(wrap, name=section))
 
     def _on_rollout_start(self) -> None:
+        if any(new is not old for new, old in zip(buffers(self.model), self._buffers, strict=True)):
+            # SEER has another one since it froze
+            _put_back()
+            self._take_times()
         taken = self.model.num_timesteps - self._started_at
         if self._to_skip and taken >= self._to_skip:
             self._to_skip, self._started_at = 0, self.model.num_timesteps
@@ -160,6 +185,9 @@ class ProfileCallback(BaseCallback):
         return True
 
     def _on_training_end(self) -> None:
+        if not _replaced:
+            # The zoo says so twice
+            return
         self._stopwatch.read()
         self.steps = self.model.num_timesteps - self._started_at
         _put_back()
@@ -176,8 +204,7 @@ def timed_methods(model: BaseAlgorithm) -> list[tuple[Any, str, str]]:
     """
     methods: list[tuple[Any, str, str]] = [(model, "train", "forward"), (th.Tensor, "backward", "backward")]
     methods += [(model.env, "step", "environment")]
-    for name in ("rollout_buffer", "replay_buffer"):
-        buffer = getattr(model, name, None)
+    for buffer in buffers(model):
         names = ("add", "get", "sample", "compute_returns_and_advantage")
         methods += [(buffer, method, "buffer") for method in names if hasattr(buffer, method)]
     # On-policy algorithms act by calling the policy, off-policy ones through predict()
@@ -187,6 +214,13 @@ def timed_methods(model: BaseAlgorithm) -> list[tuple[Any, str, str]]:
     for optimizer in (*own, *optimizers(model.policy)):
         methods += [(optimizer, "step", "optimizer"), (optimizer, "zero_grad", "optimizer")]
     return [*methods, (th.nn.utils, "clip_grad_norm_", "optimizer")]
+
+
+def buffers(model: BaseAlgorithm) -> list[Any]:
+    """
+    :return: Rollout buffer and replay buffer, None for the one that the algorithm does not have
+    """
+    return [getattr(model, name, None) for name in ("rollout_buffer", "replay_buffer")]
 
 
 def shares(seconds: dict[str, float]) -> dict[str, float]:

@@ -10,11 +10,12 @@ import pytest
 import torch as th
 from stable_baselines3 import A2C, DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import ConvertCallback
+from stable_baselines3.common.callbacks import CheckpointCallback, ConvertCallback
 from stable_baselines3.common.envs import FakeImageEnv
 from stable_baselines3.common.logger import configure
 
 from sb3_efficient.profiler import SECTIONS, ProfileCallback, Stopwatch, shares, table
+from sb3_efficient.seer import SEERCallback
 
 OFF_POLICY = {"buffer_size": 100, "learning_starts": 10, "batch_size": 8}
 MODELS = {
@@ -71,12 +72,35 @@ def test_shares_go_to_the_log_and_first_steps_may_be_left_out(tmp_path: Path) ->
     assert all(0 < row["profile/backward"] < 1 for row in logged[2:])
 
 
-def test_the_model_can_be_saved_and_trained_again(tmp_path: Path) -> None:
-    agent, backward = model(PPO), th.Tensor.backward
-    agent.learn(16, callback=ProfileCallback(verbose=0))
+@pytest.mark.parametrize("algo", [PPO, DQN], ids=lambda algo: algo.__name__)
+def test_what_is_saved_meanwhile_is_as_ever(algo: type[BaseAlgorithm], tmp_path: Path) -> None:
+    agent, backward = model(algo), th.Tensor.backward
+    saved = CheckpointCallback(16, str(tmp_path), "during", save_replay_buffer=algo is DQN)
+    agent.learn(32, callback=[ProfileCallback(verbose=0), saved])
     assert th.Tensor.backward is backward
-    agent.save(tmp_path / "agent.zip")
-    PPO.load(tmp_path / "agent.zip", env=agent.get_env()).learn(16, callback=ProfileCallback(verbose=0))
+    agent.save(tmp_path / "after.zip")
+    assert (tmp_path / "during_16_steps.zip").stat().st_size < 1.1 * (tmp_path / "after.zip").stat().st_size
+    loaded = algo.load(tmp_path / "during_16_steps.zip", env=agent.get_env())
+    if algo is DQN:
+        loaded.load_replay_buffer(tmp_path / "during_replay_buffer_16_steps.pkl")
+    callback = ProfileCallback(verbose=0)
+    loaded.learn(48, callback=callback)
+    assert callback.seconds["forward"] > 0
+
+
+def test_the_end_may_be_said_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    callback = ProfileCallback(tmp_path / "profile.json")
+    model(PPO).learn(16, callback=callback)
+    callback.on_training_end()  # as rl-zoo3 does
+    assert capsys.readouterr().out.count("ms per 1000 steps") == 1
+
+
+@pytest.mark.parametrize("algo", [PPO, DQN], ids=lambda algo: algo.__name__)
+def test_buffers_of_latents_are_timed_too(algo: type[BaseAlgorithm]) -> None:
+    agent = model(algo)
+    agent.learn(64, callback=[SEERCallback(freeze_at=20), callback := ProfileCallback(verbose=0, skip=32)])
+    assert hasattr(agent, "seer")
+    assert callback.seconds["buffer"] > 0
 
 
 def test_an_interrupted_training_leaves_nothing_in_the_next_one() -> None:

@@ -47,6 +47,9 @@ class PruningCallback(BaseCallback):
     are ordinary ones with zeros; the heads are not pruned. Weights that are zero at the start stay zero. TensorBoard
     shows ``pruning/sparsity``.
 
+    SB3 does not tell callbacks of a training that was interrupted (Ctrl-C in a script; the zoo does): call
+    ``on_training_end()`` before the model is trained on, or saved.
+
     :param sparsity: Final part of the weights that is zero, in [0, 1)
     :param part: ``"conv"``, ``"dense"`` or ``"all"``
     :param start: Part of this training after which the first weights are pruned

@@ -61,6 +61,9 @@ class QATCallback(BaseCallback):
     ``callback: [{sb3_efficient.compression.QATCallback: {start: 0.8}}]``. Models are saved as
     ordinary ones; at the end of training, the weights lie on the grid of ``static-int8``.
 
+    SB3 does not tell callbacks of a training that was interrupted (Ctrl-C in a script; the zoo does): call
+    ``on_training_end()`` before the model is trained on, or saved.
+
     :param start: Part of this training after which it begins, in [0, 1)
     """
 

@@ -33,7 +33,7 @@ def register() -> None:
         # The hook in _autoload answered to this very import
         return
     import sb3_efficient.envs  # noqa: F401  (registers our environments with gymnasium)
-    from sb3_efficient.zoo import arguments, manager, record
+    from sb3_efficient.zoo import arguments, interrupt, manager, record
 
     experiment = exp_manager.ExperimentManager
     absent = [name for name in _METHODS if not hasattr(experiment, name)]
@@ -45,6 +45,7 @@ def register() -> None:
     _wrap(experiment, "read_hyperparameters", manager.read_hyperparameters)
     _wrap(experiment, "_preprocess_hyperparams", manager.preprocess_hyperparams)
     _wrap(experiment, "create_envs", manager.create_envs)
+    _wrap(experiment, "learn", interrupt.learn)
     _wrap(experiment, "learn", record.learn)
     _wrap(experiment, "save_trained_model", record.save)
     _wrap(experiment, "hyperparameters_optimization", manager.hyperparameters_optimization)
