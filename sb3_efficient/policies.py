@@ -52,7 +52,7 @@ def policy_kwargs(name: str, algo: type[BaseAlgorithm] | str, **kwargs: Any) -> 
     our extractors unscaled (``normalize_images=False``) and are divided by 255 there, once. ``normalized_image=True``
     is for float images that are scaled already, by a ``VecNormalize`` for instance; they are taken as they are. A
     registered class that is no :class:`EncoderExtractor` gets images from SB3 in [0, 1] as ever. Everything else that
-    ``policy_kwargs`` can hold may be added to the result.
+    ``policy_kwargs`` can hold may be added to the result (not ``normalize_images``: pixels would be divided twice).
 
     :param name: A registered name, see :func:`sb3_efficient.list_extractors`
     :param algo: Algorithm class, or its rl-zoo3 name

@@ -574,3 +574,9 @@ def test_only_deliberate_weights_are_left_alone() -> None:
     agent: Any = model("ppo")
     agent.policy.to(memory_format=th.channels_last)
     assert "optimizer: Adam holds weights that are not contiguous" in accelerate(agent, **FP32).left_alone
+
+
+def test_what_reuses_says_that_it_does_not() -> None:
+    agent = model("ppo", policy_kwargs=policy_kwargs("reuse-conv", "ppo"))
+    assert "reuses nothing while it acts" in str(accelerate(agent, precision="bf16"))
+    assert "reuses nothing" not in str(accelerate(agent, precision="fp32"))

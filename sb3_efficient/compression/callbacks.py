@@ -22,6 +22,7 @@ from sb3_efficient.compression.networks import networks
 from sb3_efficient.errors import OptionError, UnknownNameError, suggestion
 from sb3_efficient.options import whole_number
 from sb3_efficient.policies import optimizers
+from sb3_efficient.seer.checks import check_parent
 from sb3_efficient.seer.frozen import frozen_layers
 
 #: (sparsity at the start, final sparsity, progress in [0, 1]) -> sparsity
@@ -86,6 +87,7 @@ class PruningCallback(BaseCallback):
         self._seer: dict[str, Any] | None = None
 
     def _on_training_start(self) -> None:
+        check_parent(self)
         found = networks(self.model)
         self._began, self._done = self.num_timesteps, 0
         self._first = min(sparsity(found, self.part), self.sparsity)

@@ -17,6 +17,7 @@ from sb3_efficient.compression.recipe import ModelMethod, register_method
 from sb3_efficient.compression.size import acting_parameters
 from sb3_efficient.compression.straight_through import coarsen, settle, settled_at_the_end
 from sb3_efficient.errors import OptionError
+from sb3_efficient.seer.checks import check_parent
 from sb3_efficient.seer.frozen import frozen_layers
 
 #: What a new minimum or maximum counts in their moving average, as in torch's MovingAverageMinMaxObserver
@@ -75,6 +76,7 @@ class QATCallback(BaseCallback):
         self.layers: list[Layer] = []
 
     def _on_training_start(self) -> None:
+        check_parent(self)
         networks(self.model)
         self._began, self.layers = self.num_timesteps, []
 

@@ -170,7 +170,8 @@ def positives(option: str, values: Any) -> list[int]:
 
 def _latent_dim(cnn: nn.Module, shape: tuple[int, int, int], name: str) -> int:
     """Length of the latent; tried on the meta device, so it costs neither memory nor random numbers."""
-    probe = copy.deepcopy(cnn).to("meta")
+    # Statistics of one image are refused in training
+    probe = copy.deepcopy(cnn).to("meta").eval()
 
     def length(height: int, width: int) -> int:
         return probe(th.empty(1, shape[0], height, width, device="meta")).shape[1]

@@ -20,7 +20,7 @@ class DictExtractor(BaseFeaturesExtractor):
     Not a subclass of it: SB3 hands such a subclass ``normalized_image=True`` together with
     ``normalize_images=False``, upon which any 3-D box would count as an image.
 
-    :param observation_space: Dictionary with at least one image
+    :param observation_space: Dictionary with at least one image: uint8, or, with ``normalized_image=True``, any 3-D box
     :param extractor_class: Network for each image
     :param args: Arguments of ``extractor_class`` behind the space
     :param kwargs: Keyword arguments of ``extractor_class``
@@ -36,8 +36,9 @@ class DictExtractor(BaseFeaturesExtractor):
         extractors: dict[str, nn.Module] = {}
         features_dim = 0
         has_image = False
+        is_scaled = bool(kwargs.get("normalized_image", False))
         for key, space in observation_space.items():
-            if is_image_space(space):
+            if is_image_space(space, normalized_image=is_scaled):
                 extractor = extractor_class(space, *args, **kwargs)
                 extractors[key] = extractor
                 features_dim += extractor.features_dim
@@ -48,7 +49,8 @@ class DictExtractor(BaseFeaturesExtractor):
         if not has_image:
             raise ObservationError(
                 f"{extractor_class.__name__} needs at least one uint8 image of shape (channels, height, width) "
-                f"in the dictionary, found {observation_space}. Without images use MultiInputPolicy as it is."
+                f"in the dictionary, found {observation_space}. Float images need normalized_image=True; without "
+                "images use MultiInputPolicy as it is."
             )
         super().__init__(observation_space, features_dim)
         self.extractors = nn.ModuleDict(extractors)

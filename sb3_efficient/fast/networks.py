@@ -70,7 +70,9 @@ def _plan_ours(plan: Plan, model: Any, extractor: EncoderExtractor, precision: P
         plan.leave(f"network: {name} keeps precision={asked!r}, which was given to it")
     elif extractor.precision != precision:
         plan.set(extractor, "precision", precision)
-        plan.change(f"network: {name} in {precision}")
+        is_reusing = hasattr(type(extractor), "plans") and precision != "fp32"
+        note = ", in which it reuses nothing while it acts (in fp32 it does)" if is_reusing else ""
+        plan.change(f"network: {name} in {precision}{note}")
 
 
 def _plan_other(plan: Plan, model: Any, extractor: BaseFeaturesExtractor, precision: Precision) -> None:
@@ -82,7 +84,7 @@ def _plan_other(plan: Plan, model: Any, extractor: BaseFeaturesExtractor, precis
             plan.change(f"network: {name} in {precision}")
         return
     if present is not None:
-        plan.leave(f"network: {name} is frozen, or has another forward of its own")
+        plan.leave(f"network: {name} is frozen (accelerate before SEER freezes), or has another forward of its own")
         return
     if not _same_when_fast(extractor):
         plan.leave(f"network: {name} gives other results when it is run channels-last, or none")

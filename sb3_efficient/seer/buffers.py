@@ -52,7 +52,8 @@ def latent_buffer(model: Any, encoder: LatentEncoder, capacity: str | int) -> An
     if isinstance(buffer, LatentReplayBuffer) and buffer.encoder is None:
         buffer.attach(encoder)
         return buffer
-    left = model._total_timesteps - model.num_timesteps
+    # The model may be trained on later, so that it is to hold what it was made for
+    left = max(model._total_timesteps - model.num_timesteps, model.buffer_size - stored_transitions(buffer))
     before, after = buffer.buffer_size * buffer.n_envs, new_capacity(capacity, buffer, encoder, left)
     bytes_before, bytes_after = buffer_bytes(buffer), after * latent_bytes(buffer, encoder)
     if capacity == "same-memory" and (after < before or bytes_after > bytes_before):
@@ -102,7 +103,7 @@ def check_buffer(model: Any) -> None:
     if isinstance(buffer, LatentReplayBuffer) and buffer.encoder is None and not hasattr(model, "seer"):
         raise ConflictError(
             f"The replay buffer holds latents ({buffer.made_by}), and this model is not frozen: load the model that "
-            "was saved together with them, or no replay buffer."
+            "was saved together with them, or no replay buffer (in rl-zoo3: move replay_buffer.pkl away)."
         )
     if isinstance(buffer, RolloutBuffer) and type(buffer) not in LATENT_FORM and not is_latent_rollout(buffer):
         known = ", ".join(cls.__name__ for cls in LATENT_FORM)

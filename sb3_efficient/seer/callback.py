@@ -13,7 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from sb3_efficient.errors import ConflictError, ConversionError, OptionError, TrialError, suggestion
 from sb3_efficient.seer.buffers import buffer_of, check_room, latent_buffer, set_buffer
 from sb3_efficient.seer.capacity import check_capacity
-from sb3_efficient.seer.checks import check_model, check_times, first_update
+from sb3_efficient.seer.checks import check_model, check_parent, check_times, first_update
 from sb3_efficient.seer.criterion import Convergence, check_threshold
 from sb3_efficient.seer.encoder import LatentEncoder, encoders
 from sb3_efficient.seer.replay import LatentReplayBuffer
@@ -97,6 +97,7 @@ class SEERCallback(BaseCallback):
 
     def _on_training_start(self) -> None:
         model: Any = self.model
+        check_parent(self)
         check_model(model)
         for copies in encoders(model).values():
             for depth in self.depths:

@@ -120,9 +120,9 @@ class LatentEncoder:
                 _copy_encoder(part, vars(target)["forward"])
 
     @property
-    def version(self) -> list[Any]:
+    def version(self) -> list[int]:
         """Something else once weights have been put into the model, as by ``set_parameters``."""
-        return [part.weights_version() for part in self.parts]
+        return [part.version for part in self.parts]
 
     def digest(self) -> str:
         """SHA-256 of what latents depend on: frozen weights and statistics, depth, dtype."""

@@ -12,6 +12,7 @@ from sb3_efficient.errors import ObservationError
 from sb3_efficient.extractors import EncoderExtractor
 from sb3_efficient.fast.forward import FastForward
 from sb3_efficient.seer.stages import Depth, layers, n_layers
+from sb3_efficient.weights import Weights
 
 
 class FrozenForward:
@@ -56,8 +57,9 @@ class FrozenForward:
         size = int(th.Size(self.latent_shape).numel())
         self.columns = slice(offset, offset + size)
         self._seen = self._latents = th.empty(0)
-        self._weights = list(self.frozen.state_dict(keep_vars=True).values())
-        self._version = self.weights_version()
+        self._state = list(self.frozen.state_dict(keep_vars=True).values())
+        self._weights = Weights(self._tensors)
+        self._version = self._seen_version = 0
 
     @property
     def latent_dim(self) -> int:
@@ -88,8 +90,8 @@ class FrozenForward:
         if not remember:
             return self._encode(images)
         # Other weights may be put into a model, by set_parameters()
-        version, self._version = self._version, self.weights_version()
-        if version != self._version or images.shape != self._seen.shape or images.dtype != self._seen.dtype:
+        version, self._seen_version = self._seen_version, self.version
+        if version != self._seen_version or images.shape != self._seen.shape or images.dtype != self._seen.dtype:
             self._seen, self._latents = images.clone(), self._encode(images)
             return self._latents
         new = (images != self._seen).flatten(1).any(dim=1)
@@ -118,12 +120,11 @@ class FrozenForward:
         with self.numbers.computing(latents):
             return deeper._packed(between(self._unpacked(latents)))
 
-    def weights_version(self) -> list[tuple[int, int]]:
-        """
-        :return: Something else once these weights have been written, or others put in their place
-            (``policy.load_from_vector``)
-        """
-        return [(value._version, value.data_ptr()) for value in self._weights]
+    @property
+    def version(self) -> int:
+        """Another number once these weights have been written, or others put in their place."""
+        self._version += self._weights.changed()
+        return self._version
 
     def accepts(self, observations: th.Tensor) -> bool:
         """
@@ -131,6 +132,9 @@ class FrozenForward:
         :return: Whether it is to be handed over without SB3's preprocessing
         """
         return observations.ndim == 2 or (self.takes_uint8 and observations.dtype == th.uint8)
+
+    def _tensors(self) -> list[th.Tensor]:
+        return self._state
 
     def _encode(self, images: th.Tensor) -> th.Tensor:
         # SB3 switches the whole policy to training mode, in which running statistics would move

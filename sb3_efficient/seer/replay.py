@@ -102,7 +102,8 @@ class LatentReplayBuffer(ReplayBuffer):
             raise EfficientError(
                 f"This replay buffer holds latents, and has no encoder to make or read them by{made_by}: resume the "
                 "model with the SEERCallback it was trained with, learn(..., callback=SEERCallback(...)), which "
-                "attaches the encoder of the model."
+                "attaches the encoder of the model. One that was saved before the freeze is trained on without this "
+                "buffer (in rl-zoo3: move replay_buffer.pkl away)."
             )
         if self.encoder.version != self._version:
             # Weights have been put into the model: the same ones, or latents of two encoders would be mixed

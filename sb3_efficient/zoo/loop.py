@@ -28,7 +28,6 @@ from sb3_efficient.zoo.agents import saved_freeze
 from sb3_efficient.zoo.entries import import_class
 
 Entry = dict[str, Any]
-#: In the order in which they are called
 _CALLBACKS: dict[str, Callable[..., Any]] = {"accelerate": AccelerateCallback, "seer": SEERCallback}
 _EXAMPLES = {"accelerate": "dict(precision='fp32')", "seer": "dict(freeze_at=0.5)"}
 _OWN_KEYS = ("features_extractor", "features_extractor_kwargs", "vec_env", "vec_env_kwargs", *_CALLBACKS)
@@ -47,11 +46,13 @@ def take_callbacks(entry: Entry, continues: bool = False) -> None:
     :param continues: Whether an agent is continued, which may be frozen
     """
     others = entry.get("callback") or []
-    callbacks = list(others) if isinstance(others, list) else [others]
+    # SEER may be among them, and its latents are made in the number format that accelerate() chooses
+    first: list[Any] = []
+    last: list[Any] = []
     for key, callback in _CALLBACKS.items():
         wish = entry.pop(key, None)
         if continues and callback is SEERCallback and wish is False:
-            callbacks.append(f"sb3_efficient.seer.{ThawCallback.__name__}")
+            last.append(f"sb3_efficient.seer.{ThawCallback.__name__}")
         if wish is None or wish is False:
             continue
         if wish is not True and not isinstance(wish, dict):
@@ -60,8 +61,8 @@ def take_callbacks(entry: Entry, continues: bool = False) -> None:
             check_names(key, wish, callback)
             callback(**wish)  # says now what is wrong with the values
         path = f"{callback.__module__.rpartition('.')[0]}.{callback.__name__}"
-        callbacks.append({path: wish} if isinstance(wish, dict) else path)
-    if callbacks:
+        (first if callback is AccelerateCallback else last).append({path: wish} if isinstance(wish, dict) else path)
+    if callbacks := [*first, *(others if isinstance(others, list) else [others]), *last]:
         entry["callback"] = callbacks
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import nn
 
 from sb3_efficient import EncoderExtractor, list_extractors, make_extractor, register_extractor
 from sb3_efficient.errors import EfficientError, ObservationError, OptionError
@@ -93,6 +95,24 @@ def test_dictionary_has_one_network_for_each_image(dict_space: spaces.Dict) -> N
     assert th.equal(features[:, :32], expected)
     assert th.equal(copy.deepcopy(extractor)(batch), features)
     assert {type(e).__name__ for e in extractor.extractors.values()} == {"ImpalaExtractor", "Flatten"}
+
+
+def test_scaled_images_of_a_dictionary(dict_space: spaces.Dict) -> None:
+    extractor = make_extractor("impala", dict_space, features_dim=32, normalized_image=True)
+    assert extractor.features_dim == 3 * 32 + 5
+    alone = make_extractor("impala", spaces.Dict({"heat": dict_space["heat"]}), features_dim=32, normalized_image=True)
+    assert alone.features_dim == 32
+
+
+def test_statistics_of_a_batch_are_not_asked_of_one_image() -> None:
+    class Normalized(EncoderExtractor):
+        def __init__(self, space: spaces.Box, **options: Any) -> None:
+            cnn = nn.Sequential(nn.Conv2d(4, 8, 8, 4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(8))
+            super().__init__(space, cnn, {}, **options)
+
+    extractor = Normalized(spaces.Box(0, 255, (4, 84, 84), np.uint8))
+    assert extractor.features_dim == 8
+    assert extractor.cnn.training
 
 
 def test_dictionary_without_image(dict_space: spaces.Dict) -> None:

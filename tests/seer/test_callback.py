@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import torch as th
 from stable_baselines3 import A2C, DQN, PPO, HerReplayBuffer
 from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback, EveryNTimesteps
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.envs import BitFlippingEnv, FakeImageEnv, IdentityEnv
 from stable_baselines3.common.logger import configure
@@ -21,6 +23,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from test_policies import DictEnv, env, model
 
 from sb3_efficient import accelerate, policy_kwargs
+from sb3_efficient.compression import PruningCallback, QATCallback
 from sb3_efficient.errors import ConflictError, EfficientError, ObservationError, OptionError
 from sb3_efficient.seer import SEERCallback, ThawCallback
 from sb3_efficient.seer.buffers import buffer_of, latent_buffer
@@ -100,6 +103,13 @@ def test_policies_without_images() -> None:
 def test_dictionaries() -> None:
     agent = model("ppo", DictEnv(discrete=True), "MultiInputPolicy")
     refused(agent, ObservationError, "dictionaries of observations are not supported")
+
+
+@pytest.mark.parametrize("callback", [SEERCallback(20), PruningCallback(), QATCallback()])
+def test_where_nothing_is_told_of_rollouts(callback: BaseCallback) -> None:
+    name = type(callback).__name__
+    with pytest.raises(ConflictError, match=f"{name} acts at the ends of rollouts, of which EveryNTimesteps tells it"):
+        model("ppo").learn(100, callback=EveryNTimesteps(50, callback))
 
 
 def test_hindsight_replay() -> None:
@@ -270,14 +280,25 @@ def test_weights_put_into_a_frozen_model_are_those_it_acts_with() -> None:
         assert th.allclose(agent.policy.predict_values(images), other.policy.predict_values(images), atol=1e-2)
 
 
+def other_memory(policy: Any) -> None:
+    """SB3's load_from_vector does not write into what parameters had."""
+    policy.load_from_vector(policy.parameters_to_vector() * 1.3)
+
+
+def past_autograd(policy: Any) -> None:
+    """As SB3's polyak_update does; no version of a tensor says so."""
+    for parameter in policy.parameters():
+        parameter.data.mul_(1.3)
+
+
+@pytest.mark.parametrize("put", [other_memory, past_autograd])
 @pytest.mark.parametrize("algo", ["ppo", "dqn"])
-def test_weights_put_in_the_place_of_others_are_noticed(algo: str) -> None:
-    """SB3's load_from_vector gives parameters other memory, and does not write into what they had."""
+def test_weights_put_in_the_place_of_others_are_noticed(algo: str, put: Callable[[Any], None]) -> None:
     agent = trained(algo)
     agent.learn(60, callback=SEERCallback(1))
     images = agent.env.reset()
     agent.predict(images, deterministic=True)
-    agent.policy.load_from_vector(agent.policy.parameters_to_vector() * 1.3)
+    put(agent.policy)
     encoder = buffer_of(agent).encoder
     found = encoder(images)
     encoder(agent.env.reset())

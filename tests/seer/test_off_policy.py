@@ -17,6 +17,7 @@ from torch import nn
 
 from sb3_efficient import accelerate, policy_kwargs
 from sb3_efficient.errors import ConflictError, EfficientError, OptionError
+from sb3_efficient.frames import FrameReplayBuffer
 from sb3_efficient.policies import optimizers
 from sb3_efficient.seer import SEERCallback
 from sb3_efficient.seer.convert import convert
@@ -143,6 +144,14 @@ def test_capacity_is_asked_about_where_something_is_going_to_be_frozen_only() ->
     small("dqn", buffer_size=500).learn(60, callback=SEERCallback(capacity=60, **auto))
     with pytest.raises(OptionError, match="capacity=60 does not hold the 100 transitions"):
         small("dqn", buffer_size=500).learn(100, callback=SEERCallback(capacity=60, depth="conv"))
+
+
+def test_capacity_grows_to_what_the_model_was_made_for() -> None:
+    agent: Any = small("dqn", buffer_size=500, replay_buffer_class=FrameReplayBuffer)
+    agent.learn(60, callback=SEERCallback(40, 1))
+    assert agent.replay_buffer.buffer_size < 500
+    agent.learn(20, callback=SEERCallback(70, "features"), reset_num_timesteps=False)
+    assert agent.replay_buffer.buffer_size == 500
 
 
 def test_capacity_below_what_is_stored_is_refused_when_training_starts() -> None:

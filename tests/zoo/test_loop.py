@@ -25,10 +25,13 @@ SEER = "sb3_efficient.seer.SEERCallback"
         ({"accelerate": False}, {}),
         ({"accelerate": True}, {"callback": [CALLBACK]}),
         ({"accelerate": {"precision": "fp32"}}, {"callback": [{CALLBACK: {"precision": "fp32"}}]}),
-        ({"accelerate": True, "callback": "mine.Spy"}, {"callback": ["mine.Spy", CALLBACK]}),
+        ({"accelerate": True, "callback": "mine.Spy"}, {"callback": [CALLBACK, "mine.Spy"]}),
         ({"seer": True, "accelerate": True}, {"callback": [CALLBACK, SEER]}),
         ({"seer": {"freeze_at": 0.5}}, {"callback": [{SEER: {"freeze_at": 0.5}}]}),
-        ({"accelerate": True, "callback": [{"mine.Spy": {}}]}, {"callback": [{"mine.Spy": {}}, CALLBACK]}),
+        ({"accelerate": True, "callback": [{"mine.Spy": {}}]}, {"callback": [CALLBACK, {"mine.Spy": {}}]}),
+        # SEER freezes a loaded agent when training starts: after its number format is chosen
+        ({"accelerate": True, "callback": SEER}, {"callback": [CALLBACK, SEER]}),
+        ({"seer": True, "callback": ["mine.Spy"]}, {"callback": ["mine.Spy", SEER]}),
     ],
 )
 def test_accelerate_becomes_a_callback(entry: dict, expected: dict) -> None:
