@@ -29,6 +29,9 @@ From a finished run of the zoo to an agent that ships: slim zip, settings, learn
         -i logs/early/ppo/PongNoFrameskip-v4_2/rl_model_1500000_steps.zip
     python examples/benchmarks/publish_agent.py logs/early/ppo/PongNoFrameskip-v4_1 \\
         logs/early/ppo/PongNoFrameskip-v4_2 logs/early/ppo/PongNoFrameskip-v4_3 --only-curve early --frozen 500000:2
+    python examples/benchmarks/zoo_runs.py --env PongNoFrameskip-v4 --label "Impala, accelerated" --extractors impala \\
+        --steps 2000000 --save-freq 50000 --until 700000 --params vec_env=ale accelerate=True
+    python examples/benchmarks/publish_agent.py logs/zoo_runs/.../ppo/PongNoFrameskip-v4_1 --only-curve impala
     python -m rl_zoo3.train --algo ppo --env QbertNoFrameskip-v4 -n 2000000 --seed 1 --eval-freq -1 \\
         --save-freq 100000 -f logs/qbert -params vec_env=ale accelerate=True "seer=dict(earliest=0.1)"
     python examples/benchmarks/publish_agent.py logs/qbert/ppo/QbertNoFrameskip-v4_1 --frozen 297984:2
@@ -76,7 +79,7 @@ def main() -> None:
     runs: list[Path] = arguments.runs
     run = runs[-1]
     algo, env_id = run.parent.name, run.name.rpartition("_")[0]
-    models = [find_algorithm(algo).load(run / f"{env_id}.zip", device="cpu") for run in runs]
+    models = [find_algorithm(algo).load(agent_of(run, env_id), device="cpu") for run in runs]
     # Some runs count on where the one before them ended, others from nothing, as the zoo's -i
     steps = [model.num_timesteps - model._num_timesteps_at_start for model in models]
     curve = learning_curve(runs, steps)
@@ -92,6 +95,12 @@ def main() -> None:
     file.write_text(json.dumps({**content, "columns": ["step", "seconds", "return"], "curve": curve}) + "\n")
     what = "run" if arguments.only_curve else "agent"
     draw(curve, frozen, file.with_suffix(".png"), f"{algo.upper()} on {env_id}, {what} {name}")
+
+
+def agent_of(run: Path, env_id: str) -> Path:
+    """The last checkpoint of a run that was ended there."""
+    agent = run / f"{env_id}.zip"
+    return agent if agent.exists() else max(run.glob("rl_model_*.zip"), key=lambda file: int(file.stem.split("_")[2]))
 
 
 def copy_settings(source: Path, target: Path) -> None:
