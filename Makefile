@@ -45,6 +45,7 @@ test: $(VENV)/.installed lint
 test-long: $(VENV)/.installed
 	$(BIN)/pytest -m long
 
+# make lint, make format   what tools find, and what they mend
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -54,5 +55,6 @@ format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# make clean   all that make has made
 clean:
 	rm -rf $(VENV) build *.egg-info

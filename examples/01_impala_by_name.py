@@ -16,7 +16,7 @@ import sb3_efficient
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--env", default="PongNoFrameskip-v4")
-parser.add_argument("--extractor", default="impala", help="one of: " + ", ".join(sb3_efficient.list_extractors()))
+parser.add_argument("--extractor", default="impala", choices=sb3_efficient.list_extractors())
 parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
 parser.add_argument("--steps", type=int, default=100_000)
 parser.add_argument("--seed", type=int, default=0)

@@ -15,11 +15,17 @@ from stable_baselines3 import PPO
 import sb3_efficient
 from sb3_efficient.envs import AleVecEnv
 
+
+def when(text):
+    """Of --freeze-at."""
+    return text if text == "auto" else float(text)
+
+
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--env", default="PongNoFrameskip-v4")
-parser.add_argument("--extractor", default="impala", help="one of: " + ", ".join(sb3_efficient.list_extractors()))
+parser.add_argument("--extractor", default="impala", choices=sb3_efficient.list_extractors())
 parser.add_argument("--steps", type=int, default=1_000_000)
-parser.add_argument("--freeze-at", default="auto", help="timesteps, a fraction of training, or auto")
+parser.add_argument("--freeze-at", type=when, default="auto", help="timesteps, a fraction of training, or auto")
 parser.add_argument("--depth", default="lower", help="lower, conv, features, or the number of a stage")
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--tensorboard", help="folder for its logs")
@@ -43,7 +49,7 @@ model = PPO(
 sb3_efficient.accelerate(model)
 
 seer = sb3_efficient.SEERCallback(
-    freeze_at="auto" if arguments.freeze_at == "auto" else float(arguments.freeze_at),
+    freeze_at=arguments.freeze_at,
     depth=int(arguments.depth) if arguments.depth.isdigit() else arguments.depth,
     verbose=1,
 )

@@ -37,6 +37,8 @@ parser.add_argument("--picture", type=Path, help="PNG of the last step; a GIF of
 parser.add_argument("--frames", type=int, default=30, help="of the GIF")
 parser.add_argument("--seed", type=int, default=0)
 arguments = parser.parse_args()
+if not arguments.agent.is_file():
+    parser.error(f"--agent: there is no file {arguments.agent}")
 
 
 def play(predict, steps, record=None):

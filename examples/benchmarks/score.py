@@ -26,6 +26,7 @@ from stable_baselines3.common.vec_env import VecFrameStack, VecTransposeImage
 from sb3_efficient.doctor import machine
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.policies import find_algorithm
+from sb3_efficient.zoo.record import read_record
 
 
 def main() -> None:
@@ -36,6 +37,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
+    if not arguments.agent.is_file() or len(arguments.agent.parts) < 3:
+        parser.error(f"{arguments.agent} is no file .../<algo>/<env>_<n>/<env>.zip")
     th.set_num_threads(arguments.threads)
     gym.register_envs(ale_py)
     algo, env_id = arguments.agent.parents[1].name, arguments.agent.stem
@@ -65,7 +68,9 @@ def main() -> None:
         )
         print(rows[-1])
         env.close()
-    content = {"algo": algo, "env": env_id, "steps": model.num_timesteps, "seed": arguments.seed, "rows": rows}
+    # An agent that was continued counts its last run only
+    steps = read_record(arguments.agent.parent).get("n_timesteps", model.num_timesteps)
+    content = {"algo": algo, "env": env_id, "steps": steps, "seed": arguments.seed, "rows": rows}
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / f"score_{algo}_{arguments.agent.parent.name}.json"
     file.write_text(json.dumps({**content, "machine": machine()}, indent=1) + "\n")

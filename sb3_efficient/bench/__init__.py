@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse._SubParsersAction
     nets.add_argument("--networks", nargs="+", metavar="NAME", help="default: the source's two, nature and impala")
     nets.add_argument("--frameworks", nargs="+", metavar="NAME", help="default: all")
     nets.add_argument("--threads", type=int, nargs="+", default=[1], help="and cores (default: 1)")
-    nets.add_argument("--quick", action="store_true", help="a minute: fewer batch sizes, few images")
+    nets.add_argument("--quick", action="store_true", help="some minutes: fewer batch sizes, few images")
     nets.add_argument("--results", type=Path, default=Path("bench"), help="folder (default: %(default)s)")
     nets.add_argument("--again", action="store_true", help="measure rows that are there as well")
     nets.add_argument("--child", action="store_true", help=argparse.SUPPRESS)

@@ -36,7 +36,7 @@ commands of our own (each with --help and examples):
 _BENCH = "how fast things are on this machine, beside the plain way in the same run"
 _BENCH_EXAMPLES = """\
 examples:
-  sb3-efficient bench nets --quick        # a minute or two: the networks under every framework that is installed
+  sb3-efficient bench nets --quick        # some minutes: the networks under every framework that is installed
   sb3-efficient bench loop                # a minute or two: where the time of a training run goes
   sb3-efficient bench all --quick         # up to half an hour: a little of everything, on one page
 """

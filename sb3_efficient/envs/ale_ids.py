@@ -73,7 +73,8 @@ def look_up(env_id: str) -> AleId:
         raise UnknownNameError(f"No environment {env_id!r} is registered.{_similar(env_id)}") from None
     if spec.entry_point != "ale_py.env:AtariEnv":
         raise OptionError(
-            f"AleVecEnv plays the Atari games of ale-py, {env_id!r} is made by {spec.entry_point}. Use make_vec_env."
+            f"AleVecEnv plays ale-py's Atari games, and {env_id!r} is made by {spec.entry_point}: use make_vec_env (in "
+            "rl-zoo3: leave out vec_env=ale)."
         )
     _check(spec)
     kwargs = spec.kwargs
@@ -114,7 +115,10 @@ def _check(spec: EnvSpec) -> None:
     found = [f"{name}={kwargs[name]!r}" for name in UNSUPPORTED if kwargs.get(name)]
     found += [wrapper.name for wrapper in spec.additional_wrappers]
     if found:
-        raise OptionError(f"{spec.id!r} asks for {', '.join(found)}, which AleVecEnv cannot do. Use make_vec_env.")
+        raise OptionError(
+            f"{spec.id!r} asks for {', '.join(found)}, which AleVecEnv cannot do: use make_vec_env (in "
+            "rl-zoo3: leave out vec_env=ale)."
+        )
 
 
 def _rom(game: str) -> Path:

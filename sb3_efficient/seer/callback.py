@@ -20,7 +20,7 @@ from sb3_efficient.seer.replay import LatentReplayBuffer
 from sb3_efficient.seer.resume import mark_frozen, train_from_images
 from sb3_efficient.seer.schedule import Timetable, check_when, freezes, timestep
 from sb3_efficient.seer.stages import Depth, check_depth, n_layers
-from sb3_efficient.seer.transfer import transfer_encoder
+from sb3_efficient.seer.transfer import check_file, transfer_encoder
 
 _LOG = logging.getLogger("sb3_efficient")
 _DTYPES = ("float16", "float32")
@@ -82,6 +82,8 @@ class SEERCallback(BaseCallback):
             hint = suggestion(str(latent_dtype), _DTYPES)
             raise OptionError(f"latent_dtype must be 'float16' or 'float32', got {latent_dtype!r}.{hint}")
         check_capacity(capacity)
+        if encoder is not None:
+            check_file(encoder)
         is_schedule = isinstance(depth, (list, tuple))
         self.is_auto = freeze_at == "auto" and not is_schedule
         only_encoder = freeze_at is None and encoder is not None and not is_schedule

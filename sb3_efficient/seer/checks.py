@@ -66,8 +66,8 @@ def check_times(model: Any, due: list[tuple[int, Any]], total: int, has_encoder:
             raise OptionError(f"freeze_at: {when} timesteps is beyond training, which ends at {total}.")
         if when <= first and not has_encoder:
             raise TrialError(
-                f"freeze_at: {when} timesteps is before the first update, at {first}: the encoder would stay as it "
-                "was initialised. Freeze later, or start from another agent's with encoder='agent.zip'."
+                f"freeze_at: {when} timesteps is not after the first update, which is at {first}: the encoder "
+                "would stay as it was initialised. Freeze later, or start from another agent's, encoder='agent.zip'."
             )
 
 

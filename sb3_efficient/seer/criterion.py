@@ -132,7 +132,7 @@ class Convergence:
         :return: Why nothing has been frozen so far
         """
         if self.first_games is None:
-            return f"fewer than {MIN_GAMES} games have ended, or their environments are in no Monitor"
+            return f"fewer than {MIN_GAMES} games have ended, or the environments are not wrapped in a Monitor"
         if sum(map(len, self.images)) < N_PROBES:
             return "too few images were seen but for those that begin an episode"
         if not self._risen(self._returns(model), self.first_games[0]):

@@ -33,11 +33,16 @@ def transfer_encoder(path: str | Path, model: BaseAlgorithm, depth: Depth) -> No
                 parameter.copy_(weights[name])
 
 
-def _encoder_weights(path: str | Path) -> dict[str, th.Tensor]:
-    """Name below the extractor -> weights of the first extractor in the file, which is the one that acts."""
+def check_file(path: str | Path) -> None:
+    """Refuse what is not there."""
     # SB3 appends the suffix where it is left out
     if not any(Path(f"{path}{suffix}").is_file() for suffix in ("", ".zip")):
         raise OptionError(f"encoder={str(path)!r} is no file: give the zip of an agent saved by Stable-Baselines3.")
+
+
+def _encoder_weights(path: str | Path) -> dict[str, th.Tensor]:
+    """Name below the extractor -> weights of the first extractor in the file, which is the one that acts."""
+    check_file(path)
     try:
         _, parameters, _ = load_from_zip_file(str(path), device="cpu", load_data=False)
     except ValueError as error:

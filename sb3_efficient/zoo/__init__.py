@@ -18,7 +18,7 @@ from sb3_efficient.errors import EfficientError
 
 _MARK = "_sb3_efficient"
 _METHODS = (
-    *("read_hyperparameters", "_preprocess_hyperparams", "create_envs"),
+    *("read_hyperparameters", "_preprocess_hyperparams", "create_envs", "_load_pretrained_agent"),
     *("learn", "save_trained_model", "hyperparameters_optimization"),
 )
 
@@ -45,6 +45,7 @@ def register() -> None:
     _wrap(experiment, "read_hyperparameters", manager.read_hyperparameters)
     _wrap(experiment, "_preprocess_hyperparams", manager.preprocess_hyperparams)
     _wrap(experiment, "create_envs", manager.create_envs)
+    _wrap(experiment, "_load_pretrained_agent", manager.load_pretrained_agent)
     _wrap(experiment, "learn", interrupt.learn)
     _wrap(experiment, "learn", record.learn)
     _wrap(experiment, "save_trained_model", record.save)

@@ -11,8 +11,9 @@ from typing import Any
 from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.vec_env.patch_gym import _convert_space
 
-from sb3_efficient.errors import ArtifactError, ConflictError
+from sb3_efficient.errors import ArtifactError, ConflictError, EfficientError
 from sb3_efficient.extractors import find_extractor, list_extractors
+from sb3_efficient.policies import ALGORITHMS, find_algorithm
 
 #: Set by the machinery, not by the user
 _MACHINERY = {"normalized_image": False}
@@ -33,6 +34,30 @@ def saved_freeze(path: str) -> dict[str, Any] | None:
     :return: How SEER has frozen it, if it has
     """
     return _saved(path).get("seer")
+
+
+def check_algorithm(path: str, algo: str) -> None:
+    """
+    Refuse to continue an agent of an algorithm with other networks.
+
+    :param path: Zip of an SB3 agent
+    :param algo: rl-zoo3's name of the one that was asked for
+    """
+    policy = _saved(path).get("policy_class")
+    able = [name for name in ALGORITHMS if policy in _policies(name)]
+    if able and algo not in able:
+        raise ConflictError(
+            f"{path} is an agent of {' or '.join(able)}, and --algo is {algo}: continue it with its own. To train "
+            f"{algo} on its encoder leave out -i, and add -params \"seer=dict(encoder='{path}', freeze_at=0)\"."
+        )
+
+
+def _policies(algo: str) -> list[type]:
+    """None of an algorithm without images."""
+    try:
+        return list(find_algorithm(algo).policy_aliases.values())
+    except EfficientError:
+        return []
 
 
 def saved_spaces(path: str) -> SimpleNamespace:

@@ -95,6 +95,7 @@ def _loader(algorithm: Any, policy: Any, path: str | None, engine: str | None) -
             actor = algorithm.load(agent, *arguments, seed=seed, **options)
         else:
             check_spaces(Path(path or ""), policy, saved_spaces(agent))
+            print(f"In its place {path} acts")
             actor = policy
         if engine is not None:
             actor = make_engine(actor, engine)

@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from sb3_efficient.envs.retro import import_retro
 from sb3_efficient.errors import ConflictError
-from sb3_efficient.zoo.agents import check_same_extractor, saved_entry
+from sb3_efficient.zoo.agents import check_algorithm, check_same_extractor, saved_entry
 from sb3_efficient.zoo.entries import KEYS, to_stock
 from sb3_efficient.zoo.lookup import entry_of_its_own
 from sb3_efficient.zoo.loop import check_frozen_agent, check_keys, import_replay_buffer, take_callbacks, take_vec_env
@@ -26,6 +26,8 @@ def read_hyperparameters(original: Method) -> Method:
 
     @wraps(original)
     def read(self: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        if self.continue_training:
+            check_algorithm(self.trained_agent, self.algo)
         typed = {key: value for key, value in (self.custom_hyperparams or {}).items() if key in KEYS}
         own = saved_entry(self.trained_agent) if self.continue_training else {}
         name = {**own, **typed}.get("features_extractor")
@@ -104,6 +106,24 @@ def create_envs(original: Method) -> Method:
         return self._maybe_normalize(env, eval_env)
 
     return create
+
+
+def load_pretrained_agent(original: Method) -> Method:
+    """An agent of another game: say so, in place of what SB3 says of its spaces."""
+
+    @wraps(original)
+    def load(self: Any, hyperparams: dict[str, Any], env: VecEnv) -> Any:
+        try:
+            return original(self, hyperparams, env)
+        except ValueError as error:
+            if "spaces do not match" not in str(error):
+                raise
+            raise ConflictError(
+                f"{self.trained_agent} cannot be continued in {self.env_name.gym_id}: {error}. Name the environment "
+                "that it was trained in, with its wrappers, or train from scratch without -i."
+            ) from error
+
+    return load
 
 
 def hyperparameters_optimization(original: Method) -> Method:

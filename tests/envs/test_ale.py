@@ -368,7 +368,7 @@ def test_returned_observations_belong_to_the_caller() -> None:
 @pytest.mark.parametrize(
     ("error", "text", "env_id", "settings"),
     [
-        (OptionError, "plays the Atari games of ale-py, 'CartPole-v1' is made by gym.*make_vec_env", "CartPole-v1", {}),
+        (OptionError, "plays ale-py's Atari games, and 'CartPole-v1' is made by gym.*make_vec_env", "CartPole-v1", {}),
         (UnknownNameError, "No .* 'PogNoFrameskip-v4' .* mean 'PongNoFrameskip-v4'", "PogNoFrameskip-v4", {}),
         (UnknownNameError, "No .* 'ALE/Breakot-v5' .* mean 'ALE/Breakout-v5'", "ALE/Breakot-v5", {}),
         (UnknownNameError, "'ms_pacman' .* Did you mean 'MsPacmanNoFrameskip-v4'", "ms_pacman", {}),

@@ -149,8 +149,15 @@ def test_off_policy_with_buffer(zoo: Run, tmp_path: Path) -> None:
     zoo("train", "--algo", "dqn", *PONG, *QUICK, "--save-replay-buffer", "-params", IMPALA, *small)
     run = tmp_path / "logs" / "dqn" / "PongNoFrameskip-v4_1"
     assert isinstance(DQN.load(run / "PongNoFrameskip-v4.zip").q_net.features_extractor, ImpalaExtractor)
-    done = zoo("train", "--algo", "dqn", *PONG, *QUICK, "-i", str(run / "PongNoFrameskip-v4.zip"), "-params", *small)
+    continued = ("-i", str(run / "PongNoFrameskip-v4.zip"))
+    done = zoo("train", "--algo", "dqn", *PONG, *QUICK, *continued, "-params", *small)
     assert "Loading replay buffer" in done.stdout
+    other = zoo("train", "--algo", "ppo", *PONG, *QUICK, *continued, fails=True)
+    assert "PongNoFrameskip-v4.zip is an agent of dqn, and --algo is ppo: continue it with its own." in other.stderr
+    elsewhere = ("--env", "BreakoutNoFrameskip-v4")
+    game = zoo("train", "--algo", "dqn", *elsewhere, *QUICK, *continued, "-params", *small, fails=True)
+    assert "cannot be continued in BreakoutNoFrameskip-v4: Action spaces do not match" in game.stderr
+    assert "Traceback" not in other.stderr + game.stderr
 
 
 def test_without_the_hook(zoo: Run, run: Path) -> None:
