@@ -41,7 +41,7 @@ train: $(VENV)/.installed
 test: $(VENV)/.installed lint
 	$(BIN)/pytest -n 2 -m 'not long'
 
-# make test-long   the checks that take minutes to hours
+# make test-long   the checks that take longer, an hour in all
 test-long: $(VENV)/.installed
 	$(BIN)/pytest -m long
 

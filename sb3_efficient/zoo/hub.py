@@ -22,6 +22,7 @@ from huggingface_sb3 import EnvironmentName, ModelName
 
 from sb3_efficient.errors import EfficientError
 from sb3_efficient.policies import find_algorithm
+from sb3_efficient.zoo.record import read_record
 from sb3_efficient.zoo.saved import SavedAgent, typed_env_kwargs
 
 _CARD = """\
@@ -31,7 +32,7 @@ A **{name}** agent playing **{env_id}**, trained with
 [Stable-Baselines3](https://github.com/DLR-RM/stable-baselines3), the
 [RL Zoo](https://github.com/DLR-RM/rl-baselines3-zoo) and sb3-efficient.
 
-Mean reward of {episodes} whole games: **{mean:.2f} +/- {std:.2f}** ({actions} actions).
+Mean reward of {episodes} whole games{trained}: **{mean:.2f} +/- {std:.2f}** ({actions} actions).
 
 ## Usage
 
@@ -120,6 +121,8 @@ def write_card(agent: SavedAgent, score: Score, target: Path, *, needs_package: 
         dataset_id=agent.env_id,
     )
     tags = [agent.env_id, "deep-reinforcement-learning", "reinforcement-learning", "stable-baselines3"]
+    # The configuration has what was planned
+    steps = read_record(agent.path.parent).get("n_timesteps")
     config = (target / "config.yml").read_text(encoding="utf-8")
     card = _CARD.format(
         name=name,
@@ -128,6 +131,7 @@ def write_card(agent: SavedAgent, score: Score, target: Path, *, needs_package: 
         episodes=score.episodes,
         mean=score.mean,
         std=score.std,
+        trained=f" after {steps:,} steps of training" if steps else "",
         actions="greedy" if score.deterministic else "sampled",
         packages="rl_zoo3 sb3-efficient" if needs_package else "rl_zoo3",
         settings=pformat(dict(yaml.load(config, Loader=yaml.UnsafeLoader)), sort_dicts=False),
