@@ -60,7 +60,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 BEGIN = "<!-- table of examples/benchmarks/branches.py -->\n"
-KEYS = ("algo", "env", "checkpoint", "arm", "seed")
+KEYS = ("algo", "env", "checkpoint", "arm", "seed", "network")
 EVERY = 25_000
 FRAME_SKIP = 4
 #: Arm -> depth, at the checkpoint or as pairs of (timesteps after the checkpoint, depth)
@@ -103,6 +103,7 @@ def main() -> None:
     parser.add_argument("--total", type=int, default=2_000_000, help="timesteps of the run that the checkpoint is of")
     parser.add_argument("--of", type=Path, metavar="RUN", help="a whole run that is this arm, .../<algo>/<env>_<n>")
     parser.add_argument("--start", type=int, default=0, help="with --of: timestep at which the arms part")
+    parser.add_argument("--network", help="of the agent, for the table, where it is not NatureCNN")
     parser.add_argument("--rewrite", action="store_true", help="write the table again, train nothing")
     arguments = parser.parse_args()
     if arguments.of is not None:
@@ -119,7 +120,7 @@ def main() -> None:
 def run(arguments: argparse.Namespace) -> None:
     checkpoint: Path = arguments.checkpoint
     algo, env_id = checkpoint.parent.parent.name, checkpoint.parent.name.rpartition("_")[0]
-    key = dict(zip(KEYS, (algo, env_id, checkpoint.stem, arguments.arm, arguments.seed), strict=True))
+    key = key_of(algo, env_id, checkpoint.stem, arguments)
     rows = open_rows("branches", KEYS)
     if (there := rows.find(**key)) is not None and there["until"] >= arguments.until:
         print(f"{key} is there already.")
@@ -136,13 +137,16 @@ def run(arguments: argparse.Namespace) -> None:
     rows.add([{**key, **found}])
 
 
+def key_of(algo: str, env_id: str, checkpoint: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    values = (algo, env_id, checkpoint, arguments.arm, arguments.seed, arguments.network)
+    return {name: value for name, value in zip(KEYS, values, strict=True) if value is not None}
+
+
 def read(arguments: argparse.Namespace) -> None:
     """Add the row of a whole run."""
     run: Path = arguments.of
     algo, env_id = run.parent.name, run.name.rpartition("_")[0]
-    key = dict(
-        zip(KEYS, (algo, env_id, f"rl_model_{arguments.start}_steps", arguments.arm, arguments.seed), strict=True)
-    )
+    key = key_of(algo, env_id, f"rl_model_{arguments.start}_steps", arguments)
     try:
         games = load_results(str(run))
     except LoadMonitorResultsError as error:
@@ -218,11 +222,13 @@ def forget(model: BaseAlgorithm, seed: int) -> None:
 
 def groups(rows: list[dict[str, Any]]) -> dict[tuple[str, int, str], list[dict[int, float]]]:
     """
-    :return: Game (and algorithm, but for PPO), step of the checkpoint and arm -> curves, in the order of the table
+    :return: Game (and algorithm, but for PPO, and network, but for NatureCNN), step of the checkpoint and arm ->
+        curves, in the order of the table
     """
     found: dict[tuple[str, int, str], list[dict[int, float]]] = defaultdict(list)
     for row in rows:
-        game = row["env"].removesuffix("NoFrameskip-v4") + ("" if row["algo"] == "ppo" else f", {row['algo'].upper()}")
+        names = [row["env"].removesuffix("NoFrameskip-v4"), *([] if row["algo"] == "ppo" else [row["algo"].upper()])]
+        game = ", ".join([*names, *([row["network"]] if "network" in row else [])])
         found[game, int(row["checkpoint"].split("_")[2]), row["arm"]].append(dict(row["curve"]))
     return dict(sorted(found.items(), key=lambda group: (*group[0][:2], ARMS.index(group[0][2]))))
 
