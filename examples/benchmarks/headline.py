@@ -6,7 +6,7 @@ The picture at the top of README.md, from the results of other scripts.
 Left: return on Pong over hours, from the learning curves of the agents in examples/agents (publish_agent.py); thin, of
 other seeds (runs.py). The runs shared their machine with other work; hours are their steps over the speeds that seer.py
 measured on a quiet one, one thread, for each network as far as it was frozen at that step. The stock lines are the
-curves of runs that were never frozen, or not yet, at plain SB3's speed. Right: resident memory over a DQN run
+curves of runs that were never frozen, at plain SB3's speed. Right: resident memory over a DQN run
 (seer.py).
 """
 
@@ -30,8 +30,9 @@ VARIANTS = {"": "accelerated", "1": "first stage", "2": "lower stages", "conv": 
 #: Label -> (learning curve, network, whether it is shown at plain SB3's speed, colour)
 CURVES = {
     "stock Nature": ("curve_ppo_PongNoFrameskip-v4_1", "nature", True, "C7"),
-    "stock Impala": ("curve_ppo_PongNoFrameskip-v4_2", "impala", True, "k"),
+    "stock Impala": ("curve_ppo_PongNoFrameskip-v4_impala", "impala", True, "k"),
     "Nature, accelerated": ("curve_ppo_PongNoFrameskip-v4_1", "nature", False, "C0"),
+    "Impala, accelerated": ("curve_ppo_PongNoFrameskip-v4_impala", "impala", False, "C4"),
     "Nature, everything on": ("curve_ppo_PongNoFrameskip-v4_3", "nature", False, "C2"),
     "Impala, everything on": ("curve_ppo_PongNoFrameskip-v4_2", "impala", False, "C1"),
 }
@@ -86,9 +87,7 @@ def draw_curve(
 ) -> None:
     curve, frozen = content["curve"], [(0, ""), *content["frozen"]]
     if is_stock:
-        # Frozen, a run says nothing about one that is not
-        end = frozen[1][0] if frozen[1:] else curve[-1][0]
-        curve, frozen = [point for point in curve if point[0] <= end], [(0, "plain")]
+        frozen = [(0, "plain")]
     steps, _, returns = zip(*curve, strict=True)
     times = hours(steps, frozen, speed)
     # Other seeds are thin, and without a name
