@@ -153,11 +153,14 @@ def read(arguments: argparse.Namespace) -> None:
         raise OptionError(f"{error}: name the folder of a run of the zoo, <env>_<n>.") from error
     # The emulator's steps, of which an action takes four
     games["step"] = games["l"].cumsum() / FRAME_SKIP
+    # As arms that begin at a checkpoint, which have no games from before it
+    after = games[games["step"] > arguments.start]
     until = min(arguments.until, int(games["step"].iloc[-1]) // EVERY * EVERY)
     curve = []
     for step in range(arguments.start // EVERY * EVERY + EVERY, until + 1, EVERY):
-        last = games["r"][games["step"] <= step].tail(100)
-        curve.append((step, round(float(last.mean()), 2)))
+        last = after["r"][after["step"] <= step].tail(100)
+        if len(last):
+            curve.append((step, round(float(last.mean()), 2)))
     found = {"until": until, "of": f"a whole run, {run.parents[1].name}", "columns": ["step", "return"], "curve": curve}
     open_rows("branches", KEYS).add([{**key, **found}])
 

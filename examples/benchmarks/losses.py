@@ -153,7 +153,7 @@ def freezing() -> list[Row]:
         if never is None or arm in ("never", "plain"):
             continue
         end = min(max(curve) for curve in (*curves, *never))
-        ours, theirs = (float(np.mean([curve[end] for curve in runs])) for runs in (curves, never))
+        ours, theirs = (round(float(np.mean([curve[end] for curve in runs])), 1) for runs in (curves, never))
         if ours < theirs:
             runs = f"{len(curves)} and {len(never)} run{'s' * (len(never) > 1)}"
             found.append(
