@@ -23,7 +23,7 @@ class Weights:
     def __init__(self, tensors: Callable[[], Sequence[th.Tensor]]) -> None:
         self.tensors = tensors
         self._seen: tuple[tuple[int, int], ...] = ()
-        self._samples: list[np.ndarray] = []
+        self._samples: list[bytes] = []
         self._views: list[np.ndarray] = []
 
     def changed(self) -> bool:
@@ -32,18 +32,22 @@ class Weights:
         """
         tensors = self.tensors()
         seen = tuple((t.data_ptr(), t._version) for t in tensors)
-        if seen == self._seen and all(np.array_equal(v, s) for v, s in zip(self._views, self._samples, strict=True)):
+        if seen == self._seen and [view.tobytes() for view in self._views] == self._samples:
             return False
         self._seen = seen
         self._views = [_some(t) for t in tensors]
-        self._samples = [view.copy() for view in self._views]
+        self._samples = [view.tobytes() for view in self._views]
         return True
 
 
 def _some(tensor: th.Tensor) -> np.ndarray:
     """A few numbers all over the tensor; the memory is that of the tensor."""
+    tensor = tensor.detach()
+    if not tensor.is_contiguous() and tensor.ndim == 4:
+        # Channels-last weights are contiguous in this order
+        tensor = tensor.permute(0, 2, 3, 1)
     if tensor.device.type != "cpu" or not tensor.is_contiguous():
         return np.zeros(0, np.float32)
-    flat = tensor.detach().view(-1).numpy()
+    flat = tensor.view(-1).numpy()
     # An odd step meets every row and column sooner or later
     return flat[:: max(1, len(flat) // SAMPLES) | 1]

@@ -1,0 +1,71 @@
+"""Weights that are written, by whatever means, are noticed once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch as th
+from torch import nn
+
+from sb3_efficient.weights import Weights
+
+
+class Network:
+    """As those who watch weights: the tensors come from a method, which a copy has of its own."""
+
+    def __init__(self) -> None:
+        self.module = nn.Sequential(nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8), nn.Linear(8, 2))
+        self.weights = Weights(self.tensors)
+
+    def tensors(self) -> list[th.Tensor]:
+        return list(self.module.state_dict(keep_vars=True).values())
+
+
+def step(module: nn.Module) -> None:
+    with th.no_grad():
+        module[2].bias.add_(1)  # type: ignore[index, operator]
+
+
+def past_autograd(module: nn.Module) -> None:
+    module[0].weight.data.mul_(1.1)  # type: ignore[index, union-attr]
+
+
+def other_memory(module: nn.Module) -> None:
+    module[0].weight.data = module[0].weight.data.clone()  # type: ignore[index, union-attr]
+
+
+def other_parameter(module: nn.Module) -> None:
+    module[0].weight = nn.Parameter(module[0].weight.detach().clone())  # type: ignore[index, union-attr, assignment]
+
+
+def statistics(module: nn.Module) -> None:
+    module[1](th.rand(2, 8, 3, 3))  # type: ignore[index, operator]
+
+
+def not_a_number(module: nn.Module) -> None:
+    module[2].weight.data.fill_(th.nan)  # type: ignore[index, union-attr]
+
+
+@pytest.mark.parametrize("change", [step, past_autograd, other_memory, other_parameter, statistics, not_a_number])
+@pytest.mark.parametrize("memory_format", [th.contiguous_format, th.channels_last])
+def test_changes(change: Callable[[nn.Module], None], memory_format: th.memory_format) -> None:
+    network = Network()
+    network.module.to(memory_format=memory_format)  # type: ignore[call-overload]
+    assert network.weights.changed()
+    assert not network.weights.changed()
+    change(network.module)
+    assert network.weights.changed()
+    assert not network.weights.changed()
+
+
+def test_a_copy_watches_its_own() -> None:
+    network = Network()
+    network.weights.changed()
+    other = copy.deepcopy(network)
+    assert other.weights.changed()
+    past_autograd(network.module)
+    assert not other.weights.changed()
+    past_autograd(other.module)
+    assert other.weights.changed()
