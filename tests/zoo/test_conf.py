@@ -22,6 +22,12 @@ ALGOS = ["a2c", "dqn", "ppo", "ppo_lstm", "qrdqn", "sac", "trpo"]
 CHECKOUT = Path(__file__).parents[2] / "hyperparams"
 
 
+@pytest.fixture(autouse=True)
+def _not_adapted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that another test ran in this process may have adapted the zoo."""
+    monkeypatch.setattr("sb3_efficient.zoo.registered", lambda: False)
+
+
 def entries(algo: str) -> dict[str, dict]:
     return yaml.safe_load(files()[algo].read_text())
 
