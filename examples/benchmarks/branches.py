@@ -67,6 +67,7 @@ FRAME_SKIP = 4
 DEPTHS: dict[str, Any] = {
     "stage 1": 1,
     "stage 2": 2,
+    "stage 2, float32": 2,
     "conv": "conv",
     "features": "features",
     "bottom-up": [(1, 1), (200_000, 2), (400_000, "conv")],
@@ -189,7 +190,8 @@ def train(model: BaseAlgorithm, env_id: str, arguments: argparse.Namespace) -> l
     if arguments.arm.startswith("random"):
         forget(model, arguments.seed)
     if arguments.arm in DEPTHS:
-        callbacks.append(SEERCallback(depth=schedule(DEPTHS[arguments.arm], model.num_timesteps)))
+        depth = schedule(DEPTHS[arguments.arm], model.num_timesteps)
+        callbacks.append(SEERCallback(depth=depth, latent_dtype="float32" if "float32" in arguments.arm else "float16"))
     if arguments.arm == "auto":
         callbacks.append(SEERCallback(verbose=1))
     callbacks.append(Stop(arguments.until))

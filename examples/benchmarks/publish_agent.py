@@ -57,6 +57,7 @@ import numpy as np
 import pandas as pd
 from common import RESULTS
 from stable_baselines3.common.monitor import load_results
+from zoo_runs import checkpoints
 
 import sb3_efficient
 from sb3_efficient.policies import find_algorithm
@@ -98,9 +99,9 @@ def main() -> None:
 
 
 def agent_of(run: Path, env_id: str) -> Path:
-    """The last checkpoint of a run that was ended there."""
+    """What the run ended with: the last checkpoint of one that was ended there."""
     agent = run / f"{env_id}.zip"
-    return agent if agent.exists() else max(run.glob("rl_model_*.zip"), key=lambda file: int(file.stem.split("_")[2]))
+    return agent if agent.exists() else checkpoints(run)[-1][1]
 
 
 def copy_settings(source: Path, target: Path) -> None:

@@ -7,10 +7,15 @@ import re
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from sb3_efficient.atomic import replace_file
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    return json.loads(file.read_text()) if file.exists() else []
 
 
 class Log:
@@ -23,8 +28,7 @@ class Log:
 
     def __init__(self, file: Path, start: int) -> None:
         self.file = file
-        known = json.loads(file.read_text()) if file.exists() else []
-        self.points = [point for point in known if point[0] <= start]
+        self.points = [point for point in read(file) if point[0] <= start]
         self._seconds = self.points[-1][1] if self.points else 0.0
         self._began = time.perf_counter()
         self._found: dict[str, float] = {}

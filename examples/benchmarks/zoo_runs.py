@@ -32,7 +32,7 @@ from typing import Any
 
 import matplotlib
 from common import RESULTS, run_program
-from zoo_log import Log, watch_memory
+from zoo_log import Log, read, watch_memory
 
 from sb3_efficient.atomic import check_writable, locked, replace_file
 from sb3_efficient.doctor import machine
@@ -88,10 +88,6 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--results", type=Path, default=RESULTS, help="where the rows and the picture go")
     options.add_argument("--redraw", action="store_true", help="draw the picture again and train nothing")
     return options
-
-
-def read(file: Path) -> list[dict[str, Any]]:
-    return json.loads(file.read_text()) if file.exists() else []
 
 
 def add(file: Path, row: dict[str, Any]) -> None:
@@ -169,7 +165,7 @@ def checkpoints(folder: Path) -> list[tuple[int, Path]]:
     :param folder: Of all attempts at one run
     :return: Steps and file, in order; without what was being written when a run was killed
     """
-    found = [(int(file.stem.split("_")[2]), file) for file in folder.glob("*/*/rl_model_*_steps.zip")]
+    found = [(int(file.stem.split("_")[2]), file) for file in folder.rglob("rl_model_*_steps.zip")]
     return sorted(pair for pair in found if zipfile.is_zipfile(pair[1]))
 
 

@@ -43,8 +43,8 @@ Kind = tuple[str, int, str]
 
 
 def _kinds(*batches: tuple[str, int]) -> tuple[Kind, ...]:
-    found = ((work, batch, feed) for (work, batch), feed in product(batches, ("contiguous", "loader", "frames")))
-    return tuple(kind for kind in found if kind[2] != "frames" or kind[:2] == ONE_FRAME)
+    """The last one is for all frameworks, what computes changes included."""
+    return (*((*batch, feed) for batch, feed in product(batches, ("contiguous", "loader"))), (*ONE_FRAME, "frames"))
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,7 @@ class Plan:
         """
         own = [(row["work"], row["batch"], row["feed"]) for row in rows if row["framework"] == framework and "n" in row]
         there = [kind in own for kind in self.kinds]
-        # What computes changes is for frames in their order only
-        last = self.kinds[len(there) - there[::-1].index(True) :] if any(there) else self.kinds
-        return tuple(kind for kind in last if framework != "reuse" or kind[2] == "frames")
+        return self.kinds[len(there) - there[::-1].index(True) :] if any(there) else self.kinds
 
 
 QUICK = Plan(samples=1_500, rounds=3, seconds=0.2, kinds=_kinds(("train", 128), ("infer", 1), ("infer", 16)))

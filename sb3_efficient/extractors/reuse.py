@@ -36,7 +36,7 @@ BASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int | 
 ROWS = 16
 
 
-class _Reusing(EncoderExtractor):
+class Reusing(EncoderExtractor):
     """
     Without gradients, what changed since the last batch is computed, row by row. With them, what is faster so is
     computed once per distinct patch of the batch: all of ``conv2``, and the first layers of ``impala``.
@@ -97,7 +97,7 @@ def _observed(images: th.Tensor) -> bool:
     return images.requires_grad or is_traced or is_in_torch_dispatch_mode()
 
 
-class ReuseExtractor(_Reusing):
+class ReuseExtractor(Reusing):
     """
     A row of convolutions, each followed by a ReLU, and a linear layer.
 
@@ -148,11 +148,11 @@ class ReuseExtractor(_Reusing):
         self._rows = whole_number("rows", rows)
 
 
-class ReuseImpalaExtractor(_Reusing, ImpalaExtractor):
+class ReuseImpalaExtractor(Reusing, ImpalaExtractor):
     """``impala`` with all its options."""
 
 
-class ReuseConv2Extractor(_Reusing, Conv2Extractor):
+class ReuseConv2Extractor(Reusing, Conv2Extractor):
     """``conv2`` with all its options."""
 
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from sb3_efficient.extractors import EncoderExtractor
 from sb3_efficient.extractors.precision import PRECISIONS, Precision
+from sb3_efficient.extractors.reuse import Reusing
 from sb3_efficient.fast.compiled import plan_compiled
 from sb3_efficient.fast.critic import LeanForward
 from sb3_efficient.fast.forward import FastFeatures, FastForward
@@ -70,8 +71,8 @@ def _plan_ours(plan: Plan, model: Any, extractor: EncoderExtractor, precision: P
         plan.leave(f"network: {name} keeps precision={asked!r}, which was given to it")
     elif extractor.precision != precision:
         plan.set(extractor, "precision", precision)
-        is_reusing = hasattr(type(extractor), "plans") and precision != "fp32"
-        note = ", in which it reuses nothing while it acts (in fp32 it does)" if is_reusing else ""
+        stops_reusing = isinstance(extractor, Reusing) and precision != "fp32"
+        note = ", in which it reuses nothing while it acts (in fp32 it does)" if stops_reusing else ""
         plan.change(f"network: {name} in {precision}{note}")
 
 
@@ -84,7 +85,7 @@ def _plan_other(plan: Plan, model: Any, extractor: BaseFeaturesExtractor, precis
             plan.change(f"network: {name} in {precision}")
         return
     if present is not None:
-        plan.leave(f"network: {name} is frozen (accelerate before SEER freezes), or has another forward of its own")
+        plan.leave(f"network: {name} is frozen, and keeps its number format, or has another forward of its own")
         return
     if not _same_when_fast(extractor):
         plan.leave(f"network: {name} gives other results when it is run channels-last, or none")

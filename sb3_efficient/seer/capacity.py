@@ -32,8 +32,8 @@ def new_capacity(rule: Capacity, buffer: ReplayBuffer, encoder: LatentEncoder, l
         has now; or how many
     :param buffer: To be converted
     :param encoder: What latents are going to be made by
-    :param left: Transitions (timesteps) until training ends
-    :return: Transitions over all environments. Growth ends where training cannot fill any more; what is stored always
+    :param left: Transitions (timesteps) that may come yet
+    :return: Transitions over all environments. Growth ends where nothing more can come; what is stored always
         fits: there may be a rollout more of it than at the time that the user gave
     """
     check_capacity(rule)

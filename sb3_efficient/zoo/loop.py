@@ -75,13 +75,13 @@ def check_keys(hyperparams: Entry, algo: Callable[..., Any]) -> None:
     """
     known = [*_OWN_KEYS, *_LATER_KEYS, *inspect.signature(algo).parameters]
     for key in hyperparams:
-        if key not in known and key.startswith(("replay_buffer", "buffer_size")):
-            raise OptionError(
-                f"{key} is for algorithms that keep transitions, as DQN and SAC; {algo.__name__} keeps none."
-            )
-        if key not in known:
+        if key in known:
+            continue
+        if key.startswith(("replay_buffer", "buffer_size")):
+            hint = " It is for algorithms that keep transitions, as DQN and SAC."
+        else:
             hint = suggestion(key, [*known, *_TAKEN_KEYS])
-            raise OptionError(f"{algo.__name__} has no hyper-parameter {key!r}.{hint}")
+        raise OptionError(f"{algo.__name__} has no hyper-parameter {key!r}.{hint}")
 
 
 def check_frozen_agent(entry: Entry, agent: str) -> None:

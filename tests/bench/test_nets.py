@@ -12,7 +12,7 @@ import torch as th
 from helpers import Run
 
 from sb3_efficient.bench.frameworks import ALL, FRAMEWORKS, Variant, build
-from sb3_efficient.bench.nets import FEEDS, Plan, measure
+from sb3_efficient.bench.nets import FEEDS, ONE_FRAME, QUICK, Plan, measure
 from sb3_efficient.bench.nets_report import draw, tables
 from sb3_efficient.bench.network import LEARNING_RATE, N_CLASSES, Network, frames, images
 from sb3_efficient.errors import MissingExtraError, OptionError, UnknownNameError
@@ -127,7 +127,9 @@ def test_goes_on_behind_the_last_row() -> None:
     assert plan.missing(rows, "onnxruntime") == kinds[3:]
     assert plan.missing(rows, "pytorch") == ()
     assert plan.missing(rows, "flax") == kinds
-    assert plan.missing(rows, "reuse") == kinds[-1:]
+    assert plan.missing(rows, "reuse") == kinds
+    # Which has only the one that all have
+    assert {plan.kinds[-1] for plan in (Plan(), QUICK)} == {(*ONE_FRAME, "frames")}
     assert plan.missing([row("reuse", kinds[-1])], "reuse") == ()
 
 
