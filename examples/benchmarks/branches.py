@@ -262,6 +262,8 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
     """A panel for each game and checkpoint; a thin line a run, a thick one for the mean of an arm's."""
     found = groups(rows)
     panels = sorted({key[:2] for key in found})
+    # There are ten colours, and fewer arms in the results
+    present = [arm for arm in ARMS if any(arm == key[2] for key in found)]
     n_rows, n_columns = -(-len(panels) // 3), min(3, len(panels))
     size = 1 + 3.6 * n_columns, 0.4 + 3.1 * n_rows
     figure, axes = plt.subplots(n_rows, n_columns, figsize=size, layout="constrained", squeeze=False)
@@ -271,7 +273,7 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
         for (*where, arm), curves in found.items():
             if tuple(where) != panel:
                 continue
-            color = f"C{ARMS.index(arm)}"
+            color = f"C{present.index(arm)}"
             for curve in curves:
                 ax.plot([step / 1e6 for step in curve], list(curve.values()), color=color, alpha=0.35, linewidth=0.8)
             shared = sorted(set.intersection(*map(set, curves)))
