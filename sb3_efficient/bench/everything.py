@@ -33,6 +33,7 @@ VARIABLE = "SB3_EFFICIENT_RESULTS"
 STEPS: dict[str, tuple[str, str, str]] = {
     "nets": ("nets {again} --results {results}", "", "--quick --networks nn-bench-small"),
     "extractors": ("extractors {missing}", "", "--quick"),
+    "first-convolution": ("first-convolution {missing}", "", "--quick"),
     "environments": ("environments {missing}", "", "--quick --threads 1"),
     "training": ("training {missing}", "", "--quick"),
     "loop": ("loop --json {results}/loop.json --picture {results}/loop.png", "--repeats 3", "--steps 512"),

@@ -35,6 +35,7 @@ HEADINGS = {
     "settling": "What the criterion of the freeze sees",
     "transfer": "An encoder from another agent",
     "extractors": "Extractors",
+    "first_convolution": "The first convolution, on blocks of pixels",
     "training_loop": "Training, plain and accelerated",
     "loop": "Where the time of a training run goes",
     "environments": "Atari environments",

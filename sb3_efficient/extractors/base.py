@@ -20,6 +20,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
 from sb3_efficient.errors import ObservationError, OptionError
+from sb3_efficient.extractors import blocks
 from sb3_efficient.extractors.precision import resolve_precision
 from sb3_efficient.options import whole_number
 
@@ -92,6 +93,8 @@ class EncoderExtractor(BaseFeaturesExtractor):
                 f"and got a batch of shape {tuple(images.shape)}."
             )
         with self.computing(images):
+            if blocks.applies(self.cnn, images):
+                return blocks.encode(self.cnn, images, self._dtype)
             return self.cnn(self.pixels(images))
 
     def project(self, latents: th.Tensor) -> th.Tensor:
@@ -118,13 +121,16 @@ class EncoderExtractor(BaseFeaturesExtractor):
         :param images: (B, C, H, W), uint8 or float
         :return: The same in [0, 1], channels-last, in the number format of ``precision``
         """
-        dtype = th.bfloat16 if self.precision == "bf16" else th.float32
         holds_pixel_values = not (images.is_floating_point() and self.normalized_image)
         if images.is_floating_point():
-            images = images.to(dtype)
+            images = images.to(self._dtype)
         # Reordered in the narrower of the two formats: a third less time than the other way round
-        pixels = images.contiguous(memory_format=th.channels_last).to(dtype)
+        pixels = images.contiguous(memory_format=th.channels_last).to(self._dtype)
         return pixels / 255.0 if holds_pixel_values else pixels
+
+    @property
+    def _dtype(self) -> th.dtype:
+        return th.bfloat16 if self.precision == "bf16" else th.float32
 
 
 def image_shape(observation_space: spaces.Space, normalized_image: bool = True) -> tuple[int, int, int]:

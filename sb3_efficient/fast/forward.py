@@ -15,9 +15,9 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.policies import BaseModel
 from stable_baselines3.common.preprocessing import preprocess_obs
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, NatureCNN
 
-from sb3_efficient.extractors import EncoderExtractor
+from sb3_efficient.extractors import EncoderExtractor, blocks
 from sb3_efficient.extractors.dict import DictExtractor
 from sb3_efficient.extractors.precision import Precision
 
@@ -52,9 +52,12 @@ class FastForward:
         :param observations: Images, (B, C, H, W): uint8, or as SB3's preprocessing leaves them
         :return: Features, (B, F), float32
         """
-        pixels = self.pixels(observations)
-        with self.computing(pixels):
-            return type(self.extractor).forward(self.extractor, pixels).float()
+        extractor: Any = self.extractor
+        with self.computing(observations):
+            if type(extractor).forward is NatureCNN.forward and blocks.applies(extractor.cnn, observations):
+                latents = blocks.encode(extractor.cnn, observations, self._dtype(len(observations)))
+                return extractor.linear(latents).float()
+            return type(extractor).forward(extractor, self.pixels(observations)).float()
 
     def pixels(self, images: th.Tensor) -> th.Tensor:
         """
@@ -65,7 +68,7 @@ class FastForward:
         pixels = images.contiguous(memory_format=th.channels_last)
         if pixels.is_floating_point():
             return pixels
-        return pixels.to(th.bfloat16 if self._in_bf16(len(images)) else th.float32).div_(255.0)
+        return pixels.to(self._dtype(len(images))).div_(255.0)
 
     def computing(self, like: th.Tensor) -> AbstractContextManager[Any]:
         """
@@ -83,6 +86,9 @@ class FastForward:
         :return: Whether it is to be handed over without SB3's preprocessing
         """
         return self.scales_pixels and observations.dtype == th.uint8
+
+    def _dtype(self, n: int) -> th.dtype:
+        return th.bfloat16 if self._in_bf16(n) else th.float32
 
     def _in_bf16(self, n: int) -> bool:
         return self.precision == "bf16" and (th.is_grad_enabled() or n >= self.fp32_below)

@@ -1,0 +1,163 @@
+"""
+The first convolution, on blocks of pixels (sb3_efficient/extractors/blocks.py) and on pixels.
+
+    python examples/benchmarks/first_convolution.py              # every row, a quarter of an hour
+    python examples/benchmarks/first_convolution.py --quick      # a minute, nothing is written
+
+Networks: forward and backward, or forward alone, through extractor and one linear layer, as minibatches and acting have
+them; "plain" computes on contiguous float32 images, as SB3 does. Training: frames a second of PPO and DQN on Pong with
+the stock NatureCNN, accelerate() and AleVecEnv, the zoo's settings. All that is compared is measured in turns in one
+process; medians.
+
+Writes results/first_convolution.json and .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch as th
+from common import open_rows, run_program, write_table
+from gymnasium import spaces
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.torch_layers import NatureCNN
+from torch import nn
+from training_loop import DQN_SETTINGS, PPO_SETTINGS
+
+from sb3_efficient import accelerate, make_extractor
+from sb3_efficient.bench.rows import Row, summary
+from sb3_efficient.envs import AleVecEnv
+from sb3_efficient.evaluation.progress import progress_bar
+from sb3_efficient.extractors import blocks
+from sb3_efficient.extractors.precision import cpu_has_bf16
+
+SPACE = spaces.Box(0, 255, (4, 84, 84), np.uint8)
+NETWORKS = ("nature", "nn-bench-small")
+#: Work and batch: a rollout of 8 environments, minibatches of DQN, rl-nn-benchmarks and PPO
+WORK = (("infer", 8), ("infer", 128), ("train", 32), ("train", 128), ("train", 256))
+TRAINING = {"ppo": (PPO, PPO_SETTINGS, 1024), "dqn": (DQN, DQN_SETTINGS, 600)}
+WAYS = ("pixels", "blocks")
+CASE = ("what", "work", "batch", "threads", "precision")
+KEYS = (*CASE, "way")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="few rounds, nothing is written")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=15, help="turns that each variant gets")
+    parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
+    parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")
+    arguments = parser.parse_args()
+    threads, rounds = arguments.threads, 2 if arguments.quick else arguments.rounds
+    th.set_num_threads(threads)
+    rows = open_rows("first_convolution", KEYS, quick=arguments.quick)
+    cases = [(network, *work) for network in NETWORKS for work in WORK]
+    for network, work, batch in [] if arguments.rewrite else cases:
+        if not (arguments.missing and rows.has(what=network, work=work, batch=batch, threads=threads)):
+            rows.add({**row, "threads": threads} for row in compare_networks(network, work, batch, rounds))
+    for algo in [] if arguments.rewrite else TRAINING:
+        if not (arguments.missing and rows.has(what=algo, threads=threads)):
+            rows.add({**row, "threads": threads} for row in compare_training(algo, threads, rounds))
+    print(table(rows.rows))
+    if rows.file is not None:
+        write_table("first_convolution", table(rows.rows))
+
+
+@contextmanager
+def way(name: str) -> Iterator[None]:
+    """Pixels: as if no network had what blocks apply to."""
+    before = blocks.applies
+    if name == "pixels":
+        blocks.applies = lambda cnn, images: False
+    try:
+        yield
+    finally:
+        blocks.applies = before
+
+
+def compare_networks(name: str, work: str, batch: int, rounds: int) -> list[Row]:
+    """In turns: plain, and both ways in each precision."""
+    images = th.randint(0, 256, (batch, *SPACE.shape), dtype=th.uint8)
+    labels = th.randint(0, 6, (batch,))
+    precisions = ["fp32", "bf16"] if cpu_has_bf16() else ["fp32"]
+    ours = {precision: make_extractor(name, SPACE, precision=precision) for precision in precisions}
+    plain = NatureCNN(SPACE) if name == "nature" else ours["fp32"]
+    head = nn.Linear(plain.features_dim, 6)
+
+    def on_float_images() -> th.Tensor:
+        return head(plain.linear(plain.cnn(images.float() / 255)))
+
+    variants: dict[tuple[str, str], Callable[[], th.Tensor]] = {("fp32", "plain"): on_float_images}
+    for precision, way_ in itertools.product(precisions, WAYS):
+        variants[precision, way_] = lambda extractor=ours[precision]: head(extractor(images))
+    times: dict[tuple[str, str], list[float]] = {key: [] for key in variants}
+    with progress_bar(f"{name}: {work} {batch}", (1 + rounds) * len(variants)) as advance:
+        for lap, (key, forward) in itertools.product(range(1 + rounds), variants.items()):
+            with way(key[1]):
+                seconds = once(forward, labels if work == "train" else None, 1 + 512 // batch)
+            # The first round warms up
+            times[key] += [1e3 * seconds] if lap else []
+            advance()
+    case = {"what": name, "work": work, "batch": batch}
+    return [{**case, "precision": p, "way": w, **summary(found, "ms")} for (p, w), found in times.items()]
+
+
+def once(forward: Callable[[], th.Tensor], labels: th.Tensor | None, times: int) -> float:
+    """Mean seconds."""
+    start = time.perf_counter()
+    for _ in range(times):
+        if labels is None:
+            with th.no_grad():
+                forward()
+        else:
+            nn.functional.cross_entropy(forward(), labels).backward()
+    return (time.perf_counter() - start) / times
+
+
+def compare_training(algo: str, threads: int, rounds: int) -> list[Row]:
+    """Two models, segment by segment in turns."""
+    algorithm, settings, steps = TRAINING[algo]
+    models: dict[str, Any] = {}
+    for name in WAYS:
+        env = AleVecEnv("PongNoFrameskip-v4", n_envs=8 if algo == "ppo" else 1, seed=0, num_threads=threads)
+        models[name] = algorithm("CnnPolicy", env, seed=0, **settings)
+        accelerate(models[name])
+    fps: dict[str, list[float]] = {name: [] for name in WAYS}
+    with progress_bar(f"{algo} on Pong", (1 + rounds) * len(WAYS)) as advance:
+        for lap, (name, model) in itertools.product(range(1 + rounds), models.items()):
+            before, start = model.num_timesteps, time.perf_counter()
+            with way(name):
+                model.learn(steps, reset_num_timesteps=False)
+            fps[name] += [(model.num_timesteps - before) / (time.perf_counter() - start)] if lap else []
+            advance()
+    batch = models["blocks"].batch_size
+    case = {"what": algo, "work": "training", "batch": batch, "precision": "bf16" if cpu_has_bf16() else "fp32"}
+    return [{**case, "way": name, **summary(found, "frames/s")} for name, found in fps.items()]
+
+
+def table(rows: list[Row]) -> str:
+    """In brackets how many times as fast as on pixels."""
+    head = ["", "work, batch", "threads", "precision", "plain", "on pixels", "on blocks"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for case in dict.fromkeys(tuple(row[key] for key in CASE) for row in rows):
+        found = {row["way"]: row for row in rows if tuple(row[key] for key in CASE) == case}
+        pixels, on_blocks = found["pixels"], found["blocks"]
+        times = on_blocks["median"] / pixels["median"]
+        times = times if pixels["unit"] == "frames/s" else 1 / times
+        what, work, batch, threads, precision = case
+        plain = f"{found['plain']['median']:.3g} ms" if "plain" in found else ""
+        unit = pixels["unit"]
+        cells = [f"`{what}`", f"{work}, {batch}", str(threads), precision, plain, f"{pixels['median']:.3g} {unit}"]
+        lines.append("| " + " | ".join([*cells, f"{on_blocks['median']:.3g} {unit} ({times:.2f}x)"]) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run_program(main)
