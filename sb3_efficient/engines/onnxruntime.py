@@ -8,6 +8,7 @@ import onnxruntime as ort
 from sb3_efficient.engines.base import Engine
 from sb3_efficient.engines.graph import ActingGraph, to_graph
 from sb3_efficient.engines.network import ActingNetwork
+from sb3_efficient.engines.pixel_blocks import block_pixels
 
 
 class OnnxRuntimeEngine(Engine):
@@ -19,11 +20,13 @@ class OnnxRuntimeEngine(Engine):
     def __init__(self, source: ActingNetwork | ActingGraph, threads: int) -> None:
         graph = to_graph(source) if isinstance(source, ActingNetwork) else source
         super().__init__(graph.observation_space, graph.head, graph.outputs, threads)
-        self._session = _session(graph.proto.SerializeToString(), threads)
+        proto, self._blocks = block_pixels(graph.proto)
+        self._session = _session(proto.SerializeToString(), threads)
         self._names = list(graph.outputs)
 
     def _run(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
-        return self._session.run(self._names, feed)
+        blocks = {name: rearranged(feed[name]) for name, rearranged in self._blocks.items()}
+        return self._session.run(self._names, feed | blocks)
 
 
 def run_file(content: bytes, outputs: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
