@@ -13,11 +13,14 @@ from sb3_efficient.atomic import check_writable, locked, replace_file
 from sb3_efficient.errors import ArtifactError
 
 Row = dict[str, Any]
+#: Of a machine, said with every row
+_KNOWN = ("cpu", "revision")
 
 
 class Rows:
     """
-    A JSON file of rows and of the machine they were measured on. Several processes may add to it by turns.
+    A JSON file of rows and of the machine they were measured on; each row says on which, and of what revision. Several
+    processes may add to it by turns.
 
     :param file: Read if it is there, and replaced in one step with every row that is added; None for no file
     :param machine: As :func:`sb3_efficient.doctor.machine` has it
@@ -50,8 +53,10 @@ class Rows:
         """
         :param rows: New ones, each in the place of the one that it replaces, or at the end
         """
+        # The file's own machine is that of the newest rows
+        known = [value for key in _KNOWN if (value := self._machine.get(key))]
         # Made first: they may be measured now, which must not keep others waiting
-        new = list(rows)
+        new = [{**row, "measured_on": ", ".join(known)} if known else row for row in rows]
         if self.file is None:
             self._merge(new)
             return

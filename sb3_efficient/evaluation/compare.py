@@ -20,8 +20,8 @@ from sb3_efficient.evaluation.statistics import Comparison, Interval, bootstrap,
 class Candidate:
     """
     :param method: How it was made, the name of its row
-    :param policy: What plays, and whose ``predict`` is timed: an SB3 model, or the engine itself
-    :param engine: Runs its network
+    :param policy: Whose ``predict`` is timed: an SB3 model, or the engine itself
+    :param engine: Runs its network, and plays
     :param n_bytes: On disk
     :param parameters: Numbers in its network
     """
@@ -86,7 +86,7 @@ def compare(
     progress: bool = False,
 ) -> tuple[list[Row], float]:
     """
-    Latencies come first, in turns; then each policy plays the same episodes, and so does random play.
+    Latencies come first, in turns; then each policy plays the same episodes on its engine, and so does random play.
 
     :param candidates: The original first
     :param observations: (N, C, H, W), uint8, on which networks are compared and timed
@@ -114,7 +114,8 @@ def compare(
     near = [None, *(agreement(c.engine, original, observations) for c in candidates[1:])]
     with torch_threads(threads):
         random = returns(RandomPlay(original.action_space), "random play") if seeds else np.array([np.nan])
-        found = [returns(candidate.policy, candidate.method) for candidate in candidates] if seeds else []
+        # Engines, the original's too: they draw their actions alike, from the same seeds
+        found = [returns(candidate.engine, candidate.method) for candidate in candidates] if seeds else []
     scores = [_scores(one, found[0] if i else None, random) for i, one in enumerate(found)]
     rows = [
         Row(c.method, c.n_bytes, c.parameters, timing, close, score)

@@ -44,3 +44,11 @@ def test_other_files_are_not_overwritten(tmp_path: Path, text: str) -> None:
     with pytest.raises(ArtifactError, match="holds no rows of measurements"):
         Rows(tmp_path / "rows.json", {}, ())
     assert (tmp_path / "rows.json").read_text() == text
+
+
+def test_each_row_says_what_it_was_measured_on(tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    Rows(file, {"cpu": "old", "revision": "abc"}, ("net",)).add([{"net": "a", "ms": 1}, {"net": "b", "ms": 2}])
+    Rows(file, {"cpu": "new", "revision": "def"}, ("net",)).add([{"net": "b", "ms": 1}])
+    found = {row["net"]: row["measured_on"] for row in Rows(file, {}, ("net",)).rows}
+    assert found == {"a": "old, abc", "b": "new, def"}

@@ -56,3 +56,8 @@ def test_without_games(candidates: list[Candidate]) -> None:
     assert math.isnan(random)
     assert all(isinstance(row, Row) and row.scores is None and row.verdict == "" for row in rows)
     assert list(rows[0].timing.predict) == [1, 4]
+
+
+def test_sampled_actions_are_paired_too(candidates: list[Candidate]) -> None:
+    (original, same, _), _ = compare(candidates, IMAGES, catch, range(6), n_envs=3, **FEW)
+    assert same.scores.returns == original.scores.returns
