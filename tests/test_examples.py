@@ -166,6 +166,13 @@ def test_moving_the_first_layer_on_is_exact(python: Run) -> None:
     assert all(0 < float(error) < 1e-4 for error in row[-1].split(", "))
 
 
+def test_first_convolution_on_blocks(python: Run) -> None:
+    done = python(str(EXAMPLES / "benchmarks" / "first_convolution.py"), "--quick", "--only", "int8")
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| `")]
+    assert [row[:2] for row in rows[:4]] == [["`nature`", f"int8, {batch}"] for batch in (1, 8, 16, 128)]
+    assert all(float(row[-1].split()[0]) > 0 for row in rows)
+
+
 def test_reuse_benchmark_measures(python: Run) -> None:
     small = ("--quick", "--only", "updates", "--networks", "conv2 20/40", "--games", "Pong")
     done = python(str(EXAMPLES / "benchmarks" / "reuse_updates.py"), *small)

@@ -5,9 +5,9 @@ The first convolution, on blocks of pixels (sb3_efficient/extractors/blocks.py) 
     python examples/benchmarks/first_convolution.py --quick      # a minute, nothing is written
 
 Networks: forward and backward, or forward alone, through extractor and one linear layer, as minibatches and acting have
-them; "plain" computes on contiguous float32 images, as SB3 does. Training: frames a second of PPO and DQN on Pong with
-the stock NatureCNN, accelerate() and AleVecEnv, the zoo's settings. All that is compared is measured in turns in one
-process; medians.
+them; "plain" computes on contiguous float32 images, as SB3 does. int8: policies of static-int8 on ONNX Runtime.
+Training: frames a second of PPO and DQN on Pong with the stock NatureCNN, accelerate() and AleVecEnv, the zoo's
+settings. All that is compared is measured in turns in one process; medians.
 
 Writes results/first_convolution.json and .md.
 """
@@ -19,6 +19,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,9 @@ from stable_baselines3.common.torch_layers import NatureCNN
 from torch import nn
 from training_loop import DQN_SETTINGS, PPO_SETTINGS
 
-from sb3_efficient import accelerate, make_extractor
+from sb3_efficient import accelerate, compress, make_extractor, policy_kwargs
 from sb3_efficient.bench.rows import Row, summary
+from sb3_efficient.engines import onnxruntime
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.evaluation.progress import progress_bar
 from sb3_efficient.extractors import blocks
@@ -41,7 +43,10 @@ SPACE = spaces.Box(0, 255, (4, 84, 84), np.uint8)
 NETWORKS = ("nature", "nn-bench-small")
 #: Work and batch: a rollout of 8 environments, minibatches of DQN, rl-nn-benchmarks and PPO
 WORK = (("infer", 8), ("infer", 128), ("train", 32), ("train", 128), ("train", 256))
+#: Of what acts in int8
+BATCHES = (1, 8, 16, 128)
 TRAINING = {"ppo": (PPO, PPO_SETTINGS, 1024), "dqn": (DQN, DQN_SETTINGS, 600)}
+KINDS = ("networks", "int8", "training")
 WAYS = ("pixels", "blocks")
 CASE = ("what", "work", "batch", "threads", "precision")
 KEYS = (*CASE, "way")
@@ -50,6 +55,7 @@ KEYS = (*CASE, "way")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few rounds, nothing is written")
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=15, help="turns that each variant gets")
     parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
@@ -58,16 +64,22 @@ def main() -> None:
     threads, rounds = arguments.threads, 2 if arguments.quick else arguments.rounds
     th.set_num_threads(threads)
     rows = open_rows("first_convolution", KEYS, quick=arguments.quick)
-    cases = [(network, *work) for network in NETWORKS for work in WORK]
-    for network, work, batch in [] if arguments.rewrite else cases:
-        if not (arguments.missing and rows.has(what=network, work=work, batch=batch, threads=threads)):
-            rows.add({**row, "threads": threads} for row in compare_networks(network, work, batch, rounds))
-    for algo in [] if arguments.rewrite else TRAINING:
-        if not (arguments.missing and rows.has(what=algo, threads=threads)):
-            rows.add({**row, "threads": threads} for row in compare_training(algo, threads, rounds))
+    for case, measure in [] if arguments.rewrite else cases(arguments.only, threads, rounds):
+        if not (arguments.missing and rows.has(**case, threads=threads)):
+            rows.add({**case, **row, "threads": threads} for row in measure())
     print(table(rows.rows))
     if rows.file is not None:
         write_table("first_convolution", table(rows.rows))
+
+
+def cases(only: list[str], threads: int, rounds: int) -> Iterator[tuple[Row, Callable[[], list[Row]]]]:
+    """What there is to measure, and how."""
+    for name, (work, batch) in itertools.product(NETWORKS if "networks" in only else (), WORK):
+        yield {"what": name, "work": work, "batch": batch}, partial(compare_networks, name, work, batch, rounds)
+    for name in NETWORKS if "int8" in only else ():
+        yield {"what": name, "work": "int8"}, partial(compare_engines, name, threads, rounds)
+    for algo in TRAINING if "training" in only else ():
+        yield {"what": algo, "work": "training"}, partial(compare_training, algo, threads, rounds)
 
 
 @contextmanager
@@ -105,8 +117,7 @@ def compare_networks(name: str, work: str, batch: int, rounds: int) -> list[Row]
             # The first round warms up
             times[key] += [1e3 * seconds] if lap else []
             advance()
-    case = {"what": name, "work": work, "batch": batch}
-    return [{**case, "precision": p, "way": w, **summary(found, "ms")} for (p, w), found in times.items()]
+    return [{"precision": p, "way": w, **summary(found, "ms")} for (p, w), found in times.items()]
 
 
 def once(forward: Callable[[], th.Tensor], labels: th.Tensor | None, times: int) -> float:
@@ -119,6 +130,29 @@ def once(forward: Callable[[], th.Tensor], labels: th.Tensor | None, times: int)
         else:
             nn.functional.cross_entropy(forward(), labels).backward()
     return (time.perf_counter() - start) / times
+
+
+def compare_engines(name: str, threads: int, rounds: int) -> list[Row]:
+    """One compressed policy, and an engine for each way."""
+    model = DQN("CnnPolicy", AleVecEnv("PongNoFrameskip-v4"), policy_kwargs=policy_kwargs(name, DQN), buffer_size=1)
+    images = np.random.default_rng(0).integers(0, 256, (max(BATCHES), *SPACE.shape), dtype=np.uint8)
+    policy = compress(model, "static-int8", calibration=images)
+    ours = onnxruntime.block_pixels
+    engines = {"blocks": policy.engine(threads=threads)}
+    onnxruntime.block_pixels = lambda proto: (proto, {})
+    engines["pixels"] = policy.engine(threads=threads)
+    onnxruntime.block_pixels = ours
+    rows = []
+    for batch in BATCHES:
+        times: dict[str, list[float]] = {name: [] for name in engines}
+        for lap, (way_, engine) in itertools.product(range(1 + rounds), engines.items()):
+            start, n = time.perf_counter(), 1 + 512 // batch
+            for _ in range(n):
+                engine.outputs(images[:batch])
+            times[way_] += [1e3 * (time.perf_counter() - start) / n] if lap else []
+        case = {"batch": batch, "precision": "int8"}
+        rows += [{**case, "way": way_, **summary(found, "ms")} for way_, found in times.items()]
+    return rows
 
 
 def compare_training(algo: str, threads: int, rounds: int) -> list[Row]:
@@ -137,8 +171,7 @@ def compare_training(algo: str, threads: int, rounds: int) -> list[Row]:
                 model.learn(steps, reset_num_timesteps=False)
             fps[name] += [(model.num_timesteps - before) / (time.perf_counter() - start)] if lap else []
             advance()
-    batch = models["blocks"].batch_size
-    case = {"what": algo, "work": "training", "batch": batch, "precision": "bf16" if cpu_has_bf16() else "fp32"}
+    case = {"batch": models["blocks"].batch_size, "precision": "bf16" if cpu_has_bf16() else "fp32"}
     return [{**case, "way": name, **summary(found, "frames/s")} for name, found in fps.items()]
 
 
