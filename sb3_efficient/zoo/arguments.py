@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
-import yaml
-
 from sb3_efficient.errors import OptionError
 
 _PYTHON = re.compile(r"dict\(|[\[{('\"]")
-_NUMBER = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_WHOLE = re.compile(r"[+-]?[0-9]+(_[0-9]+)*")
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_WORDS = {"true": "True", "false": "False", "null": "None"}
 
 Store = Callable[[Action, ArgumentParser, Namespace, Sequence[str], str | None], None]
 
@@ -31,20 +31,18 @@ def zoo_argument(argument: str) -> str:
     match = re.search("[:=]", argument)
     if match is None or match.group() == ":":
         return argument
-    return f"{argument[: match.start()]}:{_expression(argument[match.end() :])}"
+    return f"{argument[: match.start()].strip()}:{_expression(argument[match.end() :].strip())}"
 
 
 def _expression(value: str) -> str:
-    """Numbers, booleans and null as in YAML, quoted and bracketed values as they are, otherwise a string."""
-    if _PYTHON.match(value):
+    """Decimal numbers, booleans and null, quoted and bracketed values as they are, otherwise a string."""
+    if _WHOLE.fullmatch(value):
+        # Python refuses 010, and YAML 1.1 takes it for 8
+        return str(int(value))
+    if value == "None" or _PYTHON.match(value) or _NUMBER.fullmatch(value):
         return value
-    if _NUMBER.fullmatch(value):
-        # YAML 1.1 takes 1e-4, without a point, for a string
-        return value
-    if value == "None":
-        return value
-    scalar = yaml.safe_load(value) if re.fullmatch(r"\w+|~", value) else value
-    return repr(scalar if scalar is None or isinstance(scalar, (bool, int, float)) else value)
+    # Not YAML, to which "no" and "off" are booleans as well
+    return _WORDS.get(value.lower(), repr(value))
 
 
 def store(original: Store) -> Store:
@@ -58,7 +56,8 @@ def store(original: Store) -> Store:
         self: Action, parser: ArgumentParser, namespace: Namespace, values: Sequence[str], option: str | None = None
     ) -> None:
         stored: dict[str, Any] = {}
-        for value in values:
+        for value, following in zip(values, [*values[1:], ""], strict=True):
+            _check_sign(value, following, option)
             scratch = Namespace()
             try:
                 original(self, parser, scratch, [zoo_argument(value)], option)
@@ -71,3 +70,11 @@ def store(original: Store) -> Store:
         setattr(namespace, self.dest, stored)
 
     return call
+
+
+def _check_sign(argument: str, following: str, option: str | None) -> None:
+    """``features_extractor impala``, where the zoo would evaluate nothing."""
+    if not argument.isidentifier():
+        return
+    value = "VALUE" if not following or re.search("[:=]", following) else following
+    raise OptionError(f"Cannot read {argument!r} behind {option}, which has no value: write {argument}={value}.")

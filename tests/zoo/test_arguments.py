@@ -36,9 +36,18 @@ def parse(*arguments: str, action: type[argparse.Action] = OurStoreDict) -> dict
         ("k=.5", 0.5),
         ("k=0.25", 0.25),
         ("k=007", 7),
+        ("k=010", 10),
+        ("k=1_000", 1000),
+        ("k=0x10", "0x10"),
         ("k=true", True),
         ("k=False", False),
+        ("k=FALSE", False),
         ("k=null", None),
+        ("k=no", "no"),
+        ("k=off", "off"),
+        ("k=~", "~"),
+        (" k = v ", "v"),
+        ("k = 3", 3),
         ("k=None", None),
         ("k='3'", "3"),
         ('k="a b"', "a b"),
@@ -75,12 +84,12 @@ def test_both_forms_in_one_command() -> None:
 @given(st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=0x2FF), max_size=20))
 def test_words_never_run_code(text: str) -> None:
     """Behind = only what looks like a literal or dict( is evaluated; everything else comes back as it is."""
-    if text[:1] in ("'", '"', "(", "[", "{") or text.startswith("dict("):
+    if text.strip()[:1] in ("'", '"', "(", "[", "{") or text.strip().startswith("dict("):
         return
     value = parse(f"key={text}")["key"]
     assert isinstance(value, (str, int, float, bool, type(None)))
     if isinstance(value, str):
-        assert value == text
+        assert value == text.strip()
 
 
 @given(st.integers() | st.floats(allow_nan=False, allow_infinity=False))
@@ -88,11 +97,25 @@ def test_numbers_come_back(number: float) -> None:
     assert parse(f"key={number}")["key"] == number
 
 
-@pytest.mark.parametrize("argument", ["features_extractor:impala", "features_extractor", "k=dict(", "k:", "k='a"])
+@pytest.mark.parametrize("argument", ["features_extractor:impala", "k=dict(", "k:", "k='a"])
 def test_what_cannot_be_read_is_shown(argument: str) -> None:
     with pytest.raises(OptionError, match="^Cannot read .* behind -params: .* Write key=word for a word") as caught:
         parse("a=1", argument)
     assert repr(argument) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (("features_extractor", "impala"), "write features_extractor=impala."),
+        (("accelerate", "n_envs=2"), "write accelerate=VALUE."),
+        (("a=1", "accelerate"), "write accelerate=VALUE."),
+    ],
+)
+def test_forgotten_sign(arguments: tuple[str, ...], advice: str) -> None:
+    with pytest.raises(OptionError, match="^Cannot read .* behind -params, which has no value: ") as caught:
+        parse(*arguments)
+    assert str(caught.value).endswith(advice)
 
 
 def test_rewriting() -> None:
