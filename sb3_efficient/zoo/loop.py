@@ -45,7 +45,10 @@ def take_callbacks(entry: Entry, continues: bool = False) -> None:
     :param entry: Hyper-parameters of one environment; altered
     :param continues: Whether an agent is continued, which may be frozen
     """
-    others = entry.get("callback") or []
+    given = entry.get("callback") or []
+    others = given if isinstance(given, list) else [given]
+    for other in others:
+        _check_own(other)
     # SEER may be among them, and its latents are made in the number format that accelerate() chooses
     first: list[Any] = []
     last: list[Any] = []
@@ -62,8 +65,15 @@ def take_callbacks(entry: Entry, continues: bool = False) -> None:
             callback(**wish)  # says now what is wrong with the values
         path = f"{callback.__module__.rpartition('.')[0]}.{callback.__name__}"
         (first if callback is AccelerateCallback else last).append({path: wish} if isinstance(wish, dict) else path)
-    if callbacks := [*first, *(others if isinstance(others, list) else [others]), *last]:
+    if callbacks := [*first, *others, *last]:
         entry["callback"] = callbacks
+
+
+def _check_own(callback: Any) -> None:
+    """That there is a callback of this package by that name, which the zoo asks only once the model is made."""
+    name = next(iter(callback), None) if isinstance(callback, dict) else callback
+    if isinstance(name, str) and name.startswith("sb3_efficient."):
+        import_class("callback", name)
 
 
 def check_keys(hyperparams: Entry, algo: Callable[..., Any]) -> None:

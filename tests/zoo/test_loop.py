@@ -39,6 +39,13 @@ def test_accelerate_becomes_a_callback(entry: dict, expected: dict) -> None:
     assert entry == expected
 
 
+@pytest.mark.parametrize("wrong", ["sb3_efficient.profilr.ProfileCallback", "sb3_efficient.profiler.Profile"])
+def test_misspelt_callbacks_of_ours_are_one_message(wrong: str) -> None:
+    for callback in (wrong, ["mine.Spy", wrong], {wrong: {"skip": 1}}):
+        with pytest.raises(OptionError, match=f"callback: there is no '{wrong}' to import"):
+            take_callbacks({"callback": callback})
+
+
 def test_vec_env_takes_the_settings_of_the_wrappers() -> None:
     entry = {
         "vec_env": "ale",
