@@ -59,10 +59,11 @@ class ArtifactError(EfficientError):
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """
-    :return: ``" Did you mean 'impala'?"`` for a near miss, otherwise nothing
+    :return: ``" Did you mean 'impala'?"`` for a near miss, also one of upper and lower case, otherwise nothing
     """
-    matches = get_close_matches(name, list(known), n=1)
-    return f" Did you mean {matches[0]!r}?" if matches else ""
+    names = {one.lower(): one for one in known}
+    matches = get_close_matches(name.lower(), names, n=1)
+    return f" Did you mean {names[matches[0]]!r}?" if matches else ""
 
 
 def briefly(value: object) -> str:

@@ -248,6 +248,8 @@ def test_class_and_zoo_name_are_the_same() -> None:
     [
         (("imapla", "ppo"), {}, UnknownNameError, "Unknown extractor 'imapla'. Did you mean 'impala'"),
         (("impala", "pppo"), {}, UnknownNameError, "Unknown algorithm 'pppo'. Did you mean 'ppo'"),
+        (("impala", "PPO"), {}, UnknownNameError, "Unknown algorithm 'PPO'. Did you mean 'ppo'"),
+        (("IMPALA", "ppo"), {}, UnknownNameError, "Unknown extractor 'IMPALA'. Did you mean 'impala'"),
         (("impala", "ars"), {}, EfficientError, "ARS has no policy for images .it offers MlpPolicy, LinearPolicy"),
         (("impala", "crossq"), {}, EfficientError, "CrossQ has no policy for images"),
         (("impala", nn.Linear), {}, OptionError, "algo must be an SB3 algorithm class or its rl-zoo3 name"),
