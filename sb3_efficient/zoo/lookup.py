@@ -38,8 +38,8 @@ def _find_entry(manager: Any, extractor: str | None) -> str | None:
     _check_algo(manager)
     entries = _entries(manager.config)
     env_id = manager.env_name.gym_id
-    if extractor is not None and entries and env_id not in entries:
-        _point_to_ours(manager, entries)
+    if entries and env_id not in entries:
+        _check_fallback(manager, entries, extractor)
     if f"{env_id}-{extractor}" in entries:
         return f"{env_id}-{extractor}"
     if env_id not in entries and manager.is_atari(env_id) and f"atari-{extractor}" in entries:
@@ -57,17 +57,30 @@ def _check_algo(manager: Any) -> None:
         )
 
 
-def _point_to_ours(manager: Any, entries: dict[str, Any]) -> None:
+def _check_fallback(manager: Any, entries: dict[str, Any], extractor: str | None) -> None:
     """The zoo would go on with its entry "default", or fail, where a shipped entry is what was meant."""
-    ours = f"sb3_efficient.hyperparams.{manager.algo}"
+    env_id = manager.env_name.gym_id
+    is_atari = manager.is_atari(env_id)
+    key, fallback, what = ("atari", "atari", "Atari games") if is_atari else (env_id, "default", env_id)
+    if fallback in entries and (is_atari or not (extractor or _is_blind(manager, entries[fallback]))):
+        return
     path = files().get(manager.algo)
     shipped = _entries(str(path)) if path else {}
-    env_id = manager.env_name.gym_id
-    missing = "Atari games" if manager.is_atari(env_id) and "atari" not in entries and "atari" in shipped else None
-    if env_id in shipped:
-        missing = env_id
-    if missing is not None:
-        raise EfficientError(f"{manager.config} has no entry for {missing}. Ours has: add -conf {ours}")
+    if key in shipped:
+        ours = f"sb3_efficient.hyperparams.{manager.algo}"
+        raise EfficientError(f"{manager.config} has no entry for {what}. Ours has: add -conf {ours}")
+    if fallback not in entries:
+        raise EfficientError(
+            f"{manager.config} has no entry for {what}, only for {', '.join(entries)}: add one, or name another "
+            "configuration with -conf."
+        )
+
+
+def _is_blind(manager: Any, default: dict[str, Any]) -> bool:
+    """Whether a game of this package, which is all images, would be learnt by a policy for vectors."""
+    is_ours = manager.entry_point(manager.env_name.gym_id).startswith("sb3_efficient.")
+    policy = {**default, **(manager.custom_hyperparams or {})}.get("policy")
+    return is_ours and not manager.continue_training and str(policy).startswith("Mlp")
 
 
 def _entries(config: str) -> dict[str, Any]:
@@ -75,9 +88,11 @@ def _entries(config: str) -> dict[str, Any]:
     path = Path(config)
     is_file = path.suffix in (".yml", ".yaml", ".py")
     if (is_file and not path.exists()) or not (is_file or hasattr(_module(config), "hyperparams")):
+        # Who has no checkout means the installed file of the same name
+        hint = suggestion(f"sb3_efficient.hyperparams.{path.stem}" if path.stem in files() else config, module_names())
         raise UnknownNameError(
             f"-conf {config}: there is no such file (.yml, .py), and no module with 'hyperparams'."
-            f"{suggestion(config, module_names())} 'sb3-efficient list' shows the shipped ones."
+            f"{hint} 'sb3-efficient list' shows the shipped ones."
         )
     if path.suffix == ".py":
         return {}

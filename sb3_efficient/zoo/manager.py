@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import wraps
+from importlib.util import find_spec
 from typing import Any
 
 import gymnasium as gym
@@ -12,7 +13,7 @@ from rl_zoo3 import ALGOS, hyperparams_opt
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from sb3_efficient.envs.retro import import_retro
-from sb3_efficient.errors import ConflictError
+from sb3_efficient.errors import ConflictError, MissingExtraError
 from sb3_efficient.zoo.agents import check_algorithm, check_same_extractor, saved_entry
 from sb3_efficient.zoo.entries import KEYS, to_stock
 from sb3_efficient.zoo.lookup import entry_of_its_own
@@ -66,9 +67,7 @@ def preprocess_hyperparams(original: Method) -> Method:
         eval_kwargs = env_kwargs if self._eval_env_kwargs_args is None else self._eval_env_kwargs_args
         self.ale_eval_env = take_vec_env(dict(hyperparams), eval_kwargs, env_id)
         self.ale_vec_env = take_vec_env(hyperparams, env_kwargs, env_id)
-        if gym.registry[env_id].entry_point == "sb3_efficient.envs.retro:make":
-            # Before processes are started for it
-            import_retro()
+        check_extras(env_id)
         if self.ale_vec_env is not None:
             _check_ale(self.vec_env_class, hyperparams)
         hyperparams, *rest = original(self, hyperparams)
@@ -76,6 +75,21 @@ def preprocess_hyperparams(original: Method) -> Method:
         return (to_stock(hyperparams, ALGOS[self.algo]), *rest)
 
     return preprocess
+
+
+def check_extras(env_id: str) -> None:
+    """
+    Refuse an environment whose packages are not installed, before processes are started for it.
+
+    :param env_id: As gymnasium has it
+    """
+    entry_point = str(gym.registry[env_id].entry_point)
+    if entry_point == "sb3_efficient.envs.retro:make":
+        import_retro()
+    if entry_point.startswith("gymnasium.envs.box2d") and find_spec("Box2D") is None:
+        raise MissingExtraError(
+            f"{env_id} needs Box2D, which is not installed: pip install 'sb3-efficient[box2d]' (or 'gymnasium[box2d]')."
+        )
 
 
 def _check_ale(vec_env_class: type[VecEnv], hyperparams: dict[str, Any]) -> None:

@@ -10,7 +10,9 @@ import yaml
 from helpers import Run
 from stable_baselines3 import DQN, PPO
 
+from sb3_efficient.errors import MissingExtraError
 from sb3_efficient.extractors import ImpalaExtractor
+from sb3_efficient.zoo.manager import check_extras
 from sb3_efficient.zoo.record import read_record
 
 PONG = ("--env", "PongNoFrameskip-v4")
@@ -236,14 +238,42 @@ def test_misspelt_configuration(zoo: Run) -> None:
     done = zoo("train", "--algo", "ppo", *PONG, "-conf", "sb3_efficient.hyperparams.ppo.impla", fails=True)
     assert "Did you mean 'sb3_efficient.hyperparams.ppo.impala'?" in done.stderr
     assert done.stderr.count("\n") == 1
-    for conf in ("sb3_efficient.hyperparams", "hyperparams/ppo.yml"):
-        done = zoo("train", "--algo", "ppo", *PONG, "-conf", conf, fails=True)
-        assert f"-conf {conf}: there is no such file" in done.stderr
+    done = zoo("train", "--algo", "ppo", *PONG, "-conf", "sb3_efficient.hyperparams", fails=True)
+    assert "-conf sb3_efficient.hyperparams: there is no such file" in done.stderr
+    done = zoo("train", "--algo", "ppo", *PONG, "-conf", "hyperparams/ppo.yml", fails=True)
+    assert "-conf hyperparams/ppo.yml: there is no such file" in done.stderr
+    assert "Did you mean 'sb3_efficient.hyperparams.ppo'?" in done.stderr
 
 
-def test_small_game_without_its_entry(zoo: Run) -> None:
-    done = zoo("train", "--algo", "ppo", "--env", "Catch-v0", *QUICK, "-params", IMPALA, fails=True)
+@pytest.mark.parametrize("params", [(), ("-params", "accelerate=True"), ("-params", IMPALA)])
+def test_small_game_without_its_entry(zoo: Run, params: tuple[str, ...]) -> None:
+    """The zoo's entry "default" has a policy for vectors."""
+    done = zoo("train", "--algo", "ppo", "--env", "Catch-v0", *QUICK, *params, fails=True)
     assert "has no entry for Catch-v0. Ours has: add -conf sb3_efficient.hyperparams.ppo" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_configuration_without_an_entry(zoo: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.yml").write_text("CartPole-v1: {policy: MlpPolicy}")
+    for env, text in (
+        ("Catch-v0", "mine.yml has no entry for Catch-v0. Ours has: add -conf sb3_efficient.hyperparams.ppo"),
+        ("Acrobot-v1", "mine.yml has no entry for Acrobot-v1, only for CartPole-v1: add one, or name another"),
+    ):
+        done = zoo("train", "--algo", "ppo", "--env", env, "-conf", "mine.yml", fails=True)
+        assert text in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_small_game_with_a_policy_for_images(zoo: Run) -> None:
+    """Whoever names one may go on with the zoo's entry "default"."""
+    zoo("train", "--algo", "ppo", "--env", "Catch-v0", *QUICK, "-params", "policy=CnnPolicy", *SMALL)
+
+
+def test_environment_that_needs_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sb3_efficient.zoo.manager.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"CarRacing-v3 needs Box2D.*pip install 'sb3-efficient\[box2d\]'"):
+        check_extras("CarRacing-v3")
+    check_extras("PongNoFrameskip-v4")
 
 
 def test_small_game_without_the_hook(zoo: Run) -> None:
