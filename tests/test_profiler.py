@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from stable_baselines3.common.callbacks import CheckpointCallback, ConvertCallba
 from stable_baselines3.common.envs import FakeImageEnv
 from stable_baselines3.common.logger import configure
 
+from sb3_efficient.errors import ConflictError, OptionError
 from sb3_efficient.profiler import SECTIONS, ProfileCallback, Stopwatch, shares, table
 from sb3_efficient.seer import SEERCallback
 
@@ -125,3 +128,40 @@ def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[-1].split() == ["fps", "143", "286"]
     model(PPO).learn(16, callback=ProfileCallback())
     assert "ms per 1000 steps" in capsys.readouterr().out
+
+
+def test_an_interrupted_training_does_not_live_on_in_classes() -> None:
+    agent, backward = model(DQN), th.Tensor.backward
+    train, add = DQN.train, type(agent.replay_buffer).add
+    seen = [weakref.ref(agent), weakref.ref(agent.replay_buffer)]
+
+    def interrupt(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        agent.learn(16, callback=[ProfileCallback(verbose=0), ConvertCallback(interrupt)])
+    owner = type(agent.replay_buffer)
+    del agent
+    gc.collect()
+    assert [one() for one in seen] == [None, None]
+    assert (DQN.train, owner.add, th.Tensor.backward) == (train, add, backward)
+
+
+def test_two_in_one_training_are_refused() -> None:
+    backward, train = th.Tensor.backward, PPO.train
+    two = [ProfileCallback(verbose=0), ProfileCallback(verbose=0)]
+    with pytest.raises(ConflictError, match="leave one out"):
+        model(PPO).learn(16, callback=two)
+    assert (PPO.train, th.Tensor.backward) == (train, backward)
+
+
+def test_where_the_file_cannot_be_is_said_before_training_and_never_costs_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OptionError, match="Name another folder"):
+        ProfileCallback(tmp_path / "file" / "profile.json")
+    callback = ProfileCallback(tmp_path / "gone" / "profile.json", verbose=0)
+    (tmp_path / "gone").rmdir()
+    (tmp_path / "gone").touch()
+    with pytest.warns(UserWarning, match="could not be written"):
+        model(PPO).learn(16, callback=callback)
+    assert callback.steps == 16

@@ -116,7 +116,7 @@ ARROWS = {
         *("atomic", "compression", "engines", "envs", "errors", "extractors", "fast", "hyperparams", "options"),
         *("policies", "seer"),
     },
-    "profiler": {"atomic", "policies"},
+    "profiler": {"atomic", "errors", "policies"},
     "bench": {
         *("atomic", "compression", "doctor", "engines", "envs", "errors", "evaluation", "extractors", "options"),
         *("policies", "profiler", "registry", "sizes"),

@@ -1,0 +1,92 @@
+"""Which methods of a training are timed, and how they are replaced for as long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from weakref import ref
+
+import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_efficient.policies import optimizers
+
+Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Patches:
+    """
+    Methods that are replaced until they are put back.
+
+    Their owners are held weakly: where nothing ends a training, as after Ctrl-C, it must not live on in a class.
+    """
+
+    def __init__(self) -> None:
+        #: Object or class, name, what stood there before
+        self._replaced: list[tuple[ref[Any], str, Any]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._replaced)
+
+    def replace(self, owner: Any, name: str, wrap: Wrap) -> None:
+        """
+        Of objects the method of their class is replaced, and asked whose it is: what is an attribute of a model or a
+        buffer would be saved with it.
+
+        :param owner: Object, class or module
+        :param name: Of its method or function
+        :param wrap: Makes of it what stands there from now on
+        """
+        if name in vars(owner):
+            self._set(owner, name, wrap(vars(owner)[name]))
+            return
+        method, one = getattr(type(owner), name), ref(owner)
+        timed = wrap(method)
+
+        @wraps(method)
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return (timed if self is one() else method)(self, *args, **kwargs)
+
+        self._set(type(owner), name, call)
+
+    def put_back(self) -> None:
+        """Everything is as it was."""
+        while self._replaced:
+            found, name, before = self._replaced.pop()
+            owner = found()
+            if owner is None:
+                continue
+            if before is None:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, before)
+
+    def _set(self, owner: Any, name: str, value: Any) -> None:
+        self._replaced.append((ref(owner), name, vars(owner).get(name)))
+        setattr(owner, name, value)
+
+
+def timed_methods(model: BaseAlgorithm) -> list[tuple[Any, str, str]]:
+    """
+    :return: (object, method, section) of everything that is timed
+    """
+    methods: list[tuple[Any, str, str]] = [(model, "train", "forward"), (th.Tensor, "backward", "backward")]
+    methods += [(model.env, "step", "environment")]
+    for buffer in buffers(model):
+        names = ("add", "get", "sample", "compute_returns_and_advantage")
+        methods += [(buffer, method, "buffer") for method in names if hasattr(buffer, method)]
+    # On-policy algorithms act by calling the policy, off-policy ones through predict()
+    methods += [(model.policy, method, "acting") for method in ("forward", "predict")]
+    # SAC learns its entropy coefficient with one of its own
+    own = [value for value in vars(model).values() if isinstance(value, th.optim.Optimizer)]
+    for optimizer in (*own, *optimizers(model.policy)):
+        methods += [(optimizer, "step", "optimizer"), (optimizer, "zero_grad", "optimizer")]
+    return [*methods, (th.nn.utils, "clip_grad_norm_", "optimizer")]
+
+
+def buffers(model: BaseAlgorithm) -> list[Any]:
+    """
+    :return: Rollout buffer and replay buffer, None for the one that the algorithm does not have
+    """
+    return [getattr(model, name, None) for name in ("rollout_buffer", "replay_buffer")]
