@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch as th
+from torch import nn
 
 #: Numbers of each tensor that are looked at
 SAMPLES = 16
+
+#: Where a tensor is kept: what is put there later, as by ``load_state_dict(..., assign=True)``, is found by it
+Place = tuple[dict[str, Any], str]
+
+
+def places(modules: Iterable[nn.Module], *, statistics: bool = False) -> list[Place]:
+    """
+    :param modules: Layers
+    :param statistics: Whether buffers count as well
+    :return: Of their own parameters, not of those of layers inside them
+    """
+    kept = [(m._parameters, m._buffers) if statistics else (m._parameters,) for m in modules]
+    return [(owner, name) for owners in kept for owner in owners for name, t in owner.items() if t is not None]
+
+
+def tensors_in(places: Iterable[Place]) -> list[th.Tensor]:
+    """
+    :return: What is there now
+    """
+    return [owner[name] for owner, name in places if owner.get(name) is not None]
 
 
 class Weights:

@@ -9,7 +9,7 @@ import pytest
 import torch as th
 from torch import nn
 
-from sb3_efficient.weights import Weights
+from sb3_efficient.weights import Weights, places, tensors_in
 
 
 class Network:
@@ -17,10 +17,11 @@ class Network:
 
     def __init__(self) -> None:
         self.module = nn.Sequential(nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8), nn.Linear(8, 2))
+        self.places = places(self.module.modules(), statistics=True)
         self.weights = Weights(self.tensors)
 
     def tensors(self) -> list[th.Tensor]:
-        return list(self.module.state_dict(keep_vars=True).values())
+        return tensors_in(self.places)
 
 
 def step(module: nn.Module) -> None:
@@ -40,6 +41,14 @@ def other_parameter(module: nn.Module) -> None:
     module[0].weight = nn.Parameter(module[0].weight.detach().clone())  # type: ignore[index, union-attr, assignment]
 
 
+def assigned(module: nn.Module) -> None:
+    module.load_state_dict({k: v.clone() for k, v in module.state_dict().items()}, assign=True)
+
+
+def parametrized(module: nn.Module) -> None:
+    nn.utils.parametrizations.weight_norm(module[0])  # type: ignore[index]
+
+
 def statistics(module: nn.Module) -> None:
     module[1](th.rand(2, 8, 3, 3))  # type: ignore[index, operator]
 
@@ -48,7 +57,11 @@ def not_a_number(module: nn.Module) -> None:
     module[2].weight.data.fill_(th.nan)  # type: ignore[index, union-attr]
 
 
-@pytest.mark.parametrize("change", [step, past_autograd, other_memory, other_parameter, statistics, not_a_number])
+TENSORS = (step, past_autograd, other_memory, statistics, not_a_number)
+PLACES = (other_parameter, assigned, parametrized)
+
+
+@pytest.mark.parametrize("change", [*TENSORS, *PLACES])
 @pytest.mark.parametrize("memory_format", [th.contiguous_format, th.channels_last])
 def test_changes(change: Callable[[nn.Module], None], memory_format: th.memory_format) -> None:
     network = Network()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from inspect import isgeneratorfunction
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -92,6 +93,7 @@ class AleVecEnv(VecEnv):
         self._waiting: deque[Work] = deque()
         self._running: deque[Work] = deque()
         self._stack: np.ndarray | None = None
+        self._stepping = False
         self._closed = False
         shape = (frame_stack, screen_size, screen_size)
         super().__init__(n_envs, spaces.Box(0, 255, shape, np.uint8), self._games[0].action_space)
@@ -106,7 +108,8 @@ class AleVecEnv(VecEnv):
         :return: The first observations, (B, C, H, W)
         """
         self._check_open()
-        self._work()
+        self._stepping = False
+        self._settle()
         for game, seed in zip(self._games, self._seeds, strict=True):
             if seed is not None:
                 game.seed(seed)
@@ -129,17 +132,24 @@ class AleVecEnv(VecEnv):
         self._check_open()
         if self._stack is None:
             raise ConflictError("AleVecEnv cannot step before its first reset(). Call reset().")
-        if self._running:
+        if self._stepping:
             raise ConflictError("AleVecEnv is still at the step before. Call step_wait().")
         actions = np.asarray(actions)
         self._check_actions(actions)
+        for i in self._settle():
+            self._stack[i] = 0
+            self._stack[i, -1] = self._games[i].frame
         self._start(game.step(action) for game, action in zip(self._games, actions.tolist(), strict=True))
+        self._stepping = True
 
     def step_wait(self) -> VecEnvStepReturn:
         """
         :return: Observations (B, C, H, W), rewards (B,), dones (B,), infos
         """
-        assert self._stack is not None, "step_async comes first"
+        if not self._stepping or self._stack is None:
+            raise ConflictError("AleVecEnv has no step to wait for. Call step_async(actions) first, or step(actions).")
+        # First, so that a step which is interrupted is one no more
+        self._stepping = False
         self._work()
         outcomes = [game.outcome for game in self._games]
         stack = np.empty_like(self._stack)
@@ -155,6 +165,18 @@ class AleVecEnv(VecEnv):
         rewards = np.array([outcome.reward for outcome in outcomes], np.float32)
         dones = np.array([outcome.done for outcome in outcomes])
         return stack.copy(), rewards, dones, [outcome.info for outcome in outcomes]
+
+    def _settle(self) -> list[int]:
+        """
+        Finish what was interrupted, as by Ctrl-C.
+
+        :return: Games that had lost their place, and have begun anew
+        """
+        self._work()
+        lost = [i for i, game in enumerate(self._games) if game.unfinished]
+        self._start(self._games[i].restart() for i in lost)
+        self._work()
+        return lost
 
     def _start(self, works: Iterable[Work]) -> None:
         self._waiting.extend(works)
@@ -213,6 +235,11 @@ class AleVecEnv(VecEnv):
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
     ) -> list[Any]:
         """Call a public method of each game, such as ``get_action_meanings``."""
+        if isgeneratorfunction(getattr(AleGame, method_name, None)):
+            raise OptionError(
+                f"{method_name!r} of single games cannot be called: they run side by side. "
+                "Call env.reset() or env.step(actions)."
+            )
         return [method(*method_args, **method_kwargs) for method in self.get_attr(method_name, indices)]
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None) -> list[bool]:

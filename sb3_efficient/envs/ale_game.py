@@ -91,6 +91,8 @@ class AleGame:
         self._frame_number = self._reward = self._current_lives = self._episode_frame_number = 0
         self._terminated = self._truncated = False
         self._episode: dict[str, float] | None = None
+        #: True from the beginning of a step or reset to its end
+        self.unfinished = False
         #: The latest picture, (H, W)
         self.frame = np.zeros(self.observation_space.shape[1:], np.uint8)
 
@@ -101,6 +103,7 @@ class AleGame:
 
     def step(self, action: int) -> Work:
         """One step of the agent, and a reset where it ends the episode; then :attr:`outcome` tells about it."""
+        self.unfinished = True
         yield from self._life_step(action)
         done = self._terminated or self._truncated
         info = {**self._info(), "TimeLimit.truncated": self._truncated and not self._terminated}
@@ -113,9 +116,11 @@ class AleGame:
         self.outcome = Outcome(reward, done, info, self.frame if done else None)
         if done:
             yield from self.reset()
+        self.unfinished = False
 
     def reset(self) -> Work:
         """``FireResetEnv.reset``."""
+        self.unfinished = True
         yield from self._life_reset()
         if self._fire:
             for action in (1, 2):
@@ -127,6 +132,15 @@ class AleGame:
                     self.frame = frame
         #: What DummyVecEnv has in ``reset_infos``
         self.reset_info = self._info()
+        self.unfinished = False
+
+    def restart(self) -> Work:
+        """A new game in a new emulator: an exception came in between, and an answer of the old one may be lost."""
+        self._emulator = _emulator(self._ale_id, self._settings)
+        if self._seed is None:
+            self.seed(None)
+        self._lives, self._was_real_done = 0, True
+        yield from self.reset()
 
     def _life_step(self, action: int) -> Work:
         """``EpisodicLifeEnv.step``."""

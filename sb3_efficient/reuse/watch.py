@@ -10,7 +10,7 @@ from torch import nn
 
 from sb3_efficient.extractors.impala import Residual
 from sb3_efficient.extractors.pooling import AdaptiveMax, GlobalAverage
-from sb3_efficient.weights import Weights
+from sb3_efficient.weights import Weights, places, tensors_in
 
 #: What layers are recognised as, subclasses included
 _KINDS = (
@@ -26,9 +26,7 @@ class Watch:
 
     def __init__(self, module: nn.Module) -> None:
         self._modules = list(module.modules())
-        self._owners = [
-            (m._parameters, name) for m in self._modules for name, p in m._parameters.items() if p is not None
-        ]
+        self._places = places(self._modules)
         self._inside = [(m._modules, tuple(m._modules.values())) for m in self._modules]
         self.changed = Weights(self._tensors).changed
 
@@ -45,10 +43,10 @@ class Watch:
         :return: Whether there are other layers than at the start: another one has to watch those
         """
         same = all(tuple(inside.values()) == before for inside, before in self._inside)
-        return not same or any(owner.get(name) is None for owner, name in self._owners)
+        return not same or any(owner.get(name) is None for owner, name in self._places)
 
     def _tensors(self) -> list[th.Tensor]:
-        return [owner[name] for owner, name in self._owners]  # type: ignore[misc]
+        return tensors_in(self._places)
 
 
 def plain(layer: nn.Module) -> bool:

@@ -12,7 +12,7 @@ from sb3_efficient.errors import ObservationError
 from sb3_efficient.extractors import EncoderExtractor
 from sb3_efficient.fast.forward import FastForward
 from sb3_efficient.seer.stages import Depth, layers, n_layers
-from sb3_efficient.weights import Weights
+from sb3_efficient.weights import Weights, places, tensors_in
 
 
 class FrozenForward:
@@ -57,7 +57,7 @@ class FrozenForward:
         size = int(th.Size(self.latent_shape).numel())
         self.columns = slice(offset, offset + size)
         self._seen = self._latents = th.empty(0)
-        self._state = list(self.frozen.state_dict(keep_vars=True).values())
+        self._places = places(self.frozen.modules(), statistics=True)
         self._weights = Weights(self._tensors)
         self._version = self._seen_version = 0
 
@@ -134,7 +134,7 @@ class FrozenForward:
         return observations.ndim == 2 or (self.takes_uint8 and observations.dtype == th.uint8)
 
     def _tensors(self) -> list[th.Tensor]:
-        return self._state
+        return tensors_in(self._places)
 
     def _encode(self, images: th.Tensor) -> th.Tensor:
         # SB3 switches the whole policy to training mode, in which running statistics would move

@@ -461,6 +461,57 @@ def test_wrong_order_of_calls() -> None:
         env.reset()
 
 
+class Interrupted:
+    """An emulator at which Ctrl-C comes, before or after its answer has been fetched."""
+
+    def __init__(self, emulator: Any, is_fetched: bool) -> None:
+        self.send, self.reset, self.emulator, self.is_fetched = emulator.send, emulator.reset, emulator, is_fetched
+
+    def recv(self) -> None:
+        if self.is_fetched:
+            self.emulator.recv()
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("num_threads", [1, 3])
+@pytest.mark.parametrize("is_fetched", [False, True])
+def test_training_can_go_on_after_an_interruption(num_threads: int, is_fetched: bool) -> None:
+    env, noop = AleVecEnv("PongNoFrameskip-v4", 3, seed=0, num_threads=num_threads), np.zeros(3, int)
+    env.reset()
+    env.step(noop)
+    env._games[1]._emulator = Interrupted(env._games[1]._emulator, is_fetched)
+    before = [game._frame_number for game in env._games]
+    with pytest.raises(KeyboardInterrupt):
+        env.step(noop)
+    with pytest.raises(ConflictError, match="no step to wait for"):
+        env.step_wait()
+    for _ in range(4):
+        *_, infos = env.step(noop)
+    assert [infos[i]["frame_number"] - before[i] for i in (0, 2)] == [20, 20]
+    # no-ops, and FIRE's two steps
+    assert 16 < infos[1]["frame_number"] <= 30 + 8 + 16
+    env._games[2]._emulator = Interrupted(env._games[2]._emulator, is_fetched)
+    with pytest.raises(KeyboardInterrupt):
+        env.step(noop)
+    env.reset()
+    env.step(noop)
+    env.close()
+
+
+def test_waiting_for_no_step_and_steps_of_one_game_are_refused() -> None:
+    env = AleVecEnv("PongNoFrameskip-v4", 1)
+    with pytest.raises(ConflictError, match=r"no step to wait for. Call step_async"):
+        env.step_wait()
+    env.reset()
+    env.step(np.array([0]))
+    with pytest.raises(ConflictError, match=r"no step to wait for. Call step_async"):
+        env.step_wait()
+    for name in ("reset", "step"):
+        with pytest.raises(OptionError, match=r"Call env.reset\(\) or env.step\(actions\)"):
+            env.env_method(name)
+    env.close()
+
+
 def test_making_one_prints_nothing(python: Run) -> None:
     done = python("-c", "from sb3_efficient.envs import AleVecEnv; AleVecEnv('PongNoFrameskip-v4', 2).reset()")
     assert done.stdout + done.stderr == ""

@@ -96,6 +96,15 @@ def test_images_seen_a_moment_ago_are_not_encoded_again() -> None:
     th.testing.assert_close(changed[3:4], part.encode(second[3:4]), **TOLERANCE)
 
 
+def test_weights_put_in_the_place_of_others_are_noticed() -> None:
+    extractor, batch = make_extractor("nature", SPACE), images()
+    part = frozen(extractor, "conv")
+    latents, version = part.encode(batch), part.version
+    extractor.load_state_dict(make_extractor("nature", SPACE).state_dict(), assign=True)
+    assert part.version != version
+    assert not th.equal(part.encode(batch), latents)
+
+
 def test_statistics_stand_still() -> None:
     extractor = make_extractor("nature", SPACE)
     extractor.cnn.insert(1, nn.BatchNorm2d(32))
