@@ -89,6 +89,7 @@ ARROWS = {
     "options": {"errors"},
     "atomic": {"errors"},
     "registry": {"errors"},
+    "generators": set(),
     "extractors": {"errors", "options", "registry"},
     "envs": {"errors", "options"},
     "policies": {"errors", "extractors"},
@@ -102,10 +103,13 @@ ARROWS = {
     "space_config": {"errors"},
     "storage": {"errors"},
     "artifacts": {"errors", "storage"},
-    "engines": {"atomic", "errors", "extractors", "fast", "options", "registry", "reuse", "seer", "space_config"},
-    "compression": {
-        *("artifacts", "atomic", "engines", "errors", "extractors", "options", "policies", "registry", "seer"),
+    "engines": {
+        *("atomic", "errors", "extractors", "fast", "generators", "options", "registry", "reuse", "seer"),
         *("space_config",),
+    },
+    "compression": {
+        *("artifacts", "atomic", "engines", "errors", "extractors", "generators", "options", "policies", "registry"),
+        *("seer", "space_config"),
     },
     "evaluation": {"atomic", "engines", "errors", "options"},
     "observations": {"atomic", "errors", "evaluation", "options", "space_config"},

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import io
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import numpy as np
-import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from sb3_efficient.generators import kept_generators
 from sb3_efficient.policies import optimizers
 
 Model = TypeVar("Model", bound=BaseAlgorithm)
@@ -34,19 +30,6 @@ def copied(model: Model) -> Model:
     if env is not None:
         another.set_env(env)
     return another
-
-
-@contextmanager
-def kept_generators() -> Iterator[None]:
-    """The generators of random numbers that all share, those of GPUs too, are afterwards as they were."""
-    # SB3 seeds numpy's old one
-    state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with th.random.fork_rng(devices=range(th.cuda.device_count())):
-        try:
-            yield
-        finally:
-            random.setstate(state)
-            np.random.set_state(numpy_state)  # noqa: NPY002
 
 
 def forget_moments(policy: Any) -> None:

@@ -27,6 +27,7 @@ from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
 from sb3_efficient.engines.head import Head
+from sb3_efficient.engines.probe import check_alike
 from sb3_efficient.errors import OptionError, briefly
 from sb3_efficient.extractors import DictExtractor, EncoderExtractor
 from sb3_efficient.extractors.pooling import replace_adaptive_pools
@@ -44,7 +45,8 @@ class ActingNetwork(nn.Module):
     From observations as the environment gives them to the raw outputs that actions are made of.
 
     A copy in float32 on the CPU, in evaluation mode, without critics and target networks, and without what
-    ``accelerate`` and ``SEERCallback`` put into a model. The model stays as it is.
+    ``accelerate`` and ``SEERCallback`` put into a model. The model stays as it is. A policy that does something else
+    with its layers, in methods of its own, is refused.
 
     :param model: SB3 or sb3-contrib model, or its policy
     """
@@ -67,6 +69,7 @@ class ActingNetwork(nn.Module):
         self.latent = copy.deepcopy(latent)
         self.last = nn.ModuleList(copy.deepcopy(list(outputs.values())))
         self.to("cpu", th.float32).eval().requires_grad_(False)
+        check_alike(self, policy)
 
     def forward(self, *observations: th.Tensor) -> tuple[th.Tensor, ...]:
         """
@@ -133,7 +136,13 @@ def _check(policy: Any) -> None:
 def _parts(policy: BasePolicy) -> Parts:
     for classes, parts in PARTS.items():
         if isinstance(policy, classes):
-            return parts(policy)
+            try:
+                return parts(policy)
+            except (AttributeError, TypeError) as error:
+                raise OptionError(
+                    f"Engines compute the layers of SB3's policies, and {type(policy).__name__} has others ({error}): "
+                    "let the model itself predict."
+                ) from error
     known = "PPO, A2C, TRPO, MaskablePPO, DQN, QRDQN, SAC, TQC, TD3 and DDPG"
     raise OptionError(f"Engines know the policies of {known}, and found {type(policy).__name__}.")
 

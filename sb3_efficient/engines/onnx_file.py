@@ -22,6 +22,7 @@ from sb3_efficient.engines.eager import EagerEngine
 from sb3_efficient.engines.graph import ActingGraph, to_graph
 from sb3_efficient.engines.network import ActingNetwork, input_spaces
 from sb3_efficient.engines.onnxruntime import OnnxRuntimeEngine, run_file
+from sb3_efficient.engines.probe import random_observations
 from sb3_efficient.errors import ArtifactError, OptionError, suggestion
 
 FORMAT = "onnx"
@@ -42,7 +43,7 @@ def export(model: BaseAlgorithm | BasePolicy | ActingGraph, path: str | Path) ->
     source = model if isinstance(model, ActingGraph) else ActingNetwork(model)
     graph = to_graph(source) if isinstance(source, ActingNetwork) else source
     content = with_actions(graph).SerializeToString()
-    observations = _observations(graph.observation_space)
+    observations = random_observations(input_spaces(graph.observation_space), 16)
     _compare_actions(graph, content, observations)
     if isinstance(source, ActingNetwork):
         _compare_outputs(EagerEngine(source, 1), content, observations)
@@ -153,12 +154,6 @@ class _End:
         return f"action/{len(self.graph.node) + len(self.graph.initializer)}"
 
 
-def _observations(space: spaces.Space) -> dict[str, np.ndarray]:
-    """A random batch for each input."""
-    rng = np.random.default_rng(0)
-    return {name: _random(part, rng) for name, part in input_spaces(space).items()}
-
-
 def _compare_actions(graph: ActingGraph, content: bytes, feed: dict[str, np.ndarray]) -> None:
     """With those of the policy on ONNX Runtime, which computes the same numbers."""
     observations = feed if isinstance(graph.observation_space, spaces.Dict) else feed["observation"]
@@ -177,13 +172,3 @@ def _compare_outputs(engine: EagerEngine, content: bytes, feed: dict[str, np.nda
         if not np.allclose(other, one, rtol=1e-3, atol=1e-4 * (1 + np.abs(one).max())):
             error = np.abs(other - one).max()
             raise ArtifactError(f"The exported network's {name} differ from the model's by {error:g}; not written.")
-
-
-def _random(space: spaces.Space, rng: np.random.Generator) -> np.ndarray:
-    """A batch of 16."""
-    shape = (16, *(space.shape or ()))
-    if isinstance(space, spaces.Discrete):
-        return rng.integers(0, space.n, shape)
-    if space.dtype == np.uint8:
-        return rng.integers(0, 256, shape, np.uint8)
-    return rng.random(shape).astype(space.dtype)
