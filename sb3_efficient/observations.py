@@ -20,7 +20,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecTransposeImage
 
 from sb3_efficient.atomic import replace_file
 from sb3_efficient.errors import ArtifactError, ObservationError
-from sb3_efficient.evaluation.episodes import Policy
+from sb3_efficient.evaluation.episodes import Policy, masks_of
 from sb3_efficient.evaluation.progress import progress_bar
 from sb3_efficient.options import whole_number
 from sb3_efficient.space_config import space_from_config, space_to_config
@@ -41,7 +41,7 @@ def collect(
     """
     Let a policy play, and keep some of what it sees.
 
-    :param policy: SB3 model, engine or compressed policy
+    :param policy: SB3 model, engine or compressed policy; one that takes action masks gets those of the environment
     :param env: Any number of environments with images; several bring more different episodes
     :param n: How many observations
     :param spacing: Steps of an environment from one that is kept to the next, since neighbours differ little
@@ -59,14 +59,14 @@ def collect(
     # Not in step, so that what is kept comes from all parts of the first episodes
     wait = np.arange(env.num_envs) * whole_number("spacing", spacing) // env.num_envs
     kept: list[np.ndarray] = []
-    state, starts = None, np.ones(env.num_envs, bool)
+    state, starts, masks = None, np.ones(env.num_envs, bool), masks_of(policy, [env])
     with progress_bar(title, n) as advance:
         while len(kept) < n:
             for i in np.flatnonzero(wait == 0)[: n - len(kept)]:
                 kept.append(seen[i].copy())
                 advance()
             wait = np.where(wait == 0, spacing, wait) - 1
-            actions, state = policy.predict(seen, state, starts, deterministic)
+            actions, state = policy.predict(seen, state, starts, deterministic, **masks())
             seen, _, starts, _ = env.step(actions)
     return np.stack(kept)[rng.permutation(n)]
 

@@ -37,7 +37,7 @@ class Engine(ABC):
         self.observation_space = observation_space
         self.action_space = head.action_space
         self.threads = threads
-        self._head = head
+        self.head = head
         self._outputs = outputs
         self._inputs = input_spaces(observation_space)
         self._single = None if isinstance(observation_space, spaces.Dict) else observation_space
@@ -68,7 +68,7 @@ class Engine(ABC):
         :return: Actions, and ``state``
         """
         feed, is_batch = self._feed(observation)
-        actions = self._head.act(self._run(feed), deterministic, self._rng, action_masks)
+        actions = self.head.act(self._run(feed), deterministic, self._rng, action_masks)
         return (actions if is_batch else actions.squeeze(axis=0)), state
 
     def outputs(self, observations: Observation) -> dict[str, np.ndarray]:

@@ -31,6 +31,11 @@ class Head:
         if not isinstance(self.action_space, KINDS[self.kind][1]):
             raise OptionError(f"A {self.kind} head does not give actions of {self.action_space}.")
 
+    @property
+    def maskable(self) -> bool:
+        """Whether there can be actions that are not allowed."""
+        return "categorical" in self.kind
+
     def act(
         self,
         outputs: Outputs,
@@ -64,7 +69,7 @@ class Head:
 
 
 def _masked(head: Head, logits: np.ndarray, action_masks: np.ndarray) -> np.ndarray:
-    if "categorical" not in head.kind:
+    if not head.maskable:
         raise OptionError(f"action_masks are for discrete actions of PPO, and this head is {head.kind!r}.")
     # sb3-contrib's MaskableCategorical puts the same number there
     return np.where(np.asarray(action_masks, dtype=bool).reshape(logits.shape), logits, np.float32(-1e8))

@@ -1,12 +1,20 @@
-"""Whole games on paired seeds: an episode depends on its seed and the policy, not on what runs beside it."""
+"""
+Whole games on paired seeds.
+
+An episode depends on its seed and the policy, not on what runs beside it, if actions are the most probable ones.
+Sampled actions come from one generator for all games at a time: the same again only with the same seeds and ``n_envs``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
+from inspect import signature
 from typing import Any, Protocol
 
 import numpy as np
 from gymnasium import spaces
+from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, is_vecenv_wrapped
 
@@ -34,21 +42,50 @@ class RandomPlay:
     """
 
     def __init__(self, action_space: spaces.Space) -> None:
-        self.action_space = action_space
+        # Drawing from the model's own would change what comes next in its training
+        self.action_space = deepcopy(action_space)
 
     def predict(
-        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+        action_masks: np.ndarray | None = None,
     ) -> tuple[np.ndarray, Any]:
         """
         :return: An action for each of ``episode_start``
         """
-        return np.array([self.action_space.sample() for _ in episode_start]), state
+        masks = [None] * len(episode_start) if action_masks is None else action_masks
+        return np.array([self.action_space.sample(self._mask(mask)) for mask in masks]), state
 
     def set_random_seed(self, seed: int | None = None) -> None:
         """
         :param seed: Of the draws
         """
         self.action_space.seed(seed)
+
+    def _mask(self, mask: np.ndarray | None) -> Any:
+        """As spaces take it."""
+        if mask is not None and isinstance(self.action_space, spaces.Discrete):
+            return mask.astype(np.int8)
+        if mask is not None and isinstance(self.action_space, spaces.MultiDiscrete):
+            return tuple(np.split(mask.astype(np.int8), np.cumsum(self.action_space.nvec)[:-1]))
+        return None
+
+
+def masks_of(policy: Policy, envs: Sequence[VecEnv]) -> Callable[[], dict[str, Any]]:
+    """
+    :param policy: Any
+    :param envs: That it acts in together
+    :return: Gives what ``predict`` is to be told besides, at every step: which actions are allowed, where policy and
+        environments know about that
+    """
+    head = getattr(policy, "head", None)
+    takes = "action_masks" in signature(policy.predict).parameters and (head is None or head.maskable)
+    if not (takes and all(map(is_masking_supported, envs))):
+        return dict
+    return lambda: {"action_masks": np.concatenate([get_action_masks(env) for env in envs])}
 
 
 def play(
@@ -84,7 +121,7 @@ def play_games(
     Seeds are handed out in order, to whichever environment is free next. Each is played to its end, so that short
     episodes count no more than long ones, which is not so where one waits for the first 100 that end.
 
-    :param policy: SB3 model, engine or compressed policy
+    :param policy: SB3 model, engine or compressed policy; one that takes action masks gets those of the environment
     :param make_env: Makes one environment, with ``Monitor``; its whole games count, not its lives
     :param seeds: Of the episodes
     :param n_envs: How many environments play at a time, which share the policy's batch
@@ -106,11 +143,12 @@ def play_games(
         games = [_Game(env) for env in envs]
         for game in games:
             game.start(*next(waiting))
-        state = None
+        state, masks = None, masks_of(policy, envs)
         with progress_bar(title, len(seeds)) as advance:
             while any(game.episode is not None for game in games):
                 starts = np.array([game.starts for game in games])
-                actions, state = policy.predict(_joined([g.observation for g in games]), state, starts, deterministic)
+                seen = _joined([game.observation for game in games])
+                actions, state = policy.predict(seen, state, starts, deterministic, **masks())
                 for game, found in zip(games, _step(games, actions), strict=True):
                     if found is not None:
                         results[game.episode] = found

@@ -9,14 +9,17 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
-from stable_baselines3 import PPO
+from sb3_contrib import MaskablePPO
+from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
+from sb3_efficient import compress, make_engine
 from sb3_efficient.envs import AleVecEnv, CatchEnv
 from sb3_efficient.errors import OptionError
 from sb3_efficient.evaluation.episodes import RandomPlay, play
+from sb3_efficient.observations import collect
 
 
 class Counts:
@@ -133,3 +136,45 @@ def test_progress_is_shown_on_stderr(capsys: pytest.CaptureFixture[str]) -> None
 def test_what_cannot_be_played(make_env: Callable[[], VecEnv], seeds: list[int], text: str) -> None:
     with pytest.raises(OptionError, match=text):
         play(Counts(3), make_env, seeds)
+
+
+class Masked(CatchEnv):
+    """Only one action is allowed at a time, and another one at every step; those that were taken are noted."""
+
+    taken: list[tuple[int, int]]
+    step_number = 0
+
+    def action_masks(self) -> np.ndarray:
+        return np.arange(3) == self.step_number % 3
+
+    def step(self, action: Any) -> Any:
+        self.taken.append((self.step_number % 3, int(action)))
+        self.step_number += 1
+        return super().step(action)
+
+
+def test_masks_of_the_environment_are_kept_to() -> None:
+    def masked() -> VecEnv:
+        return make_vec_env(Masked, 1)
+
+    model = MaskablePPO("CnnPolicy", masked(), n_steps=8, batch_size=8, seed=0)
+    for policy in (model, make_engine(model, "eager"), compress(model, []), RandomPlay(model.action_space)):
+        Masked.taken = []
+        play(policy, masked, range(3), n_envs=2)
+        assert len(Masked.taken) > 20
+        assert all(allowed == action for allowed, action in Masked.taken)
+    Masked.taken = []
+    collect(model, make_vec_env(Masked, 2), 8)
+    assert all(allowed == action for allowed, action in Masked.taken)
+    # Others do not know of masks
+    play(make_engine(DQN("CnnPolicy", catch(), buffer_size=8), "eager"), masked, [1])
+    assert len(Masked.taken) > 8
+
+
+def test_random_play_draws_for_itself() -> None:
+    space = spaces.MultiDiscrete([2, 3], seed=1)
+    player = RandomPlay(space)
+    player.set_random_seed(5)
+    masks = np.array([[1, 0, 0, 0, 1], [0, 1, 1, 0, 0]], bool)
+    assert player.predict(None, None, np.zeros(2), action_masks=masks)[0].tolist() == [[0, 2], [1, 0]]
+    assert (space.sample() == spaces.MultiDiscrete([2, 3], seed=1).sample()).all()
