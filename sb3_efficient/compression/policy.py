@@ -60,6 +60,10 @@ class CompressedPolicy(ActingGraph):
         """
         self._engine.set_random_seed(seed)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # The session of a runtime cannot be copied
+        return {name: value for name, value in vars(self).items() if name != "_engine"}
+
     @property
     def action_space(self) -> spaces.Space:
         """Of the policy."""

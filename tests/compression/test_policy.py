@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 import zipfile
@@ -68,6 +69,13 @@ def test_masked_actions_are_never_taken() -> None:
     masks = np.zeros((100, 6), bool)
     masks[:, [1, 4]] = True
     assert set(policy("maskable").predict(images(100), action_masks=masks)[0]) == {1, 4}
+
+
+def test_copies_act_alike() -> None:
+    one = policy()
+    expected, _ = one.predict(images(5), deterministic=True)
+    for other in (pickle.loads(pickle.dumps(one)), copy.deepcopy(one)):
+        np.testing.assert_array_equal(other.predict(images(5), deterministic=True)[0], expected)
 
 
 def test_no_file(tmp_path: Path) -> None:
