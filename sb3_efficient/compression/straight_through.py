@@ -47,8 +47,9 @@ def settle(layers: Iterable[Layer]) -> None:
     :param layers: Any; those that are not coarse are left alone
     """
     for layer in layers:
-        forward = layer.__dict__.pop("forward", None)
+        forward = vars(layer).get("forward")
         if isinstance(forward, _Forward):
+            del layer.forward
             layer.weight.copy_(forward.weights(layer.weight))
 
 
