@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TypeVar
 
 import torch as th
@@ -42,7 +43,7 @@ class AdaptiveMax(nn.Module):
 
     def forward(self, maps: th.Tensor) -> th.Tensor:
         windows = [_windows(n, size or n) for n, size in zip(maps.shape[2:], self.output_size, strict=True)]
-        regular = [_regular(n, found) for n, found in zip(maps.shape[2:], windows, strict=True)]
+        regular = [_regular(n, len(found)) for n, found in zip(maps.shape[2:], windows, strict=True)]
         if None not in regular:
             kernel, stride, padding = zip(*regular, strict=True)
             return F.max_pool2d(maps, kernel, stride, padding)
@@ -56,8 +57,10 @@ def _windows(n_input: int, n_output: int) -> Windows:
     return [(i * n_input // n_output, -(-(i + 1) * n_input // n_output)) for i in range(n_output)]
 
 
-def _regular(n_input: int, windows: Windows) -> tuple[int, int, int] | None:
-    """Kernel, stride and padding of the ordinary pooling with these windows, if there is one."""
+@cache
+def _regular(n_input: int, n_output: int) -> tuple[int, int, int] | None:
+    """Kernel, stride and padding of the ordinary pooling with the same windows, if there is one."""
+    windows = _windows(n_input, n_output)
     for stride in range(1, n_input + 1):
         for kernel in range(1, n_input + 1):
             for padding in range(kernel // 2 + 1):

@@ -8,7 +8,7 @@ from stable_baselines3 import PPO
 from torch import nn
 
 from sb3_efficient import make_engine, policy_kwargs
-from sb3_efficient.extractors.pooling import replace_adaptive_pools
+from sb3_efficient.extractors.pooling import _regular, replace_adaptive_pools
 
 
 @pytest.mark.parametrize(("n_input", "n_output"), [(11, 6), (12, 6), (6, 6), (7, 4), (9, 1), (9, 6), (5, 6)])
@@ -33,3 +33,11 @@ def test_extractors_that_pool(pool: str) -> None:
     for name in ("eager", "onnxruntime"):
         logits = th.as_tensor(make_engine(model, name).outputs(images(4))["logits"]).log_softmax(dim=1)
         np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+def test_windows_are_searched_once() -> None:
+    pool, maps = replace_adaptive_pools(nn.Sequential(nn.AdaptiveMaxPool2d(6))), th.randn(1, 1, 13, 13)
+    pool(maps)
+    searched = _regular.cache_info().misses
+    pool(maps)
+    assert _regular.cache_info().misses == searched
