@@ -82,14 +82,13 @@ class Rows:
         return tuple(row.get(key) for key in self._keys)
 
 
-def summary(values: Sequence[float], unit: str, digits: int = 4) -> Row:
+def summary(values: Sequence[float], unit: str) -> Row:
     """
     :param values: Measured
     :param unit: Theirs
-    :param digits: That count
-    :return: Number, median and quartiles, as a part of a row
+    :return: Number, median and quartiles to four digits, as a part of a row
     """
-    low, median, high = (float(f"{q:.{digits}g}") for q in np.quantile(values, (0.25, 0.5, 0.75)))
+    low, median, high = (float(f"{q:.4g}") for q in np.quantile(values, (0.25, 0.5, 0.75)))
     return {"unit": unit, "n": len(values), "median": median, "quartiles": [low, high]}
 
 

@@ -21,6 +21,8 @@ from sb3_efficient.errors import OptionError
 Statistic = Callable[[np.ndarray], np.ndarray]
 #: With fewer, intervals from the bootstrap are too narrow
 LEAST_EPISODES = 20
+#: Share of what the original gains over random play that may be lost
+_TOLERANCE = 0.05
 _CHUNK = 2**22  # numbers drawn at a time, which bounds the memory
 
 
@@ -57,22 +59,18 @@ def interquartile_mean(returns: np.ndarray) -> np.ndarray:
     return pooled[..., cut : pooled.shape[-1] - cut].mean(axis=-1)
 
 
-def bootstrap(
-    statistic: Statistic, returns: ArrayLike, *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
-) -> Interval:
+def bootstrap(statistic: Statistic, returns: ArrayLike, *, resamples: int = 10_000, seed: int = 0) -> Interval:
     """
-    Percentile interval from episodes drawn again, with replacement, within each run.
+    Percentile interval of 95 % from episodes drawn again, with replacement, within each run.
 
     :param statistic: :func:`mean`, :func:`interquartile_mean`, or another
     :param returns: (R, N) or (N,)
-    :param confidence: Of the interval
     :param resamples: How often it is drawn
     :param seed: Of the draws
     """
     found = _matrix(returns)
     drawn = [statistic(sample) for sample in _resampled(found, resamples, np.random.default_rng(seed))]
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(np.concatenate(drawn), [tail, 1 - tail])
+    low, high = np.quantile(np.concatenate(drawn), [0.025, 0.975])
     return Interval(float(statistic(found)), float(low), float(high))
 
 
@@ -109,7 +107,7 @@ class Comparison:
 
 
 def non_inferiority(
-    returns: ArrayLike, originals: ArrayLike, random_returns: ArrayLike, *, tolerance: float = 0.05, seed: int = 0
+    returns: ArrayLike, originals: ArrayLike, random_returns: ArrayLike, *, seed: int = 0
 ) -> Comparison:
     """
     Whether a policy is as good as its original, but for a share of what that gains over random play.
@@ -120,7 +118,6 @@ def non_inferiority(
     :param returns: Of the policy, (R, N) or (N,)
     :param originals: The original's, of the same shape and in the same order of episode seeds
     :param random_returns: Those of random play, any number
-    :param tolerance: The share
     :param seed: Of the bootstrap
     """
     one, other = _matrix(returns), _matrix(originals)
@@ -130,7 +127,7 @@ def non_inferiority(
             "original. Play both with the same seeds."
         )
     difference = bootstrap(mean, one - other, seed=seed)
-    margin = tolerance * float(other.mean() - _matrix(random_returns).mean())
+    margin = _TOLERANCE * float(other.mean() - _matrix(random_returns).mean())
     verdict = "not shown"
     if margin > 0 and one.size >= LEAST_EPISODES:
         verdict = "same" if difference.low > -margin else "worse" if difference.high < -margin else verdict
