@@ -16,6 +16,8 @@ import torch
 from helpers import Run
 from stable_baselines3 import PPO
 
+from sb3_efficient.errors import ArtifactError
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 README = EXAMPLES.parent / "README.md"
 
@@ -125,6 +127,12 @@ def measured(name: str, result: str | None = None) -> tuple[Any, list[dict[str, 
         patch.syspath_prepend(EXAMPLES / "benchmarks")
         spec.loader.exec_module(benchmark)
     return benchmark, json.loads((EXAMPLES / "benchmarks" / "results" / f"{result or name}.json").read_text())["rows"]
+
+
+def test_a_run_without_an_agent_is_not_published(tmp_path: Path) -> None:
+    publish, _ = measured("publish_agent", "sbx")
+    with pytest.raises(ArtifactError, match="holds neither Catch-v0.zip nor a checkpoint: give the folder of a run th"):
+        publish.agent_of(tmp_path, "Catch-v0")
 
 
 def test_figures_of_sbx_in_the_readme_are_the_measured_ones() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from common import RESULTS
+from common import RESULTS, run_program
 
 from sb3_efficient.evaluation.statistics import bootstrap, interquartile_mean, non_inferiority
 
@@ -237,4 +237,4 @@ def tiny(rows: list[Row], scores: dict[tuple[str, str], list[float]]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

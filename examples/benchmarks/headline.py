@@ -17,7 +17,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from common import RESULTS
+from common import RESULTS, run_program
 from seer_tables import draw_run
 
 matplotlib.use("Agg")
@@ -109,4 +109,4 @@ def hours(steps: tuple[int, ...], frozen: list[tuple[int, str]], speed: dict[str
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

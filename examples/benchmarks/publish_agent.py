@@ -55,11 +55,12 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
-from common import RESULTS
+from common import RESULTS, run_program
 from stable_baselines3.common.monitor import load_results
 from zoo_runs import checkpoints
 
 import sb3_efficient
+from sb3_efficient.errors import ArtifactError
 from sb3_efficient.policies import find_algorithm
 from sb3_efficient.zoo.record import read_record, write_record
 
@@ -101,7 +102,14 @@ def main() -> None:
 def agent_of(run: Path, env_id: str) -> Path:
     """What the run ended with: the last checkpoint of one that was ended there."""
     agent = run / f"{env_id}.zip"
-    return agent if agent.exists() else checkpoints(run)[-1][1]
+    if agent.exists():
+        return agent
+    found = checkpoints(run)
+    if not found:
+        raise ArtifactError(
+            f"{run} holds neither {agent.name} nor a checkpoint: give the folder of a run that was saved."
+        )
+    return found[-1][1]
 
 
 def copy_settings(source: Path, target: Path) -> None:
@@ -146,4 +154,4 @@ def draw(curve: list[tuple[int, int, float]], frozen: list[tuple[int, str]], fil
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -18,7 +18,7 @@ import ale_py
 import gymnasium as gym
 import numpy as np
 import torch as th
-from common import RESULTS
+from common import RESULTS, run_program
 from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecFrameStack, VecTransposeImage
@@ -77,4 +77,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)
