@@ -11,12 +11,13 @@ import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from tqdm import tqdm
 
-from sb3_efficient.compression.copying import copied, forget_moments, kept_generators
+from sb3_efficient.compression.copying import copied, forget_moments
 from sb3_efficient.compression.divergence import make_loss
 from sb3_efficient.compression.masks import apply_masks, present_masks
 from sb3_efficient.compression.networks import Networks, Outputs, networks
 from sb3_efficient.compression.recipe import ModelMethod, register_method
 from sb3_efficient.errors import ConflictError, OptionError
+from sb3_efficient.generators import kept_generators
 from sb3_efficient.options import number, whole_number
 
 #: How often in the course of a training a student is judged by observations that it is not trained on
@@ -90,6 +91,7 @@ def distil(student: BaseAlgorithm, teacher: BaseAlgorithm, observations: np.ndar
     masks = present_masks(learner)
     generator = np.random.default_rng(training.seed)
     with kept_generators():
+        check_same_outputs(learner, master, observations[:1])
         th.manual_seed(training.seed)
         targets = _targets(master, observations, training.batch_size)
     loss = make_loss(master, targets, training.temperature, training.value_weight)
@@ -163,6 +165,24 @@ def check_same_spaces(student: BaseAlgorithm, teacher: BaseAlgorithm) -> None:
             raise ConflictError(
                 f"Student and teacher have different {name}s, {own} and {others}: take another teacher."
             )
+
+
+@th.no_grad()
+def check_same_outputs(learner: Networks, master: Networks, observations: np.ndarray) -> None:
+    """Refuse a teacher whose outputs mean something else, or whose critics are others."""
+    own, others = (
+        _described(found.outputs(th.as_tensor(observations, device=found.policy.device))) for found in (learner, master)
+    )
+    if own != others:
+        raise ConflictError(
+            f"A student learns the outputs of its teacher. Its own are {own}, the teacher's are {others}: take a "
+            "teacher of the same algorithm, with critics like the student's."
+        )
+
+
+def _described(outputs: Outputs) -> str:
+    shapes = [tuple(value.shape[1:]) for value in outputs.values]
+    return f"{outputs.kind!r} {tuple(outputs.action[0].shape[1:])} with values {', '.join(map(str, shapes))}"
 
 
 @th.no_grad()

@@ -26,6 +26,7 @@ def make_loss(master: Networks, targets: Outputs, temperature: float, value_weig
     spreads = [values.std() + 1e-6 for values in targets.values]
     divergences: dict[str, Loss] = {
         "categorical": lambda own, target: categorical(own.action[0], target.action[0], sizes),
+        "bernoulli": lambda own, target: bernoulli(own.action[0], target.action[0]),
         "gaussian": gaussian,
         "squashed": _squares,
         "deterministic": _squares,
@@ -52,6 +53,21 @@ def categorical(logits: th.Tensor, target: th.Tensor, sizes: list[int]) -> th.Te
     """
     pairs = zip(th.split(logits, sizes, dim=1), th.split(target, sizes, dim=1), strict=True)
     return th.stack([_softmax(own, wanted, th.ones(())) for own, wanted in pairs]).sum()
+
+
+def bernoulli(logits: th.Tensor, target: th.Tensor) -> th.Tensor:
+    """
+    :param logits: Of the student, (B, A), each of a switch of its own
+    :param target: Of the teacher
+    :return: KL, summed over switches and averaged over the batch
+    """
+    wanted = target.sigmoid()
+    excess = _cross_entropy(logits, wanted) - _cross_entropy(target, wanted)
+    return excess.sum(dim=1).mean()
+
+
+def _cross_entropy(logits: th.Tensor, wanted: th.Tensor) -> th.Tensor:
+    return F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
 
 
 def _softmax(own: th.Tensor, target: th.Tensor, temperature: th.Tensor) -> th.Tensor:

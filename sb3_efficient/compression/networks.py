@@ -29,8 +29,9 @@ from sb3_efficient.errors import ObservationError, OptionError
 @dataclass(frozen=True)
 class Outputs:
     """
-    :param kind: What ``action`` holds: ``"categorical"`` (logits, (B, A)), ``"gaussian"`` (mean and log_std,
-        (B, A)), ``"squashed"`` (the same before tanh), ``"deterministic"`` ((B, A)) or ``"q"`` (values, (B, A))
+    :param kind: What ``action`` holds: ``"categorical"`` (logits, (B, A)), ``"bernoulli"`` (those of ``A`` switches),
+        ``"gaussian"`` (mean and log_std, (B, A)), ``"squashed"`` (the same before tanh), ``"deterministic"`` ((B, A))
+        or ``"q"`` (values, (B, A))
     :param action: What actions are chosen by
     :param values: What the critics say, of any shape; the value of each action for algorithms without an actor
     :param actions: Where there is an actor for continuous actions: those that the critics judged
@@ -107,7 +108,8 @@ class _OnPolicy(Networks):
         values = (policy.value_net(policy.mlp_extractor.forward_critic(for_critic)),) if critics else ()
         if isinstance(policy.action_space, spaces.Box):
             return Outputs("gaussian", (action, policy.log_std.expand_as(action)), values)
-        return Outputs("categorical", (action,), values)
+        kind = "bernoulli" if isinstance(policy.action_space, spaces.MultiBinary) else "categorical"
+        return Outputs(kind, (action,), values)
 
 
 class _DQN(Networks):

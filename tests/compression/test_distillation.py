@@ -109,3 +109,41 @@ def test_config_round_trip() -> None:
     method = Distillation(steps=10, learning_rate=1e-4)
     assert make_method(method.to_config()) == make_method(str(method)) == method
     assert method.needs_observations
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "text"),
+    [
+        (("ppo", {"discrete": False}), ("sac", {}), r"own are 'gaussian' \(5,\) .* teacher's are 'squashed' \(5,\)"),
+        (("ppo", {}), ("dqn", {}), r"'categorical' \(6,\) with values \(1,\), the teacher's are 'q' .* \(6,\): take"),
+        (
+            ("dqn", {}),
+            ("qrdqn", {}),
+            r"with values \(6,\), the teacher's are 'q' \(6,\) with values \(200, 6",
+        ),
+        (("td3", {}), ("ddpg", {}), r"with values \(1,\), \(1,\), the teacher's are .* with values \(1,\): take"),
+    ],
+)
+def test_teacher_of_another_kind(student: Any, teacher: Any, text: str) -> None:
+    with pytest.raises(ConflictError, match=text):
+        distilled(agent(student[0], **student[1]), agent(teacher[0], **teacher[1]), images())
+
+
+@pytest.mark.parametrize("space", [spaces.MultiBinary(3), spaces.MultiDiscrete([2, 3])])
+def test_several_actions_at_a_time(space: spaces.Space) -> None:
+    """The student's distribution comes close to its teacher's, as SB3 has it."""
+    env = FakeImageEnv(screen_height=36, screen_width=36, n_channels=2)
+    env.action_space = space
+    teacher, student = (PPO("CnnPolicy", env, seed=seed, device="cpu") for seed in (0, 1))
+    with th.no_grad():
+        # More or less of all of them, which a softmax over all would not notice
+        teacher.policy.action_net.bias.copy_(th.linspace(1, 3, len(teacher.policy.action_net.bias)))
+
+    @th.no_grad()
+    def disagreement(model: Any) -> float:
+        seen = th.as_tensor(images())
+        own, expected = (m.policy.get_distribution(seen) for m in (model, teacher))
+        drawn = [expected.sample() for _ in range(20)]
+        return sum(float((expected.log_prob(a) - own.log_prob(a)).mean()) for a in drawn)
+
+    assert disagreement(distilled(student, teacher, images())) < 0.5 * disagreement(student)
