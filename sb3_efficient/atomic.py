@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from sb3_efficient.errors import EfficientError, OptionError
+from sb3_efficient.errors import EfficientError, OptionError, WriteError
 
 try:
     import fcntl
@@ -27,23 +27,12 @@ def replace_file(path: str | Path, data: bytes) -> Path:
     :param data: All of its content
     :return: The path
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes private files; give this one the permissions of any other
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path
+        return _replaced(Path(path), data)
+    except OSError as error:
+        raise WriteError(
+            f"{path} could not be written: {error.strerror or error}. Make room for it, or name another file."
+        ) from error
 
 
 def check_writable(file: Path) -> None:
@@ -90,6 +79,25 @@ def is_locked(file: Path) -> bool:
         return False
     with _lock_of(file).open("w") as lock:
         return not _taken(lock, wait=False)
+
+
+def _replaced(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes private files; give this one the permissions of any other
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
 
 
 def _lock_of(file: Path) -> Path:

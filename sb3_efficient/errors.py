@@ -57,6 +57,10 @@ class ArtifactError(EfficientError):
     """A file that is not what it should be."""
 
 
+class WriteError(EfficientError, OSError):
+    """A file that could not be written; the one that was there is as before."""
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """
     :return: ``" Did you mean 'impala'?"`` for a near miss, also one of upper and lower case, otherwise nothing

@@ -11,15 +11,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
-from stable_baselines3.common.vec_env import VecEnv, VecTransposeImage
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecTransposeImage
 
 from sb3_efficient.atomic import replace_file
-from sb3_efficient.errors import ArtifactError, ObservationError
+from sb3_efficient.errors import ArtifactError, ObservationError, OptionError, briefly
 from sb3_efficient.evaluation.episodes import Policy, masks_of
 from sb3_efficient.evaluation.progress import progress_bar
 from sb3_efficient.options import whole_number
@@ -30,7 +31,7 @@ _FORMAT, _VERSION = "sb3-efficient observations", 1
 
 def collect(
     policy: Policy,
-    env: VecEnv,
+    env: VecEnv | gym.Env,
     n: int,
     *,
     spacing: int = 10,
@@ -42,7 +43,7 @@ def collect(
     Let a policy play, and keep some of what it sees.
 
     :param policy: SB3 model, engine or compressed policy; one that takes action masks gets those of the environment
-    :param env: Any number of environments with images; several bring more different episodes
+    :param env: One environment with images, or any number; several bring more different episodes
     :param n: How many observations
     :param spacing: Steps of an environment from one that is kept to the next, since neighbours differ little
     :param deterministic: Whether the policy takes its most probable actions, and sees less of the game
@@ -51,7 +52,7 @@ def collect(
     :return: (n, C, H, W), uint8, shuffled, so that the first few are as good a sample as any
     """
     whole_number("n", n)
-    env = _channels_first(env)
+    env = _channels_first(_vectorized(env))
     rng = np.random.default_rng(seed)
     policy.set_random_seed(seed)
     env.seed(seed)
@@ -130,6 +131,15 @@ def _check_format(path: str | Path, facts: dict[str, str]) -> None:
 def _digest(observations: np.ndarray, facts: dict[str, str]) -> str:
     header = json.dumps([facts, observations.shape, str(observations.dtype)], sort_keys=True)
     return hashlib.sha256(header.encode() + observations.tobytes()).hexdigest()
+
+
+def _vectorized(env: VecEnv | gym.Env) -> VecEnv:
+    """As SB3's ``evaluate_policy`` does."""
+    if isinstance(env, gym.Env):
+        return DummyVecEnv([lambda: env])
+    if not isinstance(env, VecEnv):
+        raise OptionError(f"Observations are recorded in an environment of SB3 or Gymnasium, got {briefly(env)}.")
+    return env
 
 
 def _channels_first(env: VecEnv) -> VecEnv:

@@ -11,6 +11,7 @@ import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.atomic import replace_file
+from sb3_efficient.errors import OptionError, briefly
 
 
 def save_slim(model: BaseAlgorithm, path: str | Path) -> Path:
@@ -24,6 +25,10 @@ def save_slim(model: BaseAlgorithm, path: str | Path) -> Path:
     :param path: ``.zip`` is added to a name without an ending, as SB3 does
     :return: Where the file lies
     """
+    if not isinstance(model, BaseAlgorithm):
+        raise OptionError(
+            f"save_slim takes a Stable-Baselines3 model, such as PPO('CnnPolicy', env), got {briefly(model)}."
+        )
     path = Path(path)
     if not path.suffix:
         path = path.with_suffix(".zip")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sb3_efficient.atomic import check_writable, replace_file
-from sb3_efficient.errors import OptionError
+from sb3_efficient.errors import OptionError, WriteError
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_failure_leaves_the_old_file_and_no_litter(tmp_path: Path, monkeypatch: 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(WriteError, match="No space left on device. Make room for it"):
         replace_file(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

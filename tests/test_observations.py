@@ -44,6 +44,12 @@ def test_spacing() -> None:
     assert len(set(rows(collect(PLAYER, make_vec_env(CatchEnv, 2), 8, spacing=11)))) == 2
 
 
+def test_a_single_environment_will_do() -> None:
+    np.testing.assert_array_equal(collect(PLAYER, CatchEnv(), 8), collect(PLAYER, make_vec_env(CatchEnv, 1), 8))
+    with pytest.raises(OptionError, match="environment of SB3 or Gymnasium, got 'Catch-v0'"):
+        collect(PLAYER, "Catch-v0", 8)  # type: ignore[arg-type]
+
+
 def test_models_play() -> None:
     env = make_vec_env(CatchEnv, 2)
     model = PPO("CnnPolicy", env, n_steps=8, batch_size=8)

@@ -113,7 +113,7 @@ ARROWS = {
     },
     "evaluation": {"atomic", "engines", "errors", "options"},
     "observations": {"atomic", "errors", "evaluation", "options", "space_config"},
-    "slim": {"atomic"},
+    "slim": {"atomic", "errors"},
     "doctor": {"_autoload", "extractors"},
     "_autoload": {"zoo"},
     "zoo": {

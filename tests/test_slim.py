@@ -12,6 +12,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.envs import FakeImageEnv
 
 from sb3_efficient import policy_kwargs, save_slim
+from sb3_efficient.errors import EfficientError, OptionError
 
 
 def trained(algo: type[BaseAlgorithm], **kwargs: object) -> BaseAlgorithm:
@@ -79,3 +80,11 @@ def test_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(OSError, match="disk on fire"):
         save_slim(trained(A2C), path)
     assert path.read_bytes() == before
+
+
+def test_what_cannot_be_saved_is_said_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="save_slim takes a Stable-Baselines3 model, .* got 'model'"):
+        save_slim("model", tmp_path / "slim.zip")  # type: ignore[arg-type]
+    (tmp_path / "file").touch()
+    with pytest.raises(EfficientError, match=r"slim.zip could not be written: (Not a directory|File exists)"):
+        save_slim(trained(A2C), tmp_path / "file" / "slim.zip")

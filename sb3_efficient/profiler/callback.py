@@ -11,7 +11,7 @@ from weakref import finalize, ref
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_efficient.atomic import check_writable, replace_file
-from sb3_efficient.errors import ConflictError
+from sb3_efficient.errors import ConflictError, WriteError
 from sb3_efficient.profiler.patches import Patches, buffers, timed_methods
 from sb3_efficient.profiler.stopwatch import SECTIONS, Stopwatch, shares
 
@@ -60,7 +60,7 @@ class ProfileCallback(BaseCallback):
     def _take_over(self) -> None:
         """Some of what is timed is the whole process's, so that there is one at a time."""
         global _active
-        before, _active = _active and _active(), ref(self)
+        before, _active = None if _active is None else _active(), ref(self)
         if before is None:
             return
         before._patches.put_back()
@@ -110,9 +110,9 @@ class ProfileCallback(BaseCallback):
         content = {"steps": self.steps, "seconds": self.seconds}
         try:
             replace_file(file, (json.dumps(content, indent=1) + "\n").encode())
-        except OSError as error:
+        except WriteError as error:
             # The agent has not been saved yet
-            warnings.warn(f"The profile could not be written to {file}: {error.strerror}.", stacklevel=2)
+            warnings.warn(f"There is no profile: {error}", stacklevel=2)
 
 
 def table(runs: dict[str, tuple[int, dict[str, float]]]) -> str:
