@@ -70,6 +70,8 @@ def main() -> None:
     for threads in arguments.threads:
         for variant in ("ale", "subproc"):
             speeds = ratios(rows.rows, variant, threads).values()
+            if not speeds:
+                continue
             print(
                 f"{threads} threads, {variant} against dummy: median of the games {statistics.median(speeds):.2f}x, "
                 f"from {min(speeds):.2f}x to {max(speeds):.2f}x"

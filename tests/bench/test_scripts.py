@@ -74,6 +74,15 @@ def test_results_that_cannot_be_written(python: Run, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_table_is_written_again_where_a_number_of_threads_has_not_been_measured(python: Run, tmp_path: Path) -> None:
+    rows = (FOLDER / "results" / "environments.json").read_text()
+    (tmp_path / "environments.json").write_text(rows)
+    options = ("--rewrite", "--threads", "1", "64")
+    done = python(str(FOLDER / "environments.py"), *options, SB3_EFFICIENT_RESULTS=str(tmp_path))
+    assert "1 threads, ale against dummy" in done.stdout
+    assert "64 threads" not in done.stdout
+
+
 def test_status_is_the_scripts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "seer.py").write_text("import sys; sys.exit(int(sys.argv[1]))")
     monkeypatch.setattr(scripts, "folder", lambda: tmp_path)
