@@ -50,6 +50,15 @@ def number(option: str, value: Any, least: float | None = None) -> float:
     return float(value)
 
 
+def whole_arguments(arguments: Any, *names: str, least: int = 1) -> None:
+    """
+    :param arguments: As argparse has read them
+    :param names: Of those that must be whole numbers of at least ``least``
+    """
+    for name in names:
+        whole_number(f"--{name.replace('_', '-')}", getattr(arguments, name), least)
+
+
 def whole_number(option: str, value: Any, least: int = 1) -> int:
     """
     :return: ``value`` as a plain int, if it is a whole number of at least ``least``

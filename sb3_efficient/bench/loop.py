@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sb3_efficient.atomic import check_writable, replace_file
 from sb3_efficient.errors import EfficientError, UnknownNameError, suggestion
-from sb3_efficient.options import whole_number
+from sb3_efficient.options import whole_arguments
 
 #: What is measured under which name: behind ``-params``
 VARIANTS = {"plain": [], "fast": ["vec_env=ale", "accelerate=True"]}
@@ -50,8 +50,7 @@ def loop(arguments: argparse.Namespace) -> Runs:
     if arguments.env not in gym.registry:
         hint = suggestion(arguments.env, gym.registry)
         raise UnknownNameError(f"No environment {arguments.env!r} is registered.{hint}")
-    for option in ("steps", "threads", "repeats"):
-        whole_number(f"--{option}", getattr(arguments, option))
+    whole_arguments(arguments, "steps", "threads", "repeats")
     for file in filter(None, (arguments.json, arguments.picture)):
         check_writable(file)
     runs: Runs = {name: (0, dict.fromkeys(SECTIONS, 0.0)) for name in arguments.variants}

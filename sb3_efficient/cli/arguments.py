@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sb3_efficient.errors import OptionError
-from sb3_efficient.options import whole_number
+from sb3_efficient.options import whole_arguments, whole_number
 
 
 def add_agent_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,8 +84,7 @@ def check_report_arguments(arguments: argparse.Namespace) -> None:
         )
     whole_number("--episodes", arguments.episodes, least=0)
     check_play_arguments(arguments)
-    for option in ("threads", "repeats", "n_observations"):
-        whole_number(f"--{option.replace('_', '-')}", getattr(arguments, option))
+    whole_arguments(arguments, "threads", "repeats", "n_observations")
     for size in arguments.batch_size:
         whole_number("--batch-size", size)
     if arguments.observations is None:

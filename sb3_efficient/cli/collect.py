@@ -8,7 +8,7 @@ from pathlib import Path
 from sb3_efficient.atomic import check_writable
 from sb3_efficient.cli.arguments import add_agent_arguments, add_play_arguments, check_play_arguments
 from sb3_efficient.cli.common import record, saved_agent
-from sb3_efficient.options import whole_number
+from sb3_efficient.options import whole_arguments
 
 HELP = "record observations of an agent at play"
 EXAMPLES = """\
@@ -42,8 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_play_arguments(arguments)
     check_writable(arguments.output)
-    for option in ("n_observations", "spacing"):
-        whole_number(f"--{option.replace('_', '-')}", getattr(arguments, option))
+    whole_arguments(arguments, "n_observations", "spacing")
     agent = saved_agent(arguments)
     spacing = arguments.spacing
     found = record(arguments, agent, agent.load(), arguments.n_observations, spacing=spacing)

@@ -15,7 +15,7 @@ from sb3_efficient.cli.arguments import add_agent_arguments
 from sb3_efficient.cli.common import saved_agent
 from sb3_efficient.cli.leaderboard import add_game_arguments, whole_games
 from sb3_efficient.errors import EfficientError
-from sb3_efficient.options import whole_number
+from sb3_efficient.options import whole_arguments
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -48,10 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from sb3_efficient.zoo.hub import Score, write_card, write_files
 
-    whole_number("--video-steps", arguments.video_steps, least=0)
-    whole_number("--seed", arguments.seed, least=0)
-    for option in ("episodes", "n_envs", "threads"):
-        whole_number(f"--{option.replace('_', '-')}", getattr(arguments, option))
+    whole_arguments(arguments, "video_steps", "seed", least=0)
+    whole_arguments(arguments, "episodes", "n_envs", "threads")
     target: Path = arguments.output
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise EfficientError(f"{target} is there already and not empty: name another folder with -o.")

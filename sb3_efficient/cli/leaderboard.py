@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sb3_efficient.bench.rows import Row, Rows
 from sb3_efficient.errors import EfficientError
-from sb3_efficient.options import whole_number
+from sb3_efficient.options import whole_arguments
 from sb3_efficient.zoo.record import read_record
 
 if TYPE_CHECKING:
@@ -78,9 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
     from sb3_efficient.doctor import machine
     from sb3_efficient.zoo.saved import all_agents
 
-    for option in ("episodes", "n_envs", "threads"):
-        whole_number(f"--{option.replace('_', '-')}", getattr(arguments, option))
-    whole_number("--seed", arguments.seed, least=0)
+    whole_arguments(arguments, "episodes", "n_envs", "threads")
+    whole_arguments(arguments, "seed", least=0)
     agents = all_agents(arguments.folder)
     if not agents:
         raise EfficientError(
