@@ -132,7 +132,7 @@ def _machine_rows() -> list[str]:
         _row("CPU", f"{facts['cpu']}, {facts['cores']} cores, {th.get_num_threads()} threads used by torch"),
         _row("vector units", ", ".join(facts["cpu_flags"]) or "unknown"),
         _row("bf16", bf16),
-        _row("precision=auto", resolve_precision("auto")),
+        _row("precision=auto", f"{resolve_precision('auto')} of an extractor; accelerate's is bf16 where in hardware"),
         _row("GPU", facts["gpu"] or "none"),
     ]
 

@@ -1,4 +1,4 @@
-"""The networks that are a plain row of convolutions: Nature, and three of the benchmarked papers' networks."""
+"""The network of Nature, and the row of convolutions that others have as well."""
 
 from __future__ import annotations
 

@@ -38,8 +38,9 @@ def check_precision(precision: str) -> None:
 
 def resolve_precision(precision: str) -> Precision:
     """
-    :param precision: ``"fp32"``, ``"bf16"`` or ``"auto"``. ``auto`` is fp32 on every machine until
-        learning in bf16 has been shown to be equal; ask for ``bf16`` to have it now.
+    :param precision: ``"fp32"``, ``"bf16"`` or ``"auto"``. ``auto`` of an extractor is fp32 on every machine, so that
+        it matches SB3 up to rounding; ask for ``bf16``, or call ``accelerate``, whose ``auto`` is bf16 where it runs
+        in hardware.
     :return: The format to compute in
     """
     check_precision(precision)

@@ -160,7 +160,7 @@ def _cast(element: Any) -> Any:
 
 def make_difference(width: int) -> Any:
     """
-    :param width: 16, 32 or 64 bytes
+    :param width: 16 or 64 bytes
     :return: Function from the addresses of two rows of bytes to a uint64: bit i is set where byte i differs
     """
 
