@@ -22,9 +22,9 @@ examples:
   sb3-efficient bench all --only nets seer-ppo --results found
 
 Results go to examples/benchmarks/results/MACHINE-CLASS of the checkout. A benchmark that is finished is not run again
-(--again), one that was interrupted goes on behind its last finished row. One that lacks something here, as an extra,
-is skipped; one that failed is tried again the next time. Why is said at the end and in all.json; what each one printed
-is in logs/. README.md is left alone.
+(--again), one that was interrupted goes on behind its last finished row. One that lacks something here, as an extra
+or a checkout, is skipped; one that failed is tried again the next time. Why is said at the end and in all.json; what
+each one printed is in logs/. README.md is left alone.
 """
 #: Where results go, for the scripts
 VARIABLE = "SB3_EFFICIENT_RESULTS"
@@ -123,16 +123,22 @@ def command(step: str, results: Path, quick: bool, again: bool) -> list[str]:
     """
     import shlex
 
-    checkout = scripts.folder()
-    agents = Path("examples/agents") if checkout is None else checkout.parent / "agents"
     always, full, little = STEPS[step]
     rows = {"again": "--again", "missing": ""} if again else {"again": "", "missing": "--missing"}
     text = f"{always} {little if quick else full}"
-    words = [word.format(results=results, agents=agents, **rows) for word in shlex.split(text)]
+    words = [word.format(results=results, agents=_agents(), **rows) for word in shlex.split(text)]
     return [sys.executable, "-m", "sb3_efficient", "bench", *filter(None, words)]
 
 
+def _agents() -> Path:
+    checkout = scripts.folder()
+    return Path("examples/agents") if checkout is None else checkout.parent / "agents"
+
+
 def _row(step: str, results: Path, quick: bool, again: bool) -> Row:
+    if "{agents}" in STEPS[step][0] and not _agents().is_dir():
+        reason = f"there is no folder {_agents()}, which a checkout has: call it in one"
+        return {"step": step, "quick": quick, "state": "skipped", "reason": reason, "seconds": 0.0}
     log = results / "logs" / f"{step}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()

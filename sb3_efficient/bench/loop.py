@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from sb3_efficient.atomic import check_writable, replace_file
-from sb3_efficient.errors import EfficientError, UnknownNameError, suggestion
+from sb3_efficient.errors import EfficientError, OptionError, UnknownNameError, suggestion
 from sb3_efficient.options import whole_arguments
 
 #: What is measured under which name: behind ``-params``
@@ -53,6 +53,7 @@ def loop(arguments: argparse.Namespace) -> Runs:
     whole_arguments(arguments, "steps", "threads", "repeats")
     for file in filter(None, (arguments.json, arguments.picture)):
         check_writable(file)
+    _check_ending(arguments.picture)
     runs: Runs = {name: (0, dict.fromkeys(SECTIONS, 0.0)) for name in arguments.variants}
     for i in range(arguments.repeats):
         for name in arguments.variants:
@@ -67,6 +68,17 @@ def loop(arguments: argparse.Namespace) -> Runs:
     if arguments.picture is not None:
         draw(runs, arguments.picture, f"{arguments.algo.upper()} on {arguments.env}, {arguments.threads} thread(s)")
     return runs
+
+
+def _check_ending(picture: Path | None) -> None:
+    """That matplotlib can write such a file, before anything is trained for it."""
+    if picture is None:
+        return
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    known = FigureCanvasBase.get_supported_filetypes()
+    if picture.suffix.lower()[1:] not in known:
+        raise OptionError(f"--picture {picture}: its ending must be one of .{', .'.join(sorted(known))}.")
 
 
 def _train(arguments: argparse.Namespace, params: list[str]) -> tuple[int, dict[str, float]]:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sb3_efficient.errors import EfficientError
+from sb3_efficient.errors import UnavailableError
 
 #: Name of the command -> script, and what it measures
 SCRIPTS = {
@@ -47,7 +47,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
     """
     scripts = folder()
     if scripts is None:
-        raise EfficientError(
+        raise UnavailableError(
             f"'bench {name}' is the script examples/benchmarks/{SCRIPTS[name][0]} of the repository, which is not "
             "installed with the package: call it in a checkout (git clone), or in a folder of one."
         )

@@ -30,6 +30,8 @@ def test_bad_input_is_said_before_anything_is_trained(capsys: pytest.CaptureFixt
     for words, text in (
         (["--env", "PnogNoFrameskip-v4"], "Did you mean 'PongNoFrameskip-v4'?"),
         (["--repeats", "0"], "--repeats must be a whole number of at least 1"),
+        (["--picture", str(tmp_path / "loop.foo")], "its ending must be one of ."),
+        (["--picture", str(tmp_path / "loop")], "its ending must be one of ."),
         (["--json", str(tmp_path / "file" / "loop.json")], "Results cannot be written to"),
     ):
         assert cli.main(["bench", "loop", *words]) == 1

@@ -77,6 +77,16 @@ def test_goes_on_after_an_interruption(
     assert calls == ["nets", "seer-ppo"]
 
 
+def test_without_a_checkout_there_are_no_agents(
+    calls: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(scripts, "folder", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["bench", "all", "--only", "leaderboard", "--results", "found"]) == 0
+    assert re.search("^leaderboard +skipped.*no folder examples/agents, which a checkout has", capsys.readouterr().out)
+    assert calls == []
+
+
 @pytest.mark.parametrize("quick", [False, True])
 def test_commands_are_those_of_bench(quick: bool, tmp_path: Path) -> None:
     known = {"nets", "loop", "leaderboard", *scripts.SCRIPTS}

@@ -45,7 +45,7 @@ def test_installed_without_them(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(scripts, "__file__", str(tmp_path / "a" / "b" / "c" / "scripts.py"))
-    assert cli.main(["bench", "seer", "--quick"]) == 1
+    assert cli.main(["bench", "seer", "--quick"]) == 69
     message = capsys.readouterr().err
     assert "'bench seer' is the script examples/benchmarks/seer.py of the repository" in message
     assert "call it in a checkout (git clone)" in message
