@@ -36,11 +36,12 @@ def compress(
         raise OptionError(f"compress takes a Stable-Baselines3 model, such as PPO.load(path), got {briefly(model)}.")
     steps = make_recipe(recipe)
     check_recipe(model, steps)
-    if calibration is not None:
-        calibration = check_observations(calibration, model.observation_space)
     for step in steps:
-        if step.needs_observations and calibration is None:
+        if not step.needs_observations:
+            continue
+        if calibration is None:
             raise OptionError(f"{step.name!r} needs observations: compress(model, recipe, calibration=observations).")
+        check_observations(calibration, model.observation_space)
     compressed = model
     for step in steps:
         if isinstance(step, ModelMethod):

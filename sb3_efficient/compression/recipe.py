@@ -138,6 +138,8 @@ def _split(text: str) -> list[str]:
     """At the blanks between steps: outside of brackets, and not in front of one."""
     starts, depth = [0], 0
     for i, character in enumerate(text):
+        if character == "," and depth == 0:
+            raise OptionError(f"Between steps of a recipe are blanks and no commas, got {text!r}.")
         depth += (character in "([{") - (character in ")]}")
         if character.isspace() and depth == 0 and not text[i:].lstrip().startswith("("):
             starts.append(i)
@@ -153,10 +155,19 @@ def _parsed(text: str) -> dict[str, Any]:
         call = ast.parse(f"dict({rest[:-1]})", mode="eval").body
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
             raise SyntaxError
-        return {"method": name.strip(), **{str(k.arg): ast.literal_eval(k.value) for k in call.keywords}}
     except (SyntaxError, ValueError):
         raise OptionError(
             f"A step of a recipe is written as 'channel-pruning' or 'channel-pruning(ratio=0.5)', got {text!r}."
+        ) from None
+    return {"method": name.strip(), **{str(k.arg): _value(str(k.arg), k.value) for k in call.keywords}}
+
+
+def _value(option: str, node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        raise OptionError(
+            f"{option}={ast.unparse(node)} is no value: write a number, True, False, a text in quotes, or a list."
         ) from None
 
 

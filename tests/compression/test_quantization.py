@@ -142,6 +142,10 @@ def test_bad_calibration_is_refused(observations: Any, message: str) -> None:
         compress(agent(), "static-int8", calibration=observations)
 
 
+def test_observations_are_looked_at_only_where_they_are_needed() -> None:
+    assert compress(agent(), "dynamic-float16", calibration=images(16)).recipe[0].name == "dynamic-float16"
+
+
 @pytest.mark.parametrize("method", ["dynamic-int8", "dynamic-float16", "static-float16"])
 def test_dictionaries(method: str) -> None:
     model = dict_agent()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,12 +93,22 @@ def test_last_step_must_be_last() -> None:
         make_recipe("pack-8 shave")
 
 
-@pytest.mark.parametrize(
-    "text", ["shave(0.5)", "shave(ratio=0.5", "shave(ratio=0.5)(ratio=0.2)", "shave(ratio=open('x'))", "shave(ratio=)"]
-)
+@pytest.mark.parametrize("text", ["shave(0.5)", "shave(ratio=0.5", "shave(ratio=0.5)(ratio=0.2)", "shave(ratio=)"])
 def test_ill_formed_text_is_refused(text: str) -> None:
     with pytest.raises(OptionError, match="is written as 'channel-pruning' or 'channel-pruning\\(ratio=0.5\\)', got"):
         make_method(text)
+
+
+@pytest.mark.parametrize("value", ["ten", "open('x')"])
+def test_a_value_that_is_none_is_named(value: str) -> None:
+    with pytest.raises(OptionError, match=f"^ratio={re.escape(value)} is no value: write a number"):
+        make_method(f"shave(ratio={value})")
+
+
+@pytest.mark.parametrize("text", ["shave,pack-8", "shave(ratio=0.5), pack-8", "shave(layers=('a', 'b')),pack-8"])
+def test_commas_between_steps_are_named(text: str) -> None:
+    with pytest.raises(OptionError, match="^Between steps of a recipe are blanks and no commas, got .shave"):
+        make_recipe(text)
 
 
 def test_a_number_is_no_recipe() -> None:
