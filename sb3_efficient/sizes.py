@@ -12,7 +12,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sb3_efficient.errors import ObservationError, OptionError
 from sb3_efficient.extractors import EncoderExtractor, list_extractors, make_extractor
-from sb3_efficient.extractors.base import image_shape
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,9 @@ def table(image: str = "4x84x84") -> str:
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", image)
     if match is None:
         raise OptionError(f"The image must be written CHANNELSxHEIGHTxWIDTH, as 4x84x84, got {image!r}.")
-    shape = image_shape(spaces.Box(0, 255, (int(match[1]), int(match[2]), int(match[3])), np.uint8))
+    channels, height, width = shape = (int(match[1]), int(match[2]), int(match[3]))
+    if width < min(channels, height):
+        raise OptionError(f"{image} looks channel-last: write it channels first, {width}x{channels}x{height}.")
     lines = [f"{'Extractor at ' + image:<24}{'parameters':>14}{'M MACs':>10}{'latent':>10}{'features':>10}"]
     for title, names in (("", list_extractors()), ("Networks of the benchmarked papers", list_extractors(papers=True))):
         lines += ["", title] if title else []

@@ -31,7 +31,7 @@ def test_list_for_another_image(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["list", "--image", "0x84x84"]) == 1
     assert "must be written CHANNELSxHEIGHTxWIDTH" in capsys.readouterr().err
     assert cli.main(["list", "--image", "84x84x3"]) == 1
-    assert "must be channel-first" in capsys.readouterr().err
+    assert "84x84x3 looks channel-last: write it channels first, 3x84x84." in capsys.readouterr().err
 
 
 def test_sizes_are_those_of_the_literature() -> None:
@@ -80,6 +80,26 @@ def test_misspelt_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Unknown command 'docter'. Did you mean 'doctor'? Commands: bench, collect," in capsys.readouterr().err
     assert cli.main(["--verison"]) == 1
     assert "Did you mean '--version'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [
+        (["list", "more"], "sb3-efficient list"),
+        (["doctor", "--more"], "sb3-efficient doctor"),
+        (["bench", "loop", "more"], "sb3-efficient bench loop"),
+        (["bench", "leaderboard", "more"], "sb3-efficient bench leaderboard"),
+        (["compress", "--algo", "ppo", "--env", "a", "--recipe", "b", "more"], "sb3-efficient compress"),
+    ],
+)
+def test_unrecognized_arguments_show_the_usage_of_their_command(
+    words: list[str], usage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(words)
+    message = capsys.readouterr().err
+    assert message.startswith(f"usage: {usage} ")
+    assert "error: unrecognized arguments: " in message
 
 
 def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:

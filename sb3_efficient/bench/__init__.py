@@ -62,6 +62,7 @@ def _command(commands: Any, name: str, what: str, examples: str) -> argparse.Arg
         usage=f"sb3-efficient bench {name} [options]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.set_defaults(parser=parser)
     return parser
 
 

@@ -60,7 +60,8 @@ _OPTIONS = ("-h", "--help", "--version")
 def main(argv: Sequence[str] | None = None) -> int:
     """
     :param argv: Arguments, those of the process if None
-    :return: Exit status: 0 for success, 1 for an error of the user's or the installation's, 2 for wrong usage
+    :return: Exit status: 0 for success, 1 for an error of the user's or the installation's, 2 for wrong usage, 69 where
+        something is lacking here, as an extra, 130 for an interruption, 141 where nobody reads the output on
     """
     argv = sys.argv[1:] if argv is None else argv
     return exit_status(lambda: _run(argv), "sb3-efficient")
@@ -84,7 +85,10 @@ def _run(argv: Sequence[str]) -> int:
     if argv[0] not in known and argv[0] not in _OPTIONS:
         hint = suggestion(argv[0], [*known, *_OPTIONS])
         raise UnknownNameError(f"Unknown command {argv[0]!r}.{hint} Commands: {', '.join(known)}.")
-    arguments = parser.parse_args(argv)
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        # With the usage of the command, which argparse leaves to the outermost parser
+        arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     return _OWN[arguments.command](arguments)
 
 
@@ -102,11 +106,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     what = "extractors with parameters and multiply-accumulates, engines, and shipped hyper-parameters, by name"
     listing = commands.add_parser("list", description=what, epilog="example: sb3-efficient list --image 3x64x64")
+    listing.set_defaults(parser=listing)
     listing.add_argument(
         "--image", default="4x84x84", metavar="CxHxW", help="image that the sizes refer to (default: %(default)s)"
     )
     checks = "what is installed, what this machine can do, and whether rl-zoo3 is adapted; status 1 if not all is well"
-    commands.add_parser("doctor", description=checks)
+    doctor = commands.add_parser("doctor", description=checks)
+    doctor.set_defaults(parser=doctor)
     usage = "sb3-efficient bench WHAT [options]"
     _benchmarks(
         commands.add_parser(
@@ -138,6 +144,7 @@ def _add(commands: Any, name: str, command: Any, usage: str) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage=f"sb3-efficient {usage}",
     )
+    own.set_defaults(parser=own)
     command.add_arguments(own)
 
 
