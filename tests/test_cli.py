@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from helpers import Run
 
@@ -116,6 +118,38 @@ def test_help_teaches(python: Run) -> None:
     assert "usage: sb3-efficient bench loop" in python("-m", "sb3_efficient", "bench", "loop", "--help").stdout
     assert "usage: sb3-efficient list" in python("-m", "sb3_efficient", "list", "--help").stdout
     assert python("-m", "sb3_efficient", "--version").stdout.split() == ["sb3-efficient", sb3_efficient.__version__]
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (
+            ("enjoy", "-f", "nofolder"),
+            "The nofolder/ppo folder was not found. Agents in nofolder: none. Choose one with --algo",
+        ),
+        (("record_video", "-f", "logs", "--exp-id", "9"), "Catch-v0_9 folder was not found. Agents in logs: ppo/Catch"),
+        (("enjoy", "-f", "logs", "--load-best"), "No model found for ppo on Catch-v0, path: logs/ppo/Catch-v0_1/best"),
+        (("enjoy", "-f", "logs/ppo"), "logs/ppo is the folder of one algorithm: name the one above it, -f logs."),
+        (("train", "-i", "nofile.zip"), "-i nofile.zip: there is no such zip. Name the agent to continue, as -i logs"),
+        (("train", "--env", "Catch-v9"), "Catch-v9 not found in gym registry, you maybe meant Catch-v0?"),
+        (("record_video", "--gym-packages", "nothing"), "--gym-packages names the module 'nothing', and there is none"),
+    ],
+)
+def test_mistakes_in_the_zoos_programs_are_one_message(
+    words: tuple[str, ...],
+    text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "logs" / "ppo" / "Catch-v0_1").mkdir(parents=True)
+    (tmp_path / "logs" / "ppo" / "Catch-v0_1" / "Catch-v0.zip").touch()
+    monkeypatch.chdir(tmp_path)
+    verb, *options = words
+    assert cli.main([verb, "--algo", "ppo", "--env", "Catch-v0", *options]) == 1
+    message = capsys.readouterr().err
+    assert text in message
+    assert message.count("\n") == 1
 
 
 def test_zoo_errors_are_brief(python: Run) -> None:

@@ -92,6 +92,7 @@ def _film(arguments: argparse.Namespace, run_folder: Path, file: Path) -> None:
         command += ["--env", arguments.env, "-f", str(arguments.folder), "--exp-id", number, "-o", folder]
         command += ["-n", str(arguments.video_steps), "--seed", str(arguments.seed), "--no-render"]
         command += ["--load-best"] if arguments.load_best else []
+        command += ["--gym-packages", *arguments.gym_packages] if arguments.gym_packages else []
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         films = sorted(Path(folder).glob("*.mp4"))
         if done.returncode != 0 or not films:

@@ -13,6 +13,8 @@ from typing import Any
 
 from sb3_efficient.errors import OptionError
 from sb3_efficient.zoo import register
+from sb3_efficient.zoo.mistakes import in_one_line
+from sb3_efficient.zoo.packages import import_packages
 
 _KEYS = """\
 keys behind -params and in YAML, beside rl-zoo3's:
@@ -23,44 +25,52 @@ keys behind -params and in YAML, beside rl-zoo3's:
 """
 _POLICY = "a compressed policy, as 'sb3-efficient compress' writes them, acts in place of the agent"
 _ENGINE = "runtime that acts, for agents and for compressed policies: 'sb3-efficient list' names them"
+_PACKAGES = "imported first, as they register environments"
 
 
 def run(verb: str, arguments: Sequence[str]) -> None:
     """
     :param verb: Module of rl_zoo3 that is a program: ``"train"``, ``"enjoy"``, ``"record_video"``
-    :param arguments: Its command line; ``enjoy`` and ``record_video`` have ``--policy FILE`` and ``--engine NAME`` too
+    :param arguments: Its command line; ``enjoy`` and ``record_video`` have ``--policy FILE`` and ``--engine NAME`` too,
+        and the latter ``--gym-packages MODULE``
     """
-    arguments, policy, engine = _taken(verb, arguments) if verb != "train" else (list(arguments), None, None)
+    own = argparse.Namespace(policy=None, engine=None, gym_packages=[])
+    if verb != "train":
+        arguments = _taken(verb, arguments, own)
     if verb == "train" and not {"-h", "--help"}.isdisjoint(arguments):
         print(_KEYS)
     register()
+    import_packages(own.gym_packages)
     argv = sys.argv
     sys.argv = [f"sb3-efficient {verb}", *arguments]
     try:
-        with _acting(policy, engine):
+        with in_one_line(arguments), _acting(own.policy, own.engine):
             runpy.run_module(f"rl_zoo3.{verb}", run_name="__main__")
     finally:
         sys.argv = argv
 
 
-def _taken(verb: str, arguments: Sequence[str]) -> tuple[list[str], str | None, str | None]:
-    """``--policy FILE`` and ``--engine NAME`` out of the zoo's arguments."""
+def _taken(verb: str, arguments: Sequence[str], own: argparse.Namespace) -> list[str]:
+    """``--policy FILE`` and ``--engine NAME`` out of the zoo's arguments, and into our own."""
     from sb3_efficient.engines import find_engine, list_engines
 
     parser = argparse.ArgumentParser(f"sb3-efficient {verb}", add_help=False, allow_abbrev=False, usage="%(prog)s ...")
     group = parser.add_argument_group("options beside rl-zoo3's")
     group.add_argument("--policy", metavar="FILE", nargs="?", const="", help=_POLICY)
     group.add_argument("--engine", metavar="NAME", nargs="?", const="", help=_ENGINE)
-    known, rest = parser.parse_known_args(arguments)
-    if known.policy == "":
+    if verb == "record_video":
+        # The zoo's enjoy has it
+        group.add_argument("--gym-packages", nargs="+", metavar="MODULE", help=_PACKAGES)
+    _, rest = parser.parse_known_args(arguments, own)
+    if own.policy == "":
         raise OptionError("--policy needs a file, as 'sb3-efficient compress' writes them.")
-    if known.engine == "":
+    if own.engine == "":
         raise OptionError(f"--engine needs a name: {', '.join(list_engines())}.")
-    if known.engine is not None:
-        find_engine(known.engine)  # that there is one
+    if own.engine is not None:
+        find_engine(own.engine)  # that there is one
     if not {"-h", "--help"}.isdisjoint(rest):
         print(parser.format_help())
-    return rest, known.policy, known.engine
+    return rest
 
 
 @contextmanager

@@ -121,12 +121,26 @@ def find_agent(algo: str, env_id: str, folder: str | Path, *, exp_id: int = 0, l
         with contextlib.redirect_stdout(sys.stderr):
             _, path, _ = get_model_path(exp_id, str(folder), algo, EnvironmentName(env_id), load_best)
     except (AssertionError, ValueError) as error:
-        found = sorted(str(file.parent.relative_to(folder)) for file in Path(folder).glob("*/*_*/*.zip"))
-        raise EfficientError(
-            f"{str(error).rstrip('.')}. Agents in {folder}: {', '.join(dict.fromkeys(found)) or 'none'}. Choose one "
-            "with --algo, --env, --exp-id and -f, or train one with 'sb3-efficient train'."
-        ) from error
+        raise no_agent(str(error), folder) from error
     return SavedAgent(algo, env_id, Path(path))
+
+
+def no_agent(message: str, folder: str | Path) -> EfficientError:
+    """
+    :param message: The zoo's
+    :param folder: The zoo's folder of logs
+    :return: The same with the agents that there are, and what to do
+    """
+    folder = Path(folder)
+    found = sorted(str(file.parent.relative_to(folder)) for file in folder.glob("*/*_*/*.zip"))
+    if not found and any(folder.glob("*_*/*.zip")):
+        # Path(".") has no parent
+        above = folder.parent if folder.name else folder / ".."
+        hint = f"{folder} is the folder of one algorithm: name the one above it, -f {above}."
+    else:
+        hint = "Choose one with --algo, --env, --exp-id and -f, or train one with 'sb3-efficient train'."
+    agents = ", ".join(dict.fromkeys(found)) or "none"
+    return EfficientError(f"{message.rstrip('.')}. Agents in {folder}: {agents}. {hint}")
 
 
 def all_agents(folder: str | Path) -> list[SavedAgent]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from collections import OrderedDict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +19,8 @@ from stable_baselines3 import PPO
 from test_policies import model
 
 from sb3_efficient import cli, policy_kwargs
-from sb3_efficient.cli.hub_folder import needs_package
+from sb3_efficient.cli.hub_folder import _film, needs_package
+from sb3_efficient.errors import EfficientError
 from sb3_efficient.frames import FrameReplayBuffer
 from sb3_efficient.zoo.saved import find_agent
 
@@ -66,6 +69,20 @@ def test_what_the_zip_needs() -> None:
     agents = [model("ppo"), model("dqn"), model("dqn", replay_buffer_class=FrameReplayBuffer), model("sac")]
     ours: Any = model("ppo", policy_kwargs=policy_kwargs("impoola", "ppo", depths=(4,)))
     assert [needs_package(agent) for agent in (*agents, ours)] == [False, False, True, False, True]
+
+
+def test_film_of_an_environment_of_other_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> SimpleNamespace:
+        commands.append(command)
+        return SimpleNamespace(returncode=1, stderr="no film")
+
+    monkeypatch.setattr("subprocess.run", run)
+    typed = {"algo": "ppo", "env": "MyCatch-v0", "folder": tmp_path, "video_steps": 5, "seed": 0, "load_best": False}
+    with pytest.raises(EfficientError, match="no film"):
+        _film(Namespace(**typed, gym_packages=["my_games"]), tmp_path / "MyCatch-v0_1", tmp_path / "film.mp4")
+    assert commands[0][-2:] == ["--gym-packages", "my_games"]
 
 
 def test_bad_input(agent: Path, catch: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

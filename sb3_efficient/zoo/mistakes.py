@@ -1,0 +1,44 @@
+"""The commonest mistakes, which the zoo's programs report at the end of a traceback, as one message."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from sb3_efficient.errors import ArtifactError, UnknownNameError
+
+_NO_AGENT = re.compile("The .* folder was not found|No (model|checkpoint) found for")
+
+
+@contextmanager
+def in_one_line(arguments: Sequence[str]) -> Iterator[None]:
+    """
+    :param arguments: Command line of the zoo's program that runs inside
+    """
+    try:
+        yield
+    except (AssertionError, ValueError) as error:
+        message, typed = str(error), _typed(arguments)
+        if _NO_AGENT.match(message):
+            # The zoo is imported by now
+            from sb3_efficient.zoo.saved import no_agent
+
+            raise no_agent(message, typed.folder) from error
+        if "must be a valid path to a .zip file" in message:
+            raise ArtifactError(
+                f"-i {typed.trained_agent}: there is no such zip. Name the agent to continue, as "
+                "-i logs/ppo/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip."
+            ) from error
+        if "not found in gym registry" in message:
+            raise UnknownNameError(f"{message} --gym-packages MODULE imports a module that registers more.") from error
+        raise
+
+
+def _typed(arguments: Sequence[str]) -> argparse.Namespace:
+    """What messages need of the zoo's own options."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("-f", "--folder", default="rl-trained-agents")
+    parser.add_argument("-i", "--trained-agent")
+    return parser.parse_known_args(arguments)[0]
