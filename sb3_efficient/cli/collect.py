@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sb3_efficient.atomic import check_writable
 from sb3_efficient.cli.arguments import add_agent_arguments, add_play_arguments, check_play_arguments
-from sb3_efficient.cli.common import record, saved_agent
+from sb3_efficient.cli.common import loaded, record, saved_agent
 from sb3_efficient.options import whole_arguments
 
 HELP = "record observations of an agent at play"
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     whole_arguments(arguments, "n_observations", "spacing")
     agent = saved_agent(arguments)
     spacing = arguments.spacing
-    found = record(arguments, agent, agent.load(), arguments.n_observations, spacing=spacing)
+    found = record(arguments, agent, loaded(agent), arguments.n_observations, spacing=spacing)
     path = save_observations(arguments.output, found)
     print(f"{len(found)} observations of shape {found.shape[1:]} in {path}")
     return 0

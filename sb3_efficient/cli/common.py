@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from importlib import import_module
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sb3_efficient.cli.arguments import check_batch_sizes
-from sb3_efficient.errors import OptionError
+from sb3_efficient.errors import ObservationError, OptionError
 
 if TYPE_CHECKING:
     import numpy as np
     from stable_baselines3.common.base_class import BaseAlgorithm
 
+    from sb3_efficient.compression.recipe import Method
     from sb3_efficient.evaluation.compare import Candidate
     from sb3_efficient.evaluation.report import Report
     from sb3_efficient.zoo.saved import SavedAgent
@@ -25,25 +25,29 @@ def saved_agent(arguments: argparse.Namespace) -> SavedAgent:
     """
     :param arguments: Of :func:`~.arguments.add_agent_arguments`
     """
+    from sb3_efficient.zoo.packages import import_packages
     from sb3_efficient.zoo.saved import find_agent
 
-    for module in arguments.gym_packages:
-        _import(module)
+    import_packages(arguments.gym_packages)
     return find_agent(
         arguments.algo, arguments.env, arguments.folder, exp_id=arguments.exp_id, load_best=arguments.load_best
     )
 
 
-def _import(module: str) -> None:
-    try:
-        import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise
-        raise OptionError(
-            f"--gym-packages names the module {module!r}, and there is none ({error}): it must be installed, or lie in "
-            "the current folder or on PYTHONPATH."
-        ) from error
+def loaded(agent: SavedAgent) -> BaseAlgorithm:
+    """
+    :param agent: Of :func:`saved_agent`
+    :return: Its model, if commands can record what it sees
+    """
+    from gymnasium import spaces
+
+    model = agent.load()
+    if isinstance(model.observation_space, spaces.Dict):
+        raise ObservationError(
+            f"{agent.path} takes dictionaries of observations, which commands cannot record: use "
+            "sb3_efficient.compress and make_engine in a script, with a method that needs none, as 'dynamic-int8'."
+        )
+    return model
 
 
 def is_deterministic(arguments: argparse.Namespace) -> bool:
@@ -78,8 +82,33 @@ def divided(observations: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarra
     :return: Those to calibrate and train with, and a fifth of them, which policies are compared on; of few
         observations all are both
     """
-    n = max(len(observations) // 5, least)
-    return (observations, observations) if 2 * n > len(observations) else (observations[n:], observations[:n])
+    n = _held_out(len(observations), least)
+    return (observations[n:], observations[:n]) if n else (observations, observations)
+
+
+def check_n_observations(n: int, least: int, recipes: Iterable[tuple[Method, ...]]) -> None:
+    """
+    Refuse too few, before they are recorded.
+
+    :param n: How many observations are going to be :func:`divided`
+    :param least: As there
+    :param recipes: Of which some need observations
+    """
+    from sb3_efficient.compression.observations import LEAST
+
+    rest = n - _held_out(n, least)
+    for step in (step for recipe in recipes for step in recipe):
+        if step.needs_observations and rest < LEAST:
+            raise OptionError(
+                f"--n-observations {n} leaves {rest} for {step.name!r}, beside those that policies are compared on, "
+                f"and it needs at least {LEAST}: record more, better some hundreds."
+            )
+
+
+def _held_out(n: int, least: int) -> int:
+    """How many of n observations serve for comparing only."""
+    held_out = max(n // 5, least)
+    return 0 if 2 * held_out > n else held_out
 
 
 def record(

@@ -15,7 +15,17 @@ from sb3_efficient.cli.arguments import (
     add_report_arguments,
     check_report_arguments,
 )
-from sb3_efficient.cli.common import compared, divided, is_deterministic, observations_for, saved_agent, show
+from sb3_efficient.cli.common import (
+    check_n_observations,
+    compared,
+    divided,
+    is_deterministic,
+    loaded,
+    observations_for,
+    saved_agent,
+    show,
+)
+from sb3_efficient.errors import ConflictError
 from sb3_efficient.options import whole_number
 
 if TYPE_CHECKING:
@@ -23,6 +33,7 @@ if TYPE_CHECKING:
 
 #: File systems allow 255 bytes for a name; some of them are the agent's
 LONGEST_SLUG = 120
+_OF_SEARCH = ("n_trials", "storage", "study_name", "distillation")
 HELP = "make an agent's policy smaller and faster, and report what it cost"
 EXAMPLES = """\
 examples:
@@ -46,7 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe",
         action="append",
-        help='steps in order, as "channel-pruning(ratio=0.5) static-int8" (all: sb3-efficient list); may be repeated',
+        help='steps in order, in quotes: "channel-pruning(ratio=0.5) static-int8" (all: sb3-efficient list); '
+        "another --recipe makes another policy",
     )
     add_agent_arguments(parser)
     add_play_arguments(parser)
@@ -55,12 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--search", action="store_true", help="search recipes for high return, low latency and few bytes"
     )
-    group.add_argument("--n-trials", type=int, default=20, help="trials of this process (default: %(default)s)")
+    group.add_argument("--n-trials", type=int, help="trials of this process (default: 20)")
     group.add_argument("--storage", help="URL of a database, or a journal file (.log) (default: memory)")
     group.add_argument("--study-name", help="name of the study (default: algorithm and environment)")
-    group.add_argument(
-        "--distillation", default="distillation", help="step that follows pruning, with options (default: %(default)s)"
-    )
+    group.add_argument("--distillation", help="step that follows pruning, with options (default: distillation)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -73,13 +83,16 @@ def run(arguments: argparse.Namespace) -> int:
     from sb3_efficient.evaluation.candidates import graph_candidate, model_candidate
 
     check_report_arguments(arguments)
+    _check_mode(arguments)
     if arguments.search:
         return search_recipes(arguments)
     # What was typed can be judged before anything is read
     recipes = [make_recipe(text) for text in arguments.recipe or ["static-int8"]]
+    if arguments.observations is None:
+        check_n_observations(arguments.n_observations, max(arguments.batch_size), recipes)
     agent = saved_agent(arguments)
     check_writable(agent.path.with_suffix(".policy"))
-    model = agent.load()
+    model = loaded(agent)
     for recipe in recipes:
         check_recipe(model, recipe)
     candidates = [model_candidate("original", model, threads=arguments.threads)]
@@ -94,6 +107,16 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check_mode(arguments: argparse.Namespace) -> None:
+    """Refuse options of the one mode that the other would ignore."""
+    if arguments.search and arguments.recipe is not None:
+        raise ConflictError("--search makes its recipes itself: leave out --recipe, or --search.")
+    given = [option for option in _OF_SEARCH if getattr(arguments, option) is not None]
+    if given and not arguments.search:
+        options = ", ".join(f"--{option.replace('_', '-')}" for option in given)
+        raise ConflictError(f"{options} is for searches: add --search, or leave it out.")
+
+
 def search_recipes(arguments: argparse.Namespace) -> int:
     """
     :param arguments: As :func:`add_arguments` has them
@@ -105,11 +128,12 @@ def search_recipes(arguments: argparse.Namespace) -> int:
     from sb3_efficient.evaluation.episodes import play
     from sb3_efficient.search import Searcher, search, table
 
-    trials = whole_number("--n-trials", arguments.n_trials)
+    trials = whole_number("--n-trials", 20 if arguments.n_trials is None else arguments.n_trials)
     whole_number("--episodes", arguments.episodes)
-    distillation = make_recipe(arguments.distillation)
+    text = arguments.distillation or "distillation"
+    distillation = make_recipe(text)
     agent = saved_agent(arguments)
-    model = agent.load()
+    model = loaded(agent)
     check_recipe(model, distillation)
     seeds = range(arguments.seed, arguments.seed + arguments.episodes)
 
@@ -132,7 +156,7 @@ def search_recipes(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         batch_size=arguments.batch_size[0],
         repeats=arguments.repeats,
-        distillation=arguments.distillation,
+        distillation=text,
     )
     name = arguments.study_name or f"{agent.algo}-{agent.name}"
     print(table(search(searcher, trials, storage=arguments.storage, name=name)))

@@ -13,7 +13,7 @@ from sb3_efficient.cli.arguments import (
     add_report_arguments,
     check_report_arguments,
 )
-from sb3_efficient.cli.common import compared, observations_for, saved_agent, show
+from sb3_efficient.cli.common import compared, loaded, observations_for, saved_agent, show
 from sb3_efficient.errors import OptionError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_report_arguments(arguments)
     check_writable(Path(f"{arguments.output}.md"))
     agent = saved_agent(arguments)
-    model = agent.load()
+    model = loaded(agent)
     others = [_candidate(file, model, arguments) for file in arguments.files]
     candidates = [model_candidate("original", model, threads=arguments.threads), *others]
     report = compared(arguments, agent, candidates, observations_for(arguments, agent, model))

@@ -7,18 +7,21 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import optuna
 import pytest
+from agents import dict_agent
 from helpers import Run
 from stable_baselines3 import PPO
 from test_policies import model
 
 from sb3_efficient import cli, compress, load_policy
-from sb3_efficient.cli.common import divided
+from sb3_efficient.cli.common import divided, loaded
 from sb3_efficient.cli.compress import LONGEST_SLUG, slug
 from sb3_efficient.compression import make_recipe
+from sb3_efficient.errors import ObservationError
 from sb3_efficient.evaluation.episodes import play
 from sb3_efficient.zoo.saved import find_agent
 
@@ -231,6 +234,40 @@ def test_policies_are_compared_on_observations_held_out() -> None:
         assert len(np.intersect1d(calibration, compared)) == (n if sizes == (n, n) else 0)
 
 
+def test_too_few_observations_are_said_before_they_are_recorded(
+    agent: Path, catch: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ("--n-observations", "20", "--batch-size", "1", "--repeats", "1", "--n-envs", "2", "--episodes", "0")
+    assert cli.main(["compress", *catch, *few, "--recipe", "dynamic-float16", "--recipe", "static-int8"]) == 1
+    error = capsys.readouterr().err
+    assert "--n-observations 20 leaves 16 for 'static-int8'" in error
+    assert "recording" not in error
+    assert cli.main(["compress", *catch, *few, "--recipe", "dynamic-float16"]) == 0
+    assert (agent / "Catch-v0-dynamic-float16.policy").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--search", "--recipe", "static-int8"), "--search makes its recipes itself: leave out --recipe"),
+        (("--n-trials", "20"), "--n-trials is for searches: add --search"),
+        (("--storage", "a.log", "--study-name", "a"), "--storage, --study-name is for searches: add --search"),
+        (("--distillation", "distillation(steps=3)"), "--distillation is for searches: add --search"),
+    ],
+)
+def test_options_of_the_other_mode(
+    options: tuple[str, ...], text: str, catch: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["compress", *catch, *options]) == 1
+    assert text in capsys.readouterr().err
+
+
+def test_dictionaries_are_for_scripts(tmp_path: Path) -> None:
+    agent = SimpleNamespace(path=tmp_path / "agent.zip", load=dict_agent)
+    with pytest.raises(ObservationError, match=r"agent.zip takes dictionaries .* use sb3_efficient.compress and make_"):
+        loaded(agent)
+
+
 def test_environments_of_other_packages(agent: Path, tmp_path: Path, python: Run) -> None:
     (tmp_path / "my_games.py").write_text(
         "import gymnasium\ngymnasium.register('MyCatch-v0', 'sb3_efficient.envs:CatchEnv')\n"
@@ -242,6 +279,8 @@ def test_environments_of_other_packages(agent: Path, tmp_path: Path, python: Run
     python("-m", "sb3_efficient", "collect", *options, fails=True)
     done = python("-m", "sb3_efficient", "collect", *options, "--gym-packages", "my_games")
     assert "40 observations of shape (1, 84, 84) in" in done.stdout
+    python("-m", "sb3_efficient", "record_video", *options, "-o", "film", "--gym-packages", "my_games")
+    assert list((tmp_path / "film").glob("*.mp4"))
 
 
 def test_observations_of_another_game(
