@@ -56,9 +56,7 @@ class ReuseEngine(Engine):
         _check_model(source)
         network, self._hidden = _read(source)
         self._tail = self._make_tail(source)
-        prepare: Any = source.extractors[0][0]  # type: ignore[index]
-        scale = (255.0 if prepare.normalize_images else 1.0) * (255.0 if prepare.divides else 1.0)
-        self._reuser = (Rememberer if suits(network) else Reuser)(network, scale, memory)
+        self._reuser = (Rememberer if suits(network) else Reuser)(network, _scale(source), memory)
 
     @property
     def plan(self) -> Plan:
@@ -82,11 +80,11 @@ class ReuseEngine(Engine):
         """
         if isinstance(self._source, ActingGraph):
             raise OptionError("A compressed policy keeps its weights: compress the model again, and make a new engine.")
-        new = ActingNetwork(model).state_dict()
-        old = self._source.state_dict()
-        if {k: v.shape for k, v in new.items()} != {k: v.shape for k, v in old.items()}:
+        new = ActingNetwork(model)
+        _check_model(new)
+        if _structure(new) != _structure(self._source):
             raise OptionError("refresh takes a model with the network that the engine was made of; make a new engine.")
-        self._source.load_state_dict(new)
+        self._source.load_state_dict(new.state_dict())
         self._tail = self._make_tail(self._source)
         self._reuser.load()
 
@@ -130,6 +128,18 @@ def _check_model(source: ActingNetwork) -> None:
                 f"The engine 'reuse' computes what layers are by their class, and {name} ({layer}) has hooks, a "
                 f"parametrization or a forward of its own, as during quantization-aware training: {_INSTEAD}"
             )
+
+
+def _scale(source: ActingNetwork) -> float:
+    """What a byte of an image is divided by."""
+    prepare: Any = source.extractors[0][0]  # type: ignore[index]
+    return (255.0 if prepare.normalize_images else 1.0) * (255.0 if prepare.divides else 1.0)
+
+
+def _structure(source: ActingNetwork) -> Any:
+    """All of a network but its weights; the text of layers has their class, sizes, strides and padding."""
+    shapes = {name: tensor.shape for name, tensor in source.state_dict().items()}
+    return source.observation_space, source.head, str(source), shapes, _scale(source)
 
 
 def _read(source: ActingNetwork) -> tuple[Network, list[nn.Module] | None]:

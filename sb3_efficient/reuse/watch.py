@@ -57,7 +57,8 @@ def plain(layer: nn.Module) -> bool:
     """
     kind: Any = type(layer)
     ordinary = "forward" not in layer.__dict__ and "parametrizations" not in layer._modules
-    return ordinary and _as_its_kind(kind) and not layer._forward_hooks and not layer._forward_pre_hooks
+    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
+    return ordinary and _as_its_kind(kind) and not any(hooks)
 
 
 @cache

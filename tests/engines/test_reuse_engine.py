@@ -20,6 +20,7 @@ from sb3_efficient.engines.network import ActingNetwork
 from sb3_efficient.engines.reuse import ReuseEngine
 from sb3_efficient.errors import ObservationError, OptionError
 from sb3_efficient.extractors import EncoderExtractor
+from sb3_efficient.reuse.watch import plain
 
 
 @pytest.mark.parametrize("algorithm", AGENTS)
@@ -103,6 +104,22 @@ def test_keeps_its_weights_until_told() -> None:
         engine.refresh(agent("dqn"))
 
 
+def test_weights_of_other_layers_are_refused() -> None:
+    """Tensors of the same shapes, between which something else happens."""
+    small = {"net_arch": [16]}
+    model, other = (
+        PPO("CnnPolicy", Images(), policy_kwargs={**small, "activation_fn": f}, device="cpu")
+        for f in (nn.Tanh, nn.ReLU)
+    )
+    engine = make_engine(model, "reuse")
+    assert isinstance(engine, ReuseEngine)
+    with pytest.raises(OptionError, match="refresh takes a model with the network that the engine was made of"):
+        engine.refresh(other)
+    coarsen(model.policy.features_extractor.cnn[2], th.round)
+    with pytest.raises(OptionError, match="a parametrization or a forward of its"):
+        engine.refresh(model)
+
+
 def test_pixels_are_scaled_as_the_model_does_it() -> None:
     for normalize in (True, False):
         kwargs = {**agent("ppo nature").policy_kwargs, "normalize_images": normalize}
@@ -133,6 +150,16 @@ def test_layers_that_something_else_is_done_to_are_refused() -> None:
     coarsen(model.policy.features_extractor.cnn[2], th.round)
     with pytest.raises(OptionError, match=r"extractors.0.* \(Conv2d.*has hooks, a parametrization or a forward of its"):
         make_engine(model, "reuse")
+
+
+@pytest.mark.parametrize("hook", ["register_full_backward_hook", "register_full_backward_pre_hook"])
+def test_layers_with_hooks_are_not_plain(hook: str) -> None:
+    layer = nn.Linear(2, 2)
+    assert plain(layer)
+    handle = getattr(layer, hook)(lambda *_: None)
+    assert not plain(layer)
+    handle.remove()
+    assert plain(layer)
 
 
 @pytest.mark.parametrize("layer", [Skip(nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1)), Standardized(8, 8, 3)])
