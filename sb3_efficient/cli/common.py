@@ -168,7 +168,7 @@ def compared(
     here = machine()
     facts = {
         "agent": f"{agent.algo}, {agent.env_id}, {agent.path.parent.name}/{agent.path.name}",
-        "episodes": f"{arguments.episodes}, seeds from {arguments.seed}",
+        "episodes": f"{arguments.episodes}, seeds from {arguments.seed}, {arguments.n_envs} at a time",
         "actions": "greedy" if is_deterministic(arguments) else "sampled",
         "sticky actions on Atari": arguments.sticky,
         "observations compared on": len(observations),

@@ -51,7 +51,7 @@ def test_policies_and_report_lie_beside_the_agent(
         make_env = find_agent("ppo", "Catch-v0", agent.parents[1]).make_env
         assert row["scores"]["returns"] == list(play(policy, make_env, range(7, 10), n_envs=2))
     assert content["rows"][0]["parameters"] == content["rows"][1]["parameters"] > 3 * content["rows"][2]["parameters"]
-    assert content["facts"]["episodes"] == "3, seeds from 7"
+    assert content["facts"]["episodes"] == "3, seeds from 7, 2 at a time"
 
 
 def test_evaluate_takes_policies_and_zips(
