@@ -42,7 +42,7 @@ class FrameReplayBuffer(ReplayBuffer):
     :param n_envs: Number of environments
     :param optimize_memory_usage: Must stay False: it saves less, and is not exact at timeouts
     :param handle_timeout_termination: As in ``ReplayBuffer``
-    :param frame_channels: Channels of each frame: 1 for grey, 3 for RGB
+    :param frame_channels: Channels of each frame: 1 for grey, 3 for RGB; None: 1
     :param kwargs: Of the other base class, if there is one
     """
 
@@ -55,7 +55,7 @@ class FrameReplayBuffer(ReplayBuffer):
         n_envs: int = 1,
         optimize_memory_usage: bool = False,
         handle_timeout_termination: bool = True,
-        frame_channels: int = 1,
+        frame_channels: int | None = None,
         **kwargs: Any,
     ) -> None:
         if optimize_memory_usage:
@@ -63,7 +63,7 @@ class FrameReplayBuffer(ReplayBuffer):
                 "optimize_memory_usage=True is unnecessary beside FrameReplayBuffer, which needs less memory than "
                 "that, also where episodes time out. Leave it out."
             )
-        k = _frames_in(observation_space, frame_channels)
+        frame_channels, k = _frames_in(observation_space, frame_channels)
         # SB3 would make room for stacks
         nothing = spaces.Box(0, 255, (0,), np.uint8)
         timeouts = handle_timeout_termination
@@ -107,11 +107,11 @@ class FrameNStepReplayBuffer(FrameReplayBuffer, NStepReplayBuffer):
     """
 
 
-def _frames_in(space: spaces.Space, frame_channels: int) -> int:
+def _frames_in(space: spaces.Space, asked: int | None) -> tuple[int, int]:
     """
-    :return: ``k``, the number of frames in a stack
+    :return: Channels of a frame, and ``k``, the number of frames in a stack
     """
-    whole_number("frame_channels", frame_channels)
+    frame_channels = whole_number("frame_channels", 1 if asked is None else asked)
     if not isinstance(space, spaces.Box) or len(space.shape) != 3 or space.dtype != np.uint8:
         raise ObservationError(
             f"FrameReplayBuffer is for stacked images, a Box of uint8 and shape (C, H, W), got {space}. "
@@ -128,4 +128,11 @@ def _frames_in(space: spaces.Space, frame_channels: int) -> int:
             f"Stacks of {channels} channels, {space.shape}, are no whole number of frames of frame_channels="
             f"{frame_channels}. Give the number of channels that one frame has: 1 for grey, 3 for RGB."
         )
-    return channels // frame_channels
+    if asked is None and channels == 3:
+        warnings.warn(
+            f"FrameReplayBuffer takes observations of {space.shape} for three grey frames. If they are one image in "
+            "RGB, it saves nothing and needs three times the memory that it says: give frame_channels=3 (or 1, if they "
+            "are grey).",
+            stacklevel=3,
+        )
+    return frame_channels, channels // frame_channels

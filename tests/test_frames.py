@@ -244,6 +244,16 @@ def test_memory_is_not_taken_before_it_is_needed() -> None:
     assert psutil.Process().memory_info().rss - before < 20e6
 
 
+def test_a_single_image_in_colour_is_asked_about() -> None:
+    space = spaces.Box(0, 255, (3, 84, 84), np.uint8)
+    with pytest.warns(UserWarning, match=r"three grey frames. .* frame_channels=3 \(or 1, if they are grey\)"):
+        FrameReplayBuffer(10, space, ACTIONS, "cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for channels in (1, 3):
+            FrameReplayBuffer(10, space, ACTIONS, "cpu", frame_channels=channels)
+
+
 def test_reads_as_an_array() -> None:
     stream = Stream(2, 1, 4, 256, 0)
     ours, theirs = pair(20, stream.space, 2)
