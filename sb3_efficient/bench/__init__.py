@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _nets(arguments: argparse.Namespace) -> None:
-    from sb3_efficient.bench.frameworks import ALL, FRAMEWORKS
+    from sb3_efficient.bench.frameworks import FRAMEWORKS
     from sb3_efficient.bench.nets import KEYS, NETWORKS
     from sb3_efficient.bench.nets_report import draw, tables
     from sb3_efficient.bench.rows import Rows
@@ -107,7 +107,7 @@ def _nets(arguments: argparse.Namespace) -> None:
     from sb3_efficient.extractors import find_extractor
     from sb3_efficient.options import whole_number
 
-    networks, frameworks = arguments.networks or list(NETWORKS), arguments.frameworks or list(ALL)
+    networks, frameworks = arguments.networks or list(NETWORKS), arguments.frameworks or FRAMEWORKS.in_order()
     for framework in frameworks:
         FRAMEWORKS[framework]
     for network in networks:

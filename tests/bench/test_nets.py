@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 import torch as th
 from helpers import Run
 
-from sb3_efficient.bench.frameworks import ALL, FRAMEWORKS, Variant, build
+from sb3_efficient import bench
+from sb3_efficient.bench.frameworks import FRAMEWORKS, Variant, build
 from sb3_efficient.bench.nets import FEEDS, ONE_FRAME, QUICK, Plan, measure
 from sb3_efficient.bench.nets_report import draw, tables
 from sb3_efficient.bench.network import LEARNING_RATE, N_CLASSES, Network, frames, images
@@ -39,7 +41,7 @@ def test_networks_are_the_sources() -> None:
     assert sum(p.numel() for module in Network(SMALL).modules() for p in module.parameters()) == 1_345_082
 
 
-@pytest.mark.parametrize("framework", ALL)
+@pytest.mark.parametrize("framework", FRAMEWORKS.in_order())
 def test_variants_compute_the_network(framework: str) -> None:
     observations, labels = images(8)
     for name, variant in _variants(framework).items():
@@ -182,8 +184,14 @@ def test_bad_input(python: Run, tmp_path: Path, options: tuple[str, ...], messag
     assert "Traceback" not in done.stderr
 
 
-def test_all_are_registered() -> None:
-    assert sorted(ALL) == list(FRAMEWORKS)
+def test_what_is_registered_is_measured_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(FRAMEWORKS, "_items", {**FRAMEWORKS._items, "a-new-one": "nowhere"})
+    asked: list[list[str]] = []
+    monkeypatch.setattr(bench, "_measure", lambda *arguments: asked.append(arguments[3]))
+    parser = argparse.ArgumentParser()
+    bench.add_arguments(parser)
+    bench.run(parser.parse_args(["nets", "--child", "--networks", SMALL, "--results", str(tmp_path)]))
+    assert asked == [["pytorch", "onnxruntime", "reuse", "openvino", "flax", "tensorflow", "a-new-one"]]
 
 
 def test_unknown_framework() -> None:

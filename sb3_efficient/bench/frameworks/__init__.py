@@ -19,7 +19,8 @@ import numpy as np
 from sb3_efficient.bench.network import Network
 from sb3_efficient.registry import Registry
 
-#: Module below this one, by name; imported when it is measured
+#: Module below this one, by name; imported when it is measured. They are built in this order: JAX's threads and a later
+#: fork, as OpenVINO's telemetry, can deadlock
 FRAMEWORKS: Registry[str] = Registry("framework")
 FRAMEWORKS.register("pytorch", "pytorch")
 FRAMEWORKS.register("onnxruntime", "onnxruntime")
@@ -27,10 +28,6 @@ FRAMEWORKS.register("reuse", "reuse")
 FRAMEWORKS.register("openvino", "openvino")
 FRAMEWORKS.register("flax", "flax")
 FRAMEWORKS.register("tensorflow", "tensorflow")
-
-
-#: Everything, in the order in which it is built: JAX's threads and a later fork, as OpenVINO's telemetry, can deadlock
-ALL = ("pytorch", "onnxruntime", "reuse", "openvino", "flax", "tensorflow")
 
 
 @dataclass(frozen=True)
