@@ -80,6 +80,14 @@ class FastForward:
         # Every weight is used once, so that keeping its bf16 copy only costs time
         return th.autocast(like.device.type, dtype=th.bfloat16, cache_enabled=False)
 
+    def as_for(self, n: int) -> FastForward:
+        """
+        :param n: How many images, without gradients
+        :return: One that computes every batch in the number format which is used for that many
+        """
+        precision: Precision = "bf16" if self.precision == "bf16" and n >= self.fp32_below else "fp32"
+        return FastForward(self.extractor, precision, scales_pixels=self.scales_pixels)
+
     def accepts(self, observations: th.Tensor) -> bool:
         """
         :param observations: Any batch

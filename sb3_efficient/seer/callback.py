@@ -19,11 +19,13 @@ from sb3_efficient.seer.encoder import LatentEncoder, encoders
 from sb3_efficient.seer.replay import LatentReplayBuffer
 from sb3_efficient.seer.resume import mark_frozen, train_from_images
 from sb3_efficient.seer.schedule import Timetable, check_when, freezes, timestep
-from sb3_efficient.seer.stages import Depth, check_depth, n_layers
+from sb3_efficient.seer.stages import Depth, check_any_depth, check_depth, n_layers
 from sb3_efficient.seer.transfer import check_file, transfer_encoder
 
 _LOG = logging.getLogger("sb3_efficient")
 _DTYPES = ("float16", "float32")
+#: Of ``"auto"``
+EARLIEST, THRESHOLD = 0.5, 0.99
 
 
 class SEERCallback(BaseCallback):
@@ -57,10 +59,10 @@ class SEERCallback(BaseCallback):
         ``"same-length"``, or a number
     :param encoder: Zip of an agent, of any algorithm, whose convolutions to start from, and with ``"features"`` what is
         behind them. A model that has been updated before, as one that is continued, keeps its own
-    :param earliest: ``"auto"``: timesteps or fraction before which nothing is frozen. Less saves more time, and costs
-        return where what remains to learn is small, as behind two of NatureCNN's three convolutions
+    :param earliest: ``"auto"``: timesteps or fraction before which nothing is frozen; None: 0.5. Less saves more time,
+        and costs return where what remains to learn is small, as behind two of NatureCNN's three convolutions
     :param latest: ``"auto"``: timesteps or fraction at which ``depth`` is frozen in any case; None: never
-    :param threshold: ``"auto"``: similarity (CKA) from which on a stage counts as settled
+    :param threshold: ``"auto"``: similarity (CKA) from which on a stage counts as settled; None: 0.99
     :param verbose: 1: print what is frozen, as is done where the model's ``verbose`` is 1
     """
 
@@ -72,9 +74,9 @@ class SEERCallback(BaseCallback):
         latent_dtype: str = "float16",
         capacity: str | int = "same-memory",
         encoder: str | Path | None = None,
-        earliest: float = 0.5,
+        earliest: float | None = None,
         latest: float | None = None,
-        threshold: float = 0.99,
+        threshold: float | None = None,
         verbose: int = 0,
     ) -> None:
         super().__init__(verbose)
@@ -90,10 +92,16 @@ class SEERCallback(BaseCallback):
         self.schedule = [] if self.is_auto or only_encoder else freezes(freeze_at, depth)
         self.depths: list[Depth] = [freeze.depth for freeze in self.schedule] or [depth]
         self.latent_dtype, self.capacity, self.source = latent_dtype, capacity, encoder
-        self.earliest, self.threshold = check_when(earliest, "earliest"), check_threshold(threshold)
+        for each in self.depths:
+            check_any_depth(each)
+        self.earliest = check_when(EARLIEST if earliest is None else earliest, "earliest")
         self.latest = None if latest is None else check_when(latest, "latest")
-        if latest is not None and not self.is_auto:
-            raise ConflictError(f"latest={latest!r} is for freeze_at='auto', and when to freeze is said: leave it out.")
+        self.threshold = check_threshold(THRESHOLD if threshold is None else threshold)
+        for name, value in (("earliest", earliest), ("latest", latest), ("threshold", threshold)):
+            if value is not None and not self.is_auto:
+                raise ConflictError(
+                    f"{name}={value!r} is for freeze_at='auto', and when to freeze is said: leave it out."
+                )
         self.update_started: float | None = None
         self.trigger: Timetable | Convergence = Timetable([])
 

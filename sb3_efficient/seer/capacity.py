@@ -33,15 +33,14 @@ def new_capacity(rule: Capacity, buffer: ReplayBuffer, encoder: LatentEncoder, l
     :param buffer: To be converted
     :param encoder: What latents are going to be made by
     :param left: Transitions (timesteps) that may come yet
-    :return: Transitions over all environments. Growth ends where nothing more can come; what is stored always
-        fits: there may be a rollout more of it than at the time that the user gave
+    :return: Transitions over all environments. A number is taken as it is; by rule, growth ends where nothing more can
+        come. What is stored always fits: there may be a rollout more of it than at the time that the user gave
     """
     check_capacity(rule)
     stored, now = stored_transitions(buffer), buffer.buffer_size * buffer.n_envs
     if not isinstance(rule, str):
-        wanted = int(rule)
-    else:
-        wanted = now if rule == "same-length" else buffer_bytes(buffer) // latent_bytes(buffer, encoder)
+        return max(stored, int(rule))
+    wanted = now if rule == "same-length" else buffer_bytes(buffer) // latent_bytes(buffer, encoder)
     # Slots that stay empty take no memory, so that nothing is gained by fewer than now: a later learn() may need them
     return max(stored, min(wanted, max(stored + left, now)))
 

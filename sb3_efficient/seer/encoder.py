@@ -159,7 +159,8 @@ class LatentEncoder:
             numbers = below if isinstance(below, FastForward) else FastForward(extractor, scales_pixels=scales)
         takes_uint8 = _takes_uint8(numbers, normalizes)
         dtype = th.float16 if self.dtype == np.float16 else th.float32
-        return FrozenForward(extractor, numbers, takes_uint8, self.depth, dtype, offset)
+        encoding = numbers.as_for(self.model.n_envs) if isinstance(numbers, FastForward) else numbers
+        return FrozenForward(extractor, numbers, takes_uint8, self.depth, dtype, offset, encoding)
 
 
 def _plan_frozen(plan: Plan, extractor: BaseFeaturesExtractor, part: FrozenForward) -> None:

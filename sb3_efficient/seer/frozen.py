@@ -30,6 +30,8 @@ class FrozenForward:
     :param depth: See :mod:`sb3_efficient.seer.stages`
     :param dtype: What latents are stored in
     :param offset: First column of this extractor's latent, where several lie side by side
+    :param encoding: What frozen layers compute in, whatever the size of the batch: latents of images that were
+        converted many at a time, and of those that came one by one, are stored together; None: ``numbers``
     """
 
     def __init__(
@@ -40,9 +42,11 @@ class FrozenForward:
         depth: Depth,
         dtype: th.dtype,
         offset: int = 0,
+        encoding: EncoderExtractor | FastForward | None = None,
     ) -> None:
         self.extractor = extractor
         self.numbers = numbers
+        self.encoding = numbers if encoding is None else encoding
         self.takes_uint8 = takes_uint8
         self.n_layers = n_layers(extractor, depth)
         self.frozen = nn.Sequential(*layers(extractor)[: self.n_layers])
@@ -117,7 +121,7 @@ class FrozenForward:
         :return: (B, D) of that depth
         """
         between = deeper.frozen[self.n_layers :].eval()
-        with self.numbers.computing(latents):
+        with self.encoding.computing(latents):
             return deeper._packed(between(self._unpacked(latents)))
 
     @property
@@ -141,8 +145,8 @@ class FrozenForward:
         self.frozen.eval()
         if self.n_layers == self.whole_encoder:
             return self._packed(self.numbers.encode(images))  # type: ignore[union-attr]
-        with self.numbers.computing(images):
-            return self._packed(self.frozen(self.numbers.pixels(images)))
+        with self.encoding.computing(images):
+            return self._packed(self.frozen(self.encoding.pixels(images)))
 
     def _packed(self, maps: th.Tensor) -> th.Tensor:
         # Channels last, as they lie in memory

@@ -69,6 +69,16 @@ def deepest_stage(extractor: BaseFeaturesExtractor, depth: Depth) -> int:
     return max(1, last - 1) if depth == "lower" else last
 
 
+def check_any_depth(depth: Any) -> None:
+    """Refuse what is a depth of no extractor."""
+    is_stage = isinstance(depth, int) and not isinstance(depth, bool) and depth >= 1
+    if not is_stage and depth not in NAMED:
+        hint = suggestion(depth, NAMED) if isinstance(depth, str) else ""
+        raise OptionError(
+            f"depth must be 'lower', 'conv', 'features' or the number of a stage, from 1, got {depth!r}.{hint}"
+        )
+
+
 def check_depth(extractor: BaseFeaturesExtractor, depth: Any) -> None:
     """Refuse a depth that this extractor does not have."""
     name, known = type(extractor).__name__, range(1, n_stages(extractor) + 1)

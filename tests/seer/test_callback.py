@@ -53,7 +53,6 @@ def trained(algo: str = "ppo", **options: Any) -> Any:
         ({"freeze_at": 0}, OptionError, "is not after the first update, which is at 16"),
         ({"freeze_at": 16}, OptionError, "is not after the first update"),
         ({"freeze_at": 0.5, "depth": 7}, OptionError, "depth=7 is not one of NatureExtractor: 1, 2, 3"),
-        ({"freeze_at": 0.5, "depth": "cnov"}, OptionError, "Did you mean 'conv'?"),
         ({"depth": [(50, 2), (40, "conv")]}, OptionError, "from early and shallow to late and deep"),
         ({"depth": [(50, "conv"), (60, 2)]}, OptionError, "from early and shallow to late and deep"),
         ({"earliest": 900}, OptionError, "earliest: 900 timesteps is beyond training, which ends at 100"),
@@ -82,6 +81,12 @@ def test_bad_options_are_refused_when_training_starts(options: dict, error: type
         ({"encoder": "nowhere.zip"}, "encoder='nowhere.zip' is no file"),
         ({"capacity": "same-memroy"}, "Did you mean 'same-memory'?"),
         ({"freeze_at": 0.3, "latest": 0.5}, "latest=0.5 is for freeze_at='auto', and when to freeze is said"),
+        ({"freeze_at": 0.3, "earliest": 0.5}, "earliest=0.5 is for freeze_at='auto', and when to freeze is said"),
+        ({"depth": [(0.2, 1)], "threshold": 0.9}, "threshold=0.9 is for freeze_at='auto', and when to freeze is said"),
+        ({"depth": "convs"}, "the number of a stage, from 1, got 'convs'. Did you mean 'conv'?"),
+        ({"depth": 0}, "the number of a stage, from 1, got 0."),
+        ({"depth": True}, "the number of a stage, from 1, got True."),
+        ({"depth": [(0.2, 0), (0.4, "conv")]}, "the number of a stage, from 1, got 0."),
     ],
 )
 def test_bad_options_are_refused_at_once(options: dict, text: str) -> None:

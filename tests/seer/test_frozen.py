@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
+from stable_baselines3 import DQN
+from stable_baselines3.common.envs import FakeImageEnv
+from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import nn
 
-from sb3_efficient import list_extractors, make_extractor
+from sb3_efficient import accelerate, list_extractors, make_extractor
 from sb3_efficient.errors import ObservationError
 from sb3_efficient.extractors import EncoderExtractor
+from sb3_efficient.fast.networks import FP32_BELOW
+from sb3_efficient.seer.encoder import LatentEncoder
 from sb3_efficient.seer.frozen import FrozenForward
 from sb3_efficient.seer.stages import n_stages
 
@@ -103,6 +108,18 @@ def test_weights_put_in_the_place_of_others_are_noticed() -> None:
     extractor.load_state_dict(make_extractor("nature", SPACE).state_dict(), assign=True)
     assert part.version != version
     assert not th.equal(part.encode(batch), latents)
+
+
+@pytest.mark.parametrize("n_envs", [1, 8])
+def test_the_number_format_of_latents_is_the_same_for_any_batch(n_envs: int) -> None:
+    agent: Any = DQN("CnnPolicy", DummyVecEnv([lambda: FakeImageEnv(2, 44, 40)] * n_envs), buffer_size=64)
+    accelerate(agent, precision="bf16")
+    part = LatentEncoder(agent, "conv", "float32").parts[0]
+    batch = th.randint(0, 256, (16, *part.image_shape), dtype=th.uint8)
+    one_by_one = th.cat([part.encode(image[None], remember=False) for image in batch])
+    exact = part.frozen(batch / 255)
+    error = [(latents - exact).abs().max() for latents in (one_by_one, part.encode(batch, remember=False))]
+    assert all((each > 1e-4) == (n_envs >= FP32_BELOW) for each in error), error
 
 
 def test_statistics_stand_still() -> None:
