@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import optuna
@@ -51,6 +53,19 @@ def test_trials_know_return_latency_and_bytes(tmp_path: Path) -> None:
     assert len(lines) == 2 + len(study.best_trials)
     recipe = "channel-pruning(ratio=0.5) distillation(steps=1, batch_size=4) static-int8"
     assert f"| {recipe} | 1.00 | {small.values[1]:.2f}x | {small.values[2]:,.0f} |" in lines
+
+
+def test_latency_is_a_part_of_the_originals(monkeypatch: pytest.MonkeyPatch) -> None:
+    def timed(policies: dict[str, Any], *_: object, **__: object) -> dict[str, Any]:
+        assert set(policies) == {"original", "trial"}
+        medians = {"original": 4.0, "trial": 2.0}
+        return {name: SimpleNamespace(network={1: SimpleNamespace(median=ms)}) for name, ms in medians.items()}
+
+    monkeypatch.setattr("sb3_efficient.search.time_policies", timed)
+    study = optuna.create_study(directions=DIRECTIONS)
+    study.enqueue_trial({"pruning": "none", "last": "none"})
+    study.optimize(searcher(), 1)
+    assert study.trials[0].values[1] == 0.5
 
 
 def test_a_recipe_that_does_not_fit_is_only_one() -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_efficient import cli
 from sb3_efficient.cli.leaderboard import table
 from sb3_efficient.evaluation.episodes import play_games
-from sb3_efficient.zoo.saved import all_agents
+from sb3_efficient.zoo.saved import SavedAgent, all_agents
 
 
 def test_every_agent_has_a_row(agent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,6 +49,32 @@ def test_every_agent_has_a_row(agent: Path, tmp_path: Path, capsys: pytest.Captu
     assert " | 2.5 | 700 | " in captured.out, "what was known of the memory stays"
     assert cli.main([*command, "--again"]) == 0
     assert "there already" not in capsys.readouterr().err
+    assert cli.main([*command, "--episodes", "2"]) == 0
+    assert "there already" not in capsys.readouterr().err, "scored by other games"
+    assert {row["eval_episodes"] for row in json.loads((results / "leaderboard.json").read_text())["rows"]} == {2}
+
+
+def test_spread_is_that_of_returns_and_no_action_is_sticky(
+    agent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chances: list[float] = []
+    make_env = SavedAgent.make_env
+
+    def spy(agent: SavedAgent, sticky: float) -> VecEnv:
+        chances.append(sticky)
+        return make_env(agent, sticky)
+
+    def played(model: object, make: Callable[[], VecEnv], *_: object, **__: object) -> np.ndarray:
+        make().close()
+        return np.array([[1.0, 50], [5.0, 60]])
+
+    monkeypatch.setattr(SavedAgent, "make_env", spy)
+    monkeypatch.setattr("sb3_efficient.evaluation.episodes.play_games", played)
+    command = ["bench", "leaderboard", "-f", str(agent.parents[1]), "--episodes", "2", "--results", str(tmp_path)]
+    assert cli.main(command) == 0
+    (row,) = json.loads((tmp_path / "leaderboard.json").read_text())["rows"]
+    assert (row["mean_reward"], row["std_reward"], row["eval_timesteps"]) == (3, 2, 110)
+    assert set(chances) == {0}
 
 
 def test_best_agent_of_a_game_first() -> None:
