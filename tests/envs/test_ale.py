@@ -60,6 +60,18 @@ def plain(info: dict[str, Any]) -> dict[str, Any]:
     return info
 
 
+def emulators(env: VecEnv) -> list[dict[str, int]]:
+    """What ale-py's own ``info`` has; of a reset with FIRE, SB3's wrapper hands over none."""
+    return [
+        {
+            "lives": game.ale.lives(),
+            "episode_frame_number": game.ale.getEpisodeFrameNumber(),
+            "frame_number": game.ale.getFrameNumber(),
+        }
+        for game in env.get_attr("unwrapped")
+    ]
+
+
 def play_both(ours: VecEnv, theirs: VecEnv, steps: int) -> list[dict[str, Any]]:
     """
     The same actions in both, everything but pixels compared.
@@ -67,7 +79,7 @@ def play_both(ours: VecEnv, theirs: VecEnv, steps: int) -> list[dict[str, Any]]:
     :return: For each step the infos, and by how much stacks and terminal stacks differ
     """
     found, expected = ours.reset(), theirs.reset()
-    assert [info["lives"] for info in ours.reset_infos]
+    assert ours.reset_infos == emulators(theirs)
     rows = [{"pixels": np.abs(found - channels_first(expected))}]
     script = np.random.default_rng(0).integers(0, ours.action_space.n, (steps, ours.num_envs))
     for actions in script:
@@ -87,6 +99,8 @@ def play_both(ours: VecEnv, theirs: VecEnv, steps: int) -> list[dict[str, Any]]:
             if "terminal_observation" in info
         ]
         assert sum(dones) == len(terminal)
+        for i in np.flatnonzero(dones):
+            assert ours.reset_infos[i] == emulators(theirs)[i]
         rows.append({"pixels": np.abs(found - channels_first(expected)), "infos": infos, "terminal": terminal})
     ours.close()
     theirs.close()
