@@ -127,6 +127,7 @@ def test_goes_on_behind_the_last_row() -> None:
     # Without training, and interrupted
     rows = [row("onnxruntime", KINDS[2]), row("pytorch", kinds[-1]), {"framework": "flax", "skipped": "why"}]
     assert plan.missing(rows, "onnxruntime") == kinds[3:]
+    assert plan.missing([row("onnxruntime", KINDS[0]), *rows], "onnxruntime") == kinds[3:], "not behind the first one"
     assert plan.missing(rows, "pytorch") == ()
     assert plan.missing(rows, "flax") == kinds
     assert plan.missing(rows, "reuse") == kinds

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from sb3_efficient.atomic import replace_file
 from sb3_efficient.bench.rows import Rows
 from sb3_efficient.errors import ArtifactError
 
@@ -29,6 +32,23 @@ def test_rows_of_another_process_are_kept(tmp_path: Path) -> None:
     ours.add([{"net": "b", "ms": 2}])
     expected = [{"net": "a", "ms": 1}, {"net": "b", "ms": 2}]
     assert ours.rows == Rows(tmp_path / "rows.json", {}, ("net",)).rows == expected
+
+
+def test_rows_that_are_added_at_the_same_time_are_all_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(path: Path, data: bytes) -> None:
+        # Between what was read and what is written
+        time.sleep(0.01)
+        replace_file(path, data)
+
+    def add(net: str) -> None:
+        rows = Rows(tmp_path / "rows.json", {}, ("net", "batch"))
+        for batch in range(5):
+            rows.add([{"net": net, "batch": batch}])
+
+    monkeypatch.setattr("sb3_efficient.bench.rows.replace_file", slow)
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(add, "abc"))
+    assert len(Rows(tmp_path / "rows.json", {}, ("net", "batch")).rows) == 15
 
 
 def test_without_a_file(tmp_path: Path) -> None:
