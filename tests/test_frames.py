@@ -33,11 +33,15 @@ ATARI = spaces.Box(0, 255, (4, 84, 84), np.uint8)
 NSTEP = {"n_steps": 3, "gamma": 0.9}
 
 
-def pair(size: int, space: spaces.Box, n: int = 1, steps: bool = False, **kwargs: Any) -> Buffers:
-    if steps:
-        ours: FrameReplayBuffer = FrameNStepReplayBuffer(size, space, ACTIONS, "cpu", n, **NSTEP, **kwargs)
-        return ours, NStepReplayBuffer(size, space, ACTIONS, "cpu", n, **NSTEP)
-    return FrameReplayBuffer(size, space, ACTIONS, "cpu", n, **kwargs), ReplayBuffer(size, space, ACTIONS, "cpu", n)
+def pair(
+    size: int, space: spaces.Box, n: int = 1, steps: bool = False, timeouts: bool = True, frame_channels: int = 1
+) -> Buffers:
+    shared: dict[str, Any] = {"handle_timeout_termination": timeouts, **(NSTEP if steps else {})}
+    ours, theirs = (FrameNStepReplayBuffer, NStepReplayBuffer) if steps else (FrameReplayBuffer, ReplayBuffer)
+    return (
+        ours(size, space, ACTIONS, "cpu", n, frame_channels=frame_channels, **shared),
+        theirs(size, space, ACTIONS, "cpu", n, **shared),
+    )
 
 
 def assert_same(ours: FrameReplayBuffer, theirs: ReplayBuffer, batches: int = 2) -> None:
@@ -212,12 +216,13 @@ class Colours(gym.Env):
         return self.observation_space.sample(), 1.0, self.left == 0 and action > 0, self.left == 0, {}
 
 
-def test_frames_with_colours() -> None:
+@pytest.mark.parametrize("timeouts", [True, False])
+def test_frames_with_colours(timeouts: bool) -> None:
     env = VecTransposeImage(VecFrameStack(DummyVecEnv([Colours] * 2), 3))
     env.seed(0)
-    buffers = pair(80, env.observation_space, 2, frame_channels=3)  # type: ignore[arg-type]
+    buffers = pair(80, env.observation_space, 2, timeouts=timeouts, frame_channels=3)  # type: ignore[arg-type]
     assert play(buffers, env, 100) > 20
-    assert buffers[1].timeouts.any()
+    assert buffers[1].timeouts.any() == timeouts
     assert_same(*buffers)
 
 
@@ -235,6 +240,17 @@ def test_bytes_of_a_transition() -> None:
         small.add(*stream.transition(["terminal" if t % 50 == 49 else "step"]))
     assert len(np.unique(small._numbers)) <= 500 + 10 + 5 + 1
     assert small.nbytes - before <= 16 * (20 + 4)
+
+
+def test_padding_costs_no_frame() -> None:
+    kept = []
+    for end in ("terminal", "copies"):
+        stream = Stream(1, 1, 4, 256, 0)
+        buffer = FrameReplayBuffer(100, stream.space, ACTIONS, "cpu")
+        for t in range(150):
+            buffer.add(*stream.transition([end if t % 5 == 4 else "step"]))
+        kept.append(len(set(np.unique(buffer._numbers)) - {0}))
+    assert kept[0] == kept[1], "whether with black or with the first frame"
 
 
 def test_memory_is_not_taken_before_it_is_needed() -> None:
