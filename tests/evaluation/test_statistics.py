@@ -62,6 +62,13 @@ def test_runs_are_strata() -> None:
     assert bootstrap(mean, np.repeat([1.0, 5.0], 20)).high > 3.3
 
 
+def test_episodes_of_every_run_are_drawn_anew() -> None:
+    """Twice the same 200 episodes are as certain as 400, not as 200."""
+    sample = np.random.default_rng(4).normal(10, 2, 200)
+    found = bootstrap(mean, [sample, sample])
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * sample.std() / 20, rel=0.05)
+
+
 def test_many_numbers_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     sample = RNG.normal(size=(2, 30))
     whole = bootstrap(mean, sample, resamples=99)

@@ -196,8 +196,11 @@ def test_sb3s_random_numbers_are_not_touched(agent: PPO) -> None:
 def test_images_are_collected_between_looks(agent: PPO, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sb3_efficient.seer.criterion.N_PROBES", 32)
     criterion = Convergence("conv", 0, None, 4000, 0.9)
+    taken: list[int] = []
     for timesteps in range(0, 200, 5):
         at(agent, criterion, timesteps, mean=0)
+        taken += [timesteps] * (len(criterion.images) - len(taken))
+    assert taken == [0, 50, 100, 150]
     assert [len(images) for images in criterion.images] == [8] * 4
     assert len(criterion.before) == 3
 
