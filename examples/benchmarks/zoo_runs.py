@@ -254,11 +254,12 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
     )
     for (env, algo), panel in zip(panels, axes[0], strict=True):
         own = [row for row in rows if (row["env"], row["algo"]) == (env, algo)]
+        # Speeds of several machines are not to be compared, nor where hours were taken out for that reason
+        comparable = len({row["machine"]["cpu"] for row in own}) == 1
         for i, name in enumerate(sorted({row["label"] for row in own})):
             series = [row for row in own if row["label"] == name]
             first = series[0]
-            # Hours are taken out where runs are not to be compared by time
-            speed = f"{first['fps']} fps, " if first["hours"] else ""
+            speed = f"{first['fps']} fps, " if comparable and first["hours"] else ""
             note = f"{len(series)} seeds" if series[1:] else f"{speed}{first['peak_rss_mb']} MB"
             for row in series:
                 label = f"{name} ({note})" if row is first else None
@@ -267,7 +268,7 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
         panel.set(xlabel="steps", ylabel="return, mean of 100 games")
         panel.set_title(f"{algo.upper()} on {env}, {threads[0]} thread")
         panel.grid(alpha=0.3)
-        panel.legend(frameon=False)
+        panel.legend(frameon=False, fontsize="small")
     figure.savefig(file, dpi=110)
     plt.close(figure)
     print(f"picture: {file}")
