@@ -125,7 +125,7 @@ def search_recipes(arguments: argparse.Namespace) -> int:
     from sb3_efficient.compression import make_recipe
     from sb3_efficient.compression.compress import check_recipe
     from sb3_efficient.evaluation.compare import Candidate
-    from sb3_efficient.evaluation.episodes import play
+    from sb3_efficient.evaluation.episodes import play, takes_masks
     from sb3_efficient.search import Searcher, search, table
 
     trials = whole_number("--n-trials", 20 if arguments.n_trials is None else arguments.n_trials)
@@ -144,6 +144,7 @@ def search_recipes(arguments: argparse.Namespace) -> int:
             seeds,
             n_envs=arguments.n_envs,
             deterministic=is_deterministic(arguments),
+            masked=takes_masks(model),
             title=candidate.method,
         )
         return float(returns.mean())

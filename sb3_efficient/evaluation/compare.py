@@ -11,7 +11,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_efficient.engines import Engine
 from sb3_efficient.evaluation.agreement import Agreement, agreement
-from sb3_efficient.evaluation.episodes import Policy, RandomPlay, play
+from sb3_efficient.evaluation.episodes import Policy, RandomPlay, play, takes_masks
 from sb3_efficient.evaluation.latency import Timing, time_policies, torch_threads
 from sb3_efficient.evaluation.statistics import Comparison, Interval, bootstrap, interquartile_mean, non_inferiority
 
@@ -109,7 +109,9 @@ def compare(
 
     def returns(policy: Policy, name: str) -> np.ndarray:
         title = name if progress else None
-        return play(policy, make_env, seeds, n_envs=n_envs, deterministic=deterministic, title=title)
+        # Engines of a model that plays without masks do so, too
+        masked = takes_masks(candidates[0].policy)
+        return play(policy, make_env, seeds, n_envs=n_envs, deterministic=deterministic, masked=masked, title=title)
 
     near = [None, *(agreement(c.engine, original, observations) for c in candidates[1:])]
     with torch_threads(threads):

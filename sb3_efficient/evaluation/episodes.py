@@ -74,6 +74,14 @@ class RandomPlay:
         return None
 
 
+def takes_masks(policy: Policy) -> bool:
+    """
+    :return: Whether its ``predict`` can be told which actions are allowed; engines can for all of PPO's discrete ones
+    """
+    head = getattr(policy, "head", None)
+    return "action_masks" in signature(policy.predict).parameters and (head is None or head.maskable)
+
+
 def masks_of(policy: Policy, envs: Sequence[VecEnv]) -> Callable[[], dict[str, Any]]:
     """
     :param policy: Any
@@ -81,9 +89,7 @@ def masks_of(policy: Policy, envs: Sequence[VecEnv]) -> Callable[[], dict[str, A
     :return: Gives what ``predict`` is to be told besides, at every step: which actions are allowed, where policy and
         environments know about that
     """
-    head = getattr(policy, "head", None)
-    takes = "action_masks" in signature(policy.predict).parameters and (head is None or head.maskable)
-    if not (takes and all(map(is_masking_supported, envs))):
+    if not (takes_masks(policy) and all(map(is_masking_supported, envs))):
         return dict
     return lambda: {"action_masks": np.concatenate([get_action_masks(env) for env in envs])}
 
@@ -95,6 +101,7 @@ def play(
     *,
     n_envs: int = 8,
     deterministic: bool = False,
+    masked: bool = True,
     title: str | None = None,
 ) -> np.ndarray:
     """
@@ -104,7 +111,7 @@ def play(
 
     :return: Returns in the order of the seeds, (N,), as ``Monitor`` counts them: not clipped, not normalized
     """
-    games = play_games(policy, make_env, seeds, n_envs=n_envs, deterministic=deterministic, title=title)
+    games = play_games(policy, make_env, seeds, n_envs=n_envs, deterministic=deterministic, masked=masked, title=title)
     return games[:, 0]
 
 
@@ -115,17 +122,19 @@ def play_games(
     *,
     n_envs: int = 8,
     deterministic: bool = False,
+    masked: bool = True,
     title: str | None = None,
 ) -> np.ndarray:
     """
     Seeds are handed out in order, to whichever environment is free next. Each is played to its end, so that short
     episodes count no more than long ones, which is not so where one waits for the first 100 that end.
 
-    :param policy: SB3 model, engine or compressed policy; one that takes action masks gets those of the environment
+    :param policy: SB3 model, engine or compressed policy
     :param make_env: Makes one environment, with ``Monitor``; its whole games count, not its lives
     :param seeds: Of the episodes
     :param n_envs: How many environments play at a time, which share the policy's batch
     :param deterministic: Whether the policy takes its most probable actions
+    :param masked: Whether a policy that takes action masks gets those of the environment
     :param title: Of a progress bar; None for no bar
     :return: Return and length of each, in the order of the seeds, (N, 2), as ``Monitor`` counts them: rewards not
         clipped, on Atari in frames
@@ -143,7 +152,7 @@ def play_games(
         games = [_Game(env) for env in envs]
         for game in games:
             game.start(*next(waiting))
-        state, masks = None, masks_of(policy, envs)
+        state, masks = None, masks_of(policy, envs) if masked else dict
         with progress_bar(title, len(seeds)) as advance:
             while any(game.episode is not None for game in games):
                 starts = np.array([game.starts for game in games])

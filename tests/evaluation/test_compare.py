@@ -61,3 +61,19 @@ def test_without_games(candidates: list[Candidate]) -> None:
 def test_sampled_actions_are_paired_too(candidates: list[Candidate]) -> None:
     (original, same, _), _ = compare(candidates, IMAGES, catch, range(6), n_envs=3, **FEW)
     assert same.scores.returns == original.scores.returns
+
+
+def test_engines_play_without_masks_where_the_original_does() -> None:
+    class Masked(CatchEnv):
+        def action_masks(self) -> np.ndarray:
+            return np.array([True, False, False])
+
+    def masked() -> VecEnv:
+        return make_vec_env(Masked, 1)
+
+    model = PPO("CnnPolicy", catch(), seed=0)
+    engine = make_engine(model, "eager")
+    candidates = [Candidate("original", model, engine, 1, 1), Candidate("the same", engine, engine, 1, 1)]
+    rows, _ = compare(candidates, IMAGES, masked, range(4), deterministic=True, **FEW)
+    assert rows[0].scores.returns == rows[1].scores.returns
+    assert tuple(play(engine, masked, range(4), deterministic=True)) != rows[0].scores.returns
