@@ -59,6 +59,16 @@ def whole_arguments(arguments: Any, *names: str, least: int = 1) -> None:
         whole_number(f"--{name.replace('_', '-')}", getattr(arguments, name), least)
 
 
+def fraction(option: str, value: Any) -> float:
+    """
+    :return: ``value``, if it is a part of something, and not all of it
+    """
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not is_number or not 0 <= value < 1:
+        raise OptionError(f"{option} must be a part, in [0, 1), as 0.5 for one half, got {value!r}.")
+    return float(value)
+
+
 def whole_number(option: str, value: Any, least: int = 1) -> int:
     """
     :return: ``value`` as a plain int, if it is a whole number of at least ``least``

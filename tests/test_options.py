@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sb3_efficient.errors import OptionError
-from sb3_efficient.options import check_names, check_switches, number
+from sb3_efficient.options import check_names, check_switches, fraction, number
 
 
 def bake(oven: object, *, degrees: int = 180, minutes: int = 40) -> None:
@@ -46,3 +46,10 @@ def test_numbers() -> None:
             number("heat", value)
     with pytest.raises(OptionError, match=r"^heat must be a number of at least 0\.5, got 0.25.$"):
         number("heat", 0.25, least=0.5)
+
+
+def test_fractions() -> None:
+    assert [fraction("share", value) for value in (0, 0.5, np.float32(0.25))] == [0, 0.5, 0.25]
+    for value in (1, -0.1, "a", None, True, float("nan")):
+        with pytest.raises(OptionError, match=r"^share must be a part, in \[0, 1\), as 0.5 for one half, got "):
+            fraction("share", value)

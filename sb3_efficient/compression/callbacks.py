@@ -9,7 +9,7 @@ from typing import Any
 from stable_baselines3.common.callbacks import BaseCallback
 from torch.optim import Optimizer
 
-from sb3_efficient.compression.layers import check_part, check_ratio
+from sb3_efficient.compression.layers import check_part
 from sb3_efficient.compression.masks import (
     Masks,
     apply_masks,
@@ -20,7 +20,7 @@ from sb3_efficient.compression.masks import (
 )
 from sb3_efficient.compression.networks import networks
 from sb3_efficient.errors import OptionError, UnknownNameError, suggestion
-from sb3_efficient.options import whole_number
+from sb3_efficient.options import fraction, number, whole_number
 from sb3_efficient.policies import optimizers
 from sb3_efficient.seer.checks import check_parent
 from sb3_efficient.seer.frozen import frozen_layers
@@ -72,9 +72,9 @@ class PruningCallback(BaseCallback):
         verbose: int = 0,
     ) -> None:
         super().__init__(verbose)
-        check_ratio("sparsity", sparsity)
+        fraction("sparsity", sparsity)
         check_part(part)
-        if not 0 <= start < end <= 1:
+        if not fraction("start", start) < number("end", end) <= 1:
             raise OptionError(f"start and end are parts of training, 0 <= start < end <= 1, got {start!r} and {end!r}.")
         if schedule not in SCHEDULES:
             hint = suggestion(str(schedule), SCHEDULES)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.torch_layers import NatureCNN
 from torch import nn
@@ -16,13 +17,14 @@ from torch import nn
 from sb3_efficient.compression.copying import copied, forget_moments
 from sb3_efficient.compression.gradients import compute_gradients
 from sb3_efficient.compression.groups import IMPORTANCES, NEED_GRADIENTS, Group, groups, remove_channels
-from sb3_efficient.compression.layers import check_ratio, layer_name
+from sb3_efficient.compression.layers import layer_name
 from sb3_efficient.compression.networks import Networks, networks
 from sb3_efficient.compression.recipe import ModelMethod, register_method
 from sb3_efficient.compression.size import acting_bytes, acting_macs
 from sb3_efficient.errors import ConflictError, OptionError, UnknownNameError, suggestion
 from sb3_efficient.extractors import EncoderExtractor, NatureExtractor
-from sb3_efficient.options import number, whole_number
+from sb3_efficient.generators import kept_generators
+from sb3_efficient.options import fraction, number, whole_number
 
 DEFAULT_RATIO = 0.5
 #: Options of extractors that ``channels`` replaces
@@ -47,6 +49,7 @@ class ChannelPruning(ModelMethod):
         it, as ``{"net_arch": 0}``
     :param speedup: In place of ``ratio``: how many times fewer multiply-accumulates acting shall take
     :param bytes: In place of ``ratio``: what the weights that act may take in float32
+    :param seed: Of ``"random"``
     """
 
     ratio: float | None = None
@@ -54,6 +57,7 @@ class ChannelPruning(ModelMethod):
     layers: Mapping[str, float] | None = None
     speedup: float | None = None
     bytes: int | None = None
+    seed: int = 0
 
     def __post_init__(self) -> None:
         given = [name for name in ("ratio", "speedup", "bytes") if getattr(self, name) is not None]
@@ -62,7 +66,7 @@ class ChannelPruning(ModelMethod):
         if not isinstance(self.layers or {}, Mapping):
             raise OptionError(f"layers must be ratios by name, as {{'linear.0': 0.9}}, got {self.layers!r}.")
         for name, value in {"ratio": self._ratio, **(self.layers or {})}.items():
-            check_ratio(name, value)
+            fraction(name, value)
         if self.importance not in IMPORTANCES:
             known = ", ".join(IMPORTANCES)
             hint = suggestion(str(self.importance), IMPORTANCES)
@@ -71,6 +75,7 @@ class ChannelPruning(ModelMethod):
             number("speedup", self.speedup, least=1)
         if self.bytes is not None:
             whole_number("bytes", self.bytes)
+        whole_number("seed", self.seed, least=0)
 
     @property
     def needs_observations(self) -> bool:  # type: ignore[override]
@@ -85,6 +90,17 @@ class ChannelPruning(ModelMethod):
         return self.speedup is not None or self.bytes is not None
 
     def check(self, model: BaseAlgorithm) -> None:
+        # Critics judge actions that are drawn
+        with kept_generators():
+            self._check(model)
+
+    def apply(self, model: BaseAlgorithm, *, teacher: BaseAlgorithm, observations: np.ndarray | None) -> BaseAlgorithm:
+        self.check(model)
+        with kept_generators():
+            th.manual_seed(self.seed)
+            return self._pruned(model, observations)
+
+    def _check(self, model: BaseAlgorithm) -> None:
         found = networks(model)
         extractor_class = model.policy.features_extractor_class
         options = inspect.signature(extractor_class.__init__).parameters
@@ -101,9 +117,16 @@ class ChannelPruning(ModelMethod):
                 hint = suggestion(name, names)
                 raise OptionError(f"There is no layer {name!r} to prune.{hint} Found: {', '.join(sorted(names))}.")
         self._widths(structure, 0 if self._has_target else self._ratio)
+        # Layers that are added to the features are as wide as these, whoever built them
+        alone = any({*map(_key, group.layers)} == {"net_arch"} for group in structure)
+        if alone and found.foreign and (self.layers or {}).get("net_arch", self._has_target or self._ratio):
+            raise OptionError(
+                "channel-pruning writes the pruned widths into net_arch, by which SB3 builds its own networks, and "
+                f"{type(model.policy).__name__} has {type(found.foreign[0]).__name__}: leave its widths as they are "
+                "with layers={'net_arch': 0}."
+            )
 
-    def apply(self, model: BaseAlgorithm, *, teacher: BaseAlgorithm, observations: np.ndarray | None) -> BaseAlgorithm:
-        self.check(model)
+    def _pruned(self, model: BaseAlgorithm, observations: np.ndarray | None) -> BaseAlgorithm:
         pruned: Any = copied(model)
         found, shape = networks(pruned), _image_shape(model)
         _trace_in_float32(pruned.policy)
@@ -176,7 +199,8 @@ def _policy_kwargs(pruned: Any, found: Networks) -> dict[str, Any]:
         **pruned.policy_kwargs,
         "features_extractor_class": NatureExtractor if stock else policy.features_extractor_class,
         "features_extractor_kwargs": options,
-        "net_arch": found.net_arch(),
+        # What SB3 takes for none given depends on the extractor
+        "net_arch": policy.net_arch if found.foreign else found.net_arch(),
     }
 
 

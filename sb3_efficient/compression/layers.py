@@ -75,12 +75,3 @@ def check_part(part: str) -> None:
     """Refuse a name that stands for no part of a network."""
     if part not in PARTS:
         raise UnknownNameError(f"Unknown part {part!r}.{suggestion(str(part), PARTS)} Known: {', '.join(PARTS)}.")
-
-
-def check_ratio(option: str, value: object) -> None:
-    """Refuse a part that is left out unless it lies in [0, 1)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-        raise OptionError(
-            f"The pruning ratio is the part that is left out, in [0, 1), got {option}={value!r}: "
-            "0.5 leaves out one half."
-        )

@@ -8,12 +8,12 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.compression.copying import copied
-from sb3_efficient.compression.layers import check_part, check_ratio, chosen_layers
+from sb3_efficient.compression.layers import check_part, chosen_layers
 from sb3_efficient.compression.masks import apply_masks, global_masks
 from sb3_efficient.compression.networks import networks
 from sb3_efficient.compression.recipe import ModelMethod, register_method
 from sb3_efficient.errors import OptionError
-from sb3_efficient.options import whole_number
+from sb3_efficient.options import fraction, whole_number
 
 
 @register_method("magnitude-pruning")
@@ -32,7 +32,7 @@ class MagnitudePruning(ModelMethod):
     part: str = "all"
 
     def __post_init__(self) -> None:
-        check_ratio("ratio", self.ratio)
+        fraction("ratio", self.ratio)
         check_part(self.part)
 
     def check(self, model: BaseAlgorithm) -> None:
@@ -65,7 +65,7 @@ class LnStructured(ModelMethod):
     n: int = 1
 
     def __post_init__(self) -> None:
-        check_ratio("ratio", self.ratio)
+        fraction("ratio", self.ratio)
         whole_number("n", self.n)
         if self.dim not in (0, 1):
             raise OptionError(f"dim must be 0 for rows of a layer (its outputs), 1 for columns, got {self.dim!r}.")

@@ -82,6 +82,14 @@ class Networks(ABC):
         """
         return [getattr(self.policy, name) for name in self.online] or [self.policy]
 
+    @property
+    def foreign(self) -> list[nn.Module]:
+        """Networks that SB3 did not build, so that ``net_arch`` says nothing about their widths."""
+        return [n for n in self._shaped() if not type(n).__module__.startswith(("stable_baselines3.", "sb3_contrib."))]
+
+    def _shaped(self) -> list[nn.Module]:
+        return self.modules()
+
     def synchronize_targets(self) -> None:
         """Give the targets the weights of the networks that they follow."""
         for name in self.targets:
@@ -91,6 +99,9 @@ class Networks(ABC):
 
 class _OnPolicy(Networks):
     online = ()
+
+    def _shaped(self) -> list[nn.Module]:
+        return [self.policy.mlp_extractor]
 
     @property
     def heads(self) -> list[nn.Module]:

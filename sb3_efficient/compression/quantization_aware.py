@@ -16,7 +16,7 @@ from sb3_efficient.compression.networks import networks
 from sb3_efficient.compression.recipe import ModelMethod, register_method
 from sb3_efficient.compression.size import acting_parameters
 from sb3_efficient.compression.straight_through import coarsen, settle, settled_at_the_end
-from sb3_efficient.errors import OptionError
+from sb3_efficient.options import fraction
 from sb3_efficient.seer.checks import check_parent
 from sb3_efficient.seer.frozen import frozen_layers
 
@@ -70,9 +70,7 @@ class QATCallback(BaseCallback):
 
     def __init__(self, start: float = 0.8, verbose: int = 0) -> None:
         super().__init__(verbose)
-        if isinstance(start, bool) or not isinstance(start, (int, float)) or not 0 <= start < 1:
-            raise OptionError(f"start is the part of training after which rounding begins, in [0, 1), got {start!r}.")
-        self.start = start
+        self.start = fraction("start", start)
         self.layers: list[Layer] = []
 
     def _on_training_start(self) -> None:

@@ -138,9 +138,11 @@ def test_frozen_layers_are_not_pruned() -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"sparsity": 1}, r"in \[0, 1\), got sparsity=1"),
+        ({"sparsity": 1}, r"sparsity must be a part, in \[0, 1\), .* got 1"),
         ({"part": "head"}, "Unknown part 'head'. Known: conv, dense, all"),
         ({"start": 0.8, "end": 0.2}, "0 <= start < end <= 1, got 0.8 and 0.2"),
+        ({"start": "a"}, "start must be a part, .* got 'a'"),
+        ({"end": None}, "end must be a positive number, got None"),
         ({"schedule": "cubik"}, "Unknown schedule 'cubik'. Did you mean 'cubic'"),
         ({"times": 0}, "times must be a whole number of at least 1, got 0"),
     ],

@@ -13,7 +13,8 @@ from learners import ALGORITHMS, actions, agent, images, tensors
 from sb3_contrib import RecurrentPPO
 from stable_baselines3 import PPO
 from stable_baselines3.common.envs import FakeImageEnv
-from stable_baselines3.common.torch_layers import NatureCNN
+from stable_baselines3.common.policies import ActorCriticCnnPolicy
+from stable_baselines3.common.torch_layers import MlpExtractor, NatureCNN
 
 from sb3_efficient import list_extractors
 from sb3_efficient.compression.channels import ChannelPruning
@@ -249,16 +250,17 @@ class Unknown(NatureCNN):
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
-        ({"ratio": 1}, OptionError, r"The pruning ratio is the part that is left out, in \[0, 1\), got ratio=1"),
-        ({"ratio": -0.1}, OptionError, "got ratio=-0.1"),
-        ({"ratio": float("nan")}, OptionError, "got ratio=nan"),
-        ({"layers": {"linear.0": "0.5"}}, OptionError, "got linear.0='0.5'"),
+        ({"ratio": 1}, OptionError, r"ratio must be a part, in \[0, 1\), as 0.5 for one half, got 1"),
+        ({"ratio": -0.1}, OptionError, "ratio must be .* got -0.1"),
+        ({"ratio": float("nan")}, OptionError, "ratio must be .* got nan"),
+        ({"layers": {"linear.0": "0.5"}}, OptionError, "linear.0 must be a part, .* got '0.5'"),
         ({"ratio": 0.5, "speedup": 2}, ConflictError, "ratio and speedup both say how much to prune"),
         ({"importance": "tailor"}, UnknownNameError, "Unknown importance 'tailor'. Did you mean 'taylor'"),
         ({"speedup": 0.5}, OptionError, "speedup must be a number of at least 1, got 0.5"),
         ({"speedup": "2"}, OptionError, "speedup must be a number of at least 1, got '2'"),
         ({"layers": ("linear.0",)}, OptionError, "layers must be ratios by name, as .*, got .'linear.0',."),
         ({"bytes": 0}, OptionError, "bytes must be a whole number of at least 1, got 0"),
+        ({"seed": -1}, OptionError, "seed must be a whole number of at least 0, got -1"),
     ],
 )
 def test_options_that_make_no_sense(options: dict[str, Any], error: type[Exception], text: str) -> None:
@@ -299,3 +301,32 @@ def test_models_that_cannot_be_pruned() -> None:
         pruned(RecurrentPPO("CnnLstmPolicy", env))
     with pytest.raises(ObservationError, match="this PPO acts on Box"):
         pruned(PPO("MlpPolicy", "CartPole-v1"))
+
+
+class Own(MlpExtractor):
+    """Of widths that net_arch says nothing about."""
+
+
+class WithOwn(ActorCriticCnnPolicy):
+    def _build_mlp_extractor(self) -> None:
+        self.mlp_extractor = Own(self.features_dim, [16], self.activation_fn, self.device)
+
+
+def test_networks_that_net_arch_does_not_shape_keep_their_widths() -> None:
+    env = FakeImageEnv(screen_height=36, screen_width=36, n_channels=2)
+    model = PPO(WithOwn, env, seed=0)
+    for options in ({}, {"speedup": 2}):
+        with pytest.raises(OptionError, match=r"WithOwn has Own: leave its widths as they are with layers={'net_arch'"):
+            ChannelPruning(**options).check(model)
+    result = pruned(model, ratio=0.5, layers={"net_arch": 0})
+    assert result.policy.features_extractor.cnn[0].out_channels == 16
+    assert [layer.out_features for layer in result.policy.mlp_extractor.policy_net[::2]] == [16]
+
+
+def test_chance_is_that_of_the_seed() -> None:
+    model = agent("sac")
+    before = th.get_rng_state()
+    one, same, other = (pruned(model, importance="random", seed=seed) for seed in (1, 1, 2))
+    assert th.equal(th.get_rng_state(), before)
+    assert parameters_match(one.policy, same.policy)
+    assert not parameters_match(one.policy, other.policy)

@@ -113,7 +113,7 @@ def test_callback_rounds_from_its_start_on(algo: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("start", [1, -0.1, True, "0.5"])
 def test_start_outside_training(start: Any) -> None:
-    with pytest.raises(OptionError, match=r"start is the part of training after which rounding begins, in \[0, 1\), g"):
+    with pytest.raises(OptionError, match=r"start must be a part, in \[0, 1\), as 0.5 for one half, got"):
         QATCallback(start)
 
 
