@@ -40,5 +40,5 @@ def test_nature_learns_to_catch() -> None:
 @pytest.mark.parametrize(("extractor", "steps"), [("nature", 60_000), ("impala", 25_000), ("impoola", 25_000)])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_learnt_in_any_format(extractor: str, steps: int, precision: str) -> None:
-    """Nine balls of ten, at least: single seeds stay on a plateau of 3 for a while before the last ones are caught."""
+    """More than eight balls of ten: single seeds stay on a plateau of 3 for a while before the last ones are caught."""
     assert mean_return(extractor, steps, precision=precision) > 3
