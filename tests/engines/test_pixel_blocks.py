@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.envs import FakeImageEnv
+from torch import nn
 
 from sb3_efficient import compress, make_engine, policy_kwargs
 from sb3_efficient.engines.onnxruntime import run_file
 from sb3_efficient.engines.pixel_blocks import Blocks, block_pixels
+from sb3_efficient.extractors import EncoderExtractor
 
 
 def model(network: str, shape: tuple[int, int, int], **options: Any) -> PPO:
@@ -63,6 +66,22 @@ def test_other_graphs_take_pixels() -> None:
     assert block_pixels(compress(nature, "dynamic-int8").proto)[1] == {}
     engine = make_engine(nature, "onnxruntime")
     assert engine._blocks == {}  # type: ignore[attr-defined]
+
+
+class Own(EncoderExtractor):
+    def __init__(self, observation_space: spaces.Box, **options: Any) -> None:
+        cnn = nn.Sequential(nn.Conv2d(4, 8, 8, 4, **options), nn.ReLU(), nn.Flatten())
+        super().__init__(observation_space, cnn, {"features_dim": 16})
+
+
+@pytest.mark.parametrize(
+    ("options", "has_blocks"), [({}, True), ({"padding": 2}, False), ({"dilation": 2}, False), ({"groups": 2}, False)]
+)
+def test_convolutions_on_all_pixels_only(options: dict[str, int], has_blocks: bool) -> None:
+    env = FakeImageEnv(screen_height=36, screen_width=36, n_channels=4, channel_first=True)
+    kwargs = {"features_extractor_class": Own, "features_extractor_kwargs": options}
+    policy = compress(PPO("CnnPolicy", env, policy_kwargs=kwargs), "static-int8", calibration=some(32, (4, 36, 36)))
+    assert bool(block_pixels(policy.proto)[1]) == has_blocks
 
 
 def test_blocks_hold_pixels_channel_by_channel() -> None:

@@ -109,7 +109,15 @@ def _hooked_whole(cnn: nn.Sequential) -> None:
     cnn.register_forward_pre_hook(lambda layer, x: None)
 
 
-@pytest.mark.parametrize("change", [_hooked, _with_forward, _parametrized, _hooked_whole])
+def _watched(cnn: nn.Sequential) -> None:
+    cnn[0].register_full_backward_hook(lambda layer, before, after: None)
+
+
+def _watched_before(cnn: nn.Sequential) -> None:
+    cnn[0].register_full_backward_pre_hook(lambda layer, after: None)
+
+
+@pytest.mark.parametrize("change", [_hooked, _with_forward, _parametrized, _hooked_whole, _watched, _watched_before])
 def test_what_others_do_to_the_network_is_respected(change: Any) -> None:
     cnn = make_extractor("nature", IMAGES).cnn
     assert blocks.applies(cnn, some(8, 4, 84, 84))
@@ -126,12 +134,22 @@ def test_what_others_do_to_the_network_is_respected(change: Any) -> None:
         nn.Conv2d(4, 8, 6, 4),
         nn.Conv2d(4, 8, 3, 1),
         nn.Conv2d(4, 8, (8, 4), 4),
+        nn.Conv2d(4, 8, 8, (4, 2)),
         nn.Linear(84, 84),
     ],
     ids=str,
 )
 def test_other_layers_compute_on_pixels(conv: nn.Module) -> None:
     assert not blocks.applies(nn.Sequential(conv), some(8, 4, 84, 84))
+
+
+class Skip(nn.Sequential):
+    def forward(self, x: th.Tensor) -> th.Tensor:
+        return 1 + super().forward(x)
+
+
+def test_sequences_that_are_others_than_their_class_says_compute_on_pixels() -> None:
+    assert not blocks.applies(Skip(nn.Conv2d(4, 8, 8, 4)), some(8, 4, 84, 84))
 
 
 def test_float_images_are_no_pixels() -> None:
