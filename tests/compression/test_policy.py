@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import io
 import json
 import pickle
 import zipfile
@@ -17,6 +19,7 @@ from agents import AGENTS, BOX, Images, agent, images
 from gymnasium import spaces
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from onnx import ModelProto, numpy_helper
 from stable_baselines3 import PPO
 
 from sb3_efficient import artifacts, compress, load_policy
@@ -145,6 +148,42 @@ def test_digest_alone_does_not_make_a_policy(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(artifacts, "encode", lambda array: ("dense", {}))
     data = artifacts.pack({}, policy().proto)
     assert "has the right digest and is no policy of sb3-efficient: KeyError('values')" in refused(tmp_path / "a", data)
+
+
+def signed(data: bytes) -> bytes:
+    return data + hashlib.sha256(data).hexdigest().encode()
+
+
+def test_digest_alone_does_not_make_a_zip_or_a_network(tmp_path: Path) -> None:
+    assert "is no policy of sb3-efficient: BadZipFile(" in refused(tmp_path / "a.policy", signed(b"nothing"))
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("manifest.json", '{"format": 1, "tensors": {}}')
+        archive.writestr("network.onnx", b"no protocol buffer")
+    message = refused(tmp_path / "a.policy", signed((tmp_path / "b.zip").read_bytes()))
+    assert "is no policy of sb3-efficient: DecodeError(" in message
+
+
+def test_weights_are_in_one_place_only(tmp_path: Path) -> None:
+    with zipfile.ZipFile(io.BytesIO(content())) as archive, zipfile.ZipFile(tmp_path / "b.zip", "w") as other:
+        for name in artifacts.NAMES:
+            inside = policy().proto.SerializeToString()
+            other.writestr(name, inside if name == "network.onnx" else archive.read(name))
+    message = refused(tmp_path / "a.policy", signed((tmp_path / "b.zip").read_bytes()))
+    assert "weights inside the network" in message
+
+
+def test_names_of_weights_may_begin_alike(tmp_path: Path) -> None:
+    proto, arrays = (
+        ModelProto(),
+        {"a": np.float32([1, 2]), "a/values": np.float32([3]), "a/values/b": np.float32([4, 5])},
+    )
+    proto.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in arrays.items())
+    path = tmp_path / "a.policy"
+    path.write_bytes(artifacts.pack({}, proto))
+    found = {tensor.name: numpy_helper.to_array(tensor) for tensor in artifacts.unpack(path)[1].graph.initializer}
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
 
 
 def test_what_a_newer_version_may_write_is_refused(tmp_path: Path) -> None:
