@@ -107,6 +107,15 @@ def test_bf16_is_close(algo: str) -> None:
         th.testing.assert_close(found, expected, rtol=0.05, atol=0.03)
 
 
+def test_small_batches_are_in_float32_only_where_nothing_is_learnt() -> None:
+    extractor = NatureCNN(model("ppo").observation_space)
+    bf16, fp32 = (FastForward(extractor, p, fp32_below=8, scales_pixels=True) for p in ("bf16", "fp32"))  # type: ignore[arg-type]
+    for n, learns, is_exact in ((7, False, True), (8, False, False), (7, True, False)):
+        images = th.as_tensor(IMAGES[:n])
+        with th.set_grad_enabled(learns):
+            assert th.equal(bf16(images), fp32(images)) == is_exact
+
+
 def test_training_arrives_at_the_same_weights(algo: str) -> None:
     """Fused optimizer, lean buffer and lean critic included."""
     if algo == "trpo":

@@ -82,7 +82,9 @@ def test_original_stays_as_it_was() -> None:
     model = agent("sac").learn(16)
     before = {name: tensor.clone() for name, tensor in model.policy.state_dict().items()}
     kwargs, moments = dict(model.policy_kwargs), len(model.actor.optimizer.state)
+    model.policy.train()
     pruned(model, images(), importance="taylor")
+    assert model.policy.training
     assert model.policy_kwargs == kwargs
     assert len(model.actor.optimizer.state) == moments > 0
     assert all(th.equal(tensor, before[name]) for name, tensor in model.policy.state_dict().items())
