@@ -15,7 +15,8 @@ from helpers import parameters_match
 from stable_baselines3 import PPO
 
 from sb3_efficient import compress, load_policy, make_engine, policy_kwargs
-from sb3_efficient.compression import CompressedPolicy, list_methods
+from sb3_efficient.compression import CompressedPolicy, StaticInt8, int8_graph, list_methods
+from sb3_efficient.compression.quantization import GraphMethod
 from sb3_efficient.errors import ObservationError, OptionError
 
 METHODS = ("dynamic-int8", "dynamic-float16", "static-int8", "static-float16")
@@ -76,6 +77,36 @@ def compressed_with_biases(algorithm: str = "ppo") -> CompressedPolicy:
             if name.endswith("bias"):
                 parameter.add_(0.1 * th.randn(parameter.shape, generator=generator))
     return compress(model, "static-int8", calibration=images(256) // 2)
+
+
+def test_weights_have_a_scale_for_every_output() -> None:
+    graph = compressed("static-int8").proto.graph
+    makers = {node.output[0]: node for node in graph.node}
+    layers = [node for node in graph.node if node.op_type in ("Conv", "Gemm")]
+    weights = [makers[node.input[1]] for node in layers]
+    assert [int8_graph.constant(graph, weight.input[1]).size for weight in weights] == [32, 64, 64, 512, 6]
+
+
+def test_one_picture_does_not_decide_on_the_range() -> None:
+    """Without biases all activations are as large as the pixels are."""
+    bright, dark = images(32), images(320) // 16
+
+    def scales(observations: np.ndarray) -> np.ndarray:
+        graph = compress(agent(), "static-int8", calibration=observations).proto.graph
+        quantize = [node for node in graph.node if node.op_type == "QuantizeLinear"]
+        return np.array([int8_graph.constant(graph, node.input[1]) for node in quantize])
+
+    assert (scales(np.concatenate([dark, bright])) < 0.3 * scales(bright)).all()
+
+
+def test_calibration_looks_at_all_parts_of_the_observations(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[Any] = []
+    monkeypatch.setattr(GraphMethod, "finish", lambda self, model, observations: looked_at.append(observations))
+    for observations in (np.arange(10), np.arange(3), None):
+        StaticInt8(images=4).finish(agent(), observations)
+    np.testing.assert_array_equal(looked_at[0], [0, 3, 6, 9])
+    np.testing.assert_array_equal(looked_at[1], [0, 1, 2])
+    assert looked_at[2] is None
 
 
 def test_nature_computes_in_int8_from_the_image_to_the_logits(tmp_path: Any) -> None:
