@@ -109,6 +109,16 @@ def test_calibration_looks_at_all_parts_of_the_observations(monkeypatch: pytest.
     assert looked_at[2] is None
 
 
+def test_biases_follow_the_scale_of_pixels() -> None:
+    """Calibrated on dark images, whose scale is another than that of pixels."""
+    model, dark = agent("ppo nature"), images(64) // 4
+    with th.no_grad():
+        model.policy.features_extractor.cnn[0].bias.uniform_(-0.2, 0.2)
+    exact = make_engine(model, "eager").outputs(dark)["logits"]
+    found = compress(model, "static-int8", calibration=dark).engine().outputs(dark)["logits"]
+    assert np.linalg.norm(found - exact) < 0.05 * np.linalg.norm(exact)
+
+
 def test_nature_computes_in_int8_from_the_image_to_the_logits(tmp_path: Any) -> None:
     graph = optimized(compressed_with_biases(), tmp_path / "optimized.onnx").graph
     operators = Counter(node.op_type for node in graph.node)
