@@ -84,14 +84,15 @@ def cases(only: list[str], threads: int, rounds: int) -> Iterator[tuple[Row, Cal
 
 @contextmanager
 def way(name: str) -> Iterator[None]:
-    """Pixels: as if no network had what blocks apply to."""
-    before = blocks.applies
+    """Pixels: as if no network, and no graph, had what blocks apply to."""
+    before = blocks.applies, onnxruntime.block_pixels
     if name == "pixels":
         blocks.applies = lambda cnn, images: False
+        onnxruntime.block_pixels = lambda proto: (proto, {})
     try:
         yield
     finally:
-        blocks.applies = before
+        blocks.applies, onnxruntime.block_pixels = before
 
 
 def compare_networks(name: str, work: str, batch: int, rounds: int) -> list[Row]:
@@ -137,11 +138,10 @@ def compare_engines(name: str, threads: int, rounds: int) -> list[Row]:
     model = DQN("CnnPolicy", AleVecEnv("PongNoFrameskip-v4"), policy_kwargs=policy_kwargs(name, DQN), buffer_size=1)
     images = np.random.default_rng(0).integers(0, 256, (max(BATCHES), *SPACE.shape), dtype=np.uint8)
     policy = compress(model, "static-int8", calibration=images)
-    ours = onnxruntime.block_pixels
-    engines = {"blocks": policy.engine(threads=threads)}
-    onnxruntime.block_pixels = lambda proto: (proto, {})
-    engines["pixels"] = policy.engine(threads=threads)
-    onnxruntime.block_pixels = ours
+    engines = {}
+    for one in WAYS:
+        with way(one):
+            engines[one] = policy.engine(threads=threads)
     rows = []
     for batch in BATCHES:
         times: dict[str, list[float]] = {name: [] for name in engines}

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch as th
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
-#: Integers that hold a row of a block, by the block's side: moved as one
-_ROWS = {2: np.int16, 4: np.int32, 8: np.int64}
+from sb3_efficient.extractors.blocks import blocked, fits, seen
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,9 @@ class Blocks:
         """
         batch, channels = images.shape[:2]
         height, width = self.rows // self.side, self.columns // self.side
-        seen = np.ascontiguousarray(images[..., : self.rows, : self.columns])
-        rows = seen.view(_ROWS[self.side]).reshape(batch, channels, height, self.side, width)
+        whole = np.ascontiguousarray(images[..., : self.rows, : self.columns])
+        # An integer holds a row of a block, which is moved as one
+        rows = whole.view(f"i{self.side}").reshape(batch, channels, height, self.side, width)
         return rows.transpose(0, 2, 4, 1, 3).copy().view(np.uint8).reshape(batch, height, width, -1)
 
 
@@ -71,29 +72,27 @@ def _way(graph: GraphProto, value: Any) -> tuple[NodeProto, NodeProto, Blocks] |
     is_plain &= {*options.get("dilations", [1])} == {1} and options.get("auto_pad", b"NOTSET") == b"NOTSET"
     is_square = {side} == {*others} and {kernel} == {*options["kernel_shape"]}
     weight = made[conv.input[1]]
-    if not (is_plain and is_square and side in _ROWS and kernel % side == 0 and weight.op_type == "DequantizeLinear"):
+    if not (is_plain and is_square and fits(kernel, side) and weight.op_type == "DequantizeLinear"):
         return None
-    rows, columns = ((length - kernel) // side * side + kernel for length in shape[2:])
-    return conv, weight, Blocks(side, rows, columns)
+    return conv, weight, Blocks(side, *(seen(length, kernel, side) for length in shape[2:]))
 
 
 def _rewrite(graph: GraphProto, value: Any, conv: NodeProto, weight: NodeProto, plan: Blocks) -> None:
     side = plan.side
     numbers = next(numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.name == weight.input[0])
-    filters, channels, kernel, _ = numbers.shape
-    n = kernel // side
-    parts = numbers.reshape(filters, channels, n, side, n, side).transpose(0, 1, 3, 5, 2, 4)
+    # The graph's own numbers cannot be written to
+    kernels = blocked(th.tensor(numbers), side).numpy()
     name = f"{value.name}.blocks"
-    graph.initializer.append(numpy_helper.from_array(parts.reshape(filters, -1, n, n), f"{name}.weight"))
+    graph.initializer.append(numpy_helper.from_array(kernels, f"{name}.weight"))
     weight.input[0] = f"{name}.weight"
     for attribute in conv.attribute:
         if attribute.name in ("strides", "kernel_shape"):
-            attribute.ints[:] = [1, 1] if attribute.name == "strides" else [n, n]
+            attribute.ints[:] = [1, 1] if attribute.name == "strides" else kernels.shape[2:]
     dequantize = next(node for node in graph.node if value.name in node.input)
     dequantize.input[0] = name
     # Runtimes compute channels-last in int8, and leave this out
     graph.node.insert(0, helper.make_node("Transpose", [value.name], [name], perm=[0, 3, 1, 2]))
-    sides = [plan.rows // side, plan.columns // side, channels * side * side]
+    sides = [plan.rows // side, plan.columns // side, kernels.shape[1]]
     for dimension, length in zip(value.type.tensor_type.shape.dim[1:], sides, strict=False):
         dimension.dim_value = length
     del graph.value_info[:]

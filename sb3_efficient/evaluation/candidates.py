@@ -8,6 +8,7 @@ from onnx import GraphProto, TensorProto
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.engines import ActingGraph, ActingNetwork, make_engine
+from sb3_efficient.engines.eager import EagerEngine
 from sb3_efficient.evaluation.compare import Candidate
 
 #: Operators whose inputs but the first say how numbers are rounded, and are no parameters
@@ -20,8 +21,9 @@ def model_candidate(method: str, model: BaseAlgorithm, *, threads: int = 1) -> C
     :param model: Plain SB3; counted are the parameters that act, at four bytes each: no critic, no optimizer
     :param threads: Of torch
     """
-    parameters = sum(p.numel() for p in ActingNetwork(model).parameters())
-    return Candidate(method, model, make_engine(model, "eager", threads=threads), 4 * parameters, parameters)
+    network = ActingNetwork(model)
+    parameters = sum(p.numel() for p in network.parameters())
+    return Candidate(method, model, EagerEngine(network, threads), 4 * parameters, parameters)
 
 
 def graph_candidate(

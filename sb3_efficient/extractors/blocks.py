@@ -61,8 +61,37 @@ def first_convolution(conv: nn.Conv2d, images: th.Tensor, dtype: th.dtype) -> th
         pixels = images.contiguous(memory_format=th.channels_last).to(dtype)
         return F.conv2d(pixels, weight, conv.bias, conv.stride)
     kernel, stride = conv.kernel_size[0], conv.stride[0]
-    rows, columns = ((side - kernel) // stride * stride + kernel for side in images.shape[2:])
-    return F.conv2d(_blocks(images[..., :rows, :columns], stride).to(dtype), _blocked(weight, stride), conv.bias)
+    rows, columns = (seen(side, kernel, stride) for side in images.shape[2:])
+    return F.conv2d(_blocks(images[..., :rows, :columns], stride).to(dtype), blocked(weight, stride), conv.bias)
+
+
+def fits(kernel: int, stride: int) -> bool:
+    """
+    :param kernel: Side of a kernel, pixels
+    :param stride: Pixels
+    :return: Whether it moves by whole blocks that can be moved as integers
+    """
+    return stride in _ROWS and kernel % stride == 0
+
+
+def seen(length: int, kernel: int, stride: int) -> int:
+    """
+    :param length: Side of an image, pixels
+    :return: How many of them, from the beginning, a convolution without padding computes on
+    """
+    return (length - kernel) // stride * stride + kernel
+
+
+def blocked(weight: th.Tensor, side: int) -> th.Tensor:
+    """
+    :param weight: Of a kernel on pixels, (O, C, K, K), in any number format
+    :param side: Of a block
+    :return: The same on blocks, (O, C * side * side, K / side, K / side)
+    """
+    filters, channels, kernel, _ = weight.shape
+    n = kernel // side
+    parts = weight.view(filters, channels, n, side, n, side).permute(0, 1, 3, 5, 2, 4)
+    return parts.reshape(filters, channels * side * side, n, n)
 
 
 def _is_changed(module: nn.Module) -> bool:
@@ -75,7 +104,7 @@ def _has_blocks(conv: nn.Conv2d) -> bool:
     kernel, stride = conv.kernel_size[0], conv.stride[0]
     is_square = conv.kernel_size == (kernel, kernel) and conv.stride == (stride, stride)
     is_plain = conv.padding == (0, 0) and conv.dilation == (1, 1) and conv.groups == 1
-    return is_square and is_plain and stride in _ROWS and kernel % stride == 0
+    return is_square and is_plain and fits(kernel, stride)
 
 
 def _blocks(images: th.Tensor, side: int) -> th.Tensor:
@@ -88,11 +117,3 @@ def _blocks(images: th.Tensor, side: int) -> th.Tensor:
     rows = images.view(_ROWS[side]).view(batch, channels, height // side, side, width // side)
     blocks = rows.permute(0, 2, 4, 1, 3).contiguous().view(th.uint8)
     return blocks.view(batch, height // side, width // side, channels * side * side).permute(0, 3, 1, 2)
-
-
-def _blocked(weight: th.Tensor, side: int) -> th.Tensor:
-    """The same of a kernel: (O, C, K, K) to (O, C * side * side, K / side, K / side)."""
-    filters, channels, kernel, _ = weight.shape
-    n = kernel // side
-    parts = weight.view(filters, channels, n, side, n, side).permute(0, 1, 3, 5, 2, 4)
-    return parts.reshape(filters, channels * side * side, n, n)

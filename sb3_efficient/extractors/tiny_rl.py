@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import MlpExtractor
 from torch import nn
 
 from sb3_efficient.extractors.base import EncoderExtractor, image_shape
@@ -91,30 +92,20 @@ class TinyRLActorCriticPolicy(ActorCriticPolicy):
     """
 
     def _build_mlp_extractor(self) -> None:
-        self.mlp_extractor = _ResidualLayers(self.features_dim).to(self.device)  # type: ignore[assignment]
+        self.mlp_extractor = _ResidualLayers(self.features_dim).to(self.device)
 
 
-class _ResidualLayers(nn.Module):
+class _ResidualLayers(MlpExtractor):
     """
-    In the place of SB3's ``MlpExtractor``.
+    SB3's, with residual layers in place of its own.
 
     :param features_dim: ``F``
     """
 
     def __init__(self, features_dim: int) -> None:
-        super().__init__()
-        self.latent_dim_pi = self.latent_dim_vf = features_dim
-        self.policy_net = _Residual(features_dim)
-        self.value_net = _Residual(features_dim)
-
-    def forward(self, features: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
-        return self.forward_actor(features), self.forward_critic(features)
-
-    def forward_actor(self, features: th.Tensor) -> th.Tensor:
-        return self.policy_net(features)
-
-    def forward_critic(self, features: th.Tensor) -> th.Tensor:
-        return self.value_net(features)
+        super().__init__(features_dim, [], nn.ReLU)
+        self.policy_net = _Residual(features_dim)  # type: ignore[assignment]
+        self.value_net = _Residual(features_dim)  # type: ignore[assignment]
 
 
 class _Residual(nn.Module):
