@@ -13,6 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from sb3_efficient.errors import OptionError
 from sb3_efficient.extractors.precision import Precision, check_precision, cpu_has_bf16, resolve_precision
 from sb3_efficient.fast.buffer import plan_buffer
+from sb3_efficient.fast.denormals import plan_denormals
 from sb3_efficient.fast.device_buffer import plan_device_buffer
 from sb3_efficient.fast.memory import plan_memory
 from sb3_efficient.fast.networks import image_extractors, plan_networks
@@ -103,8 +104,10 @@ def accelerate(
             plan_buffer(plan, model)
         plan_device_buffer(plan, model, device_rollouts)
         plan_quantile_loss(plan, model)
-        if keep_memory and model.device.type == "cpu":
-            plan_memory(plan)
+        if model.device.type == "cpu":
+            plan_denormals(plan, model)
+            if keep_memory:
+                plan_memory(plan)
         _plan_threads(plan, num_threads)
     plan.run()
     found = f"{type(model).__name__} on {model.device}"

@@ -1,4 +1,4 @@
-"""The loss of QR-DQN and TQC, whose matrices of all pairs of quantiles are not kept for the way back."""
+"""The loss of QR-DQN and TQC from sums over sorted targets, without a matrix of all pairs of quantiles."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sb3_contrib.common.utils import quantile_huber_loss as plain_loss
 from sb3_contrib.qrdqn import qrdqn
 from sb3_contrib.tqc import tqc
 from stable_baselines3.common.base_class import BaseAlgorithm
+from torch.nn.functional import pad
 
 from sb3_efficient.fast.plan import Plan
 
@@ -25,7 +26,7 @@ def plan_quantile_loss(plan: Plan, model: BaseAlgorithm) -> None:
     for module, algorithm in ((qrdqn, qrdqn.QRDQN), (tqc, tqc.TQC)):
         if isinstance(model, algorithm) and getattr(module, NAME) is plain_loss:
             plan.set(module, NAME, quantile_huber_loss)
-            plan.change(f"loss: gradients of all pairs of quantiles at once ({algorithm.__name__}, whole process)")
+            plan.change(f"loss: from sorted quantiles, not from all pairs ({algorithm.__name__}, whole process)")
 
 
 def quantile_huber_loss(
@@ -38,7 +39,9 @@ def quantile_huber_loss(
     Quantile Huber loss (Dabney et al. 2018, equation 10), as :func:`sb3_contrib.common.utils.quantile_huber_loss`.
 
     There the differences of N quantiles and M targets go through a dozen operations, each with a result of N x M that
-    autograd keeps and goes back through; here they are summed in the same pass as their gradient, known in closed form.
+    autograd keeps and goes back through. Here the targets are sorted: where the loss is one polynomial, it and its
+    gradient follow from how many targets there are and from the sums of them and of their squares, so that no N x M
+    is ever computed.
 
     :param current_quantiles: (B, N) or (B, critics, N)
     :param target_quantiles: (B, M), (B, 1, M) or (B, critics, M)
@@ -59,14 +62,14 @@ class _MeanOverTargets(th.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, current: th.Tensor, target: th.Tensor) -> th.Tensor:
-        n = current.shape[-1]
-        tau = (th.arange(n, device=current.device, dtype=current.dtype) + 0.5) / n
-        # (..., N, M)
-        delta = target.unsqueeze(-2) - current.unsqueeze(-1)
-        (slope_below, loss_below), (slope_above, loss_above) = _huber(delta, -1, 0), _huber(delta, 0, 1)
-        # 1 - tau and tau of them, as targets lie below and above
-        ctx.save_for_backward(-th.lerp(slope_below, slope_above, tau))
-        return th.lerp(loss_below, loss_above, tau)
+        n, m = current.shape[-1], target.shape[-1]
+        tau = (th.arange(n, device=current.device, dtype=th.float64) + 0.5) / n
+        count, delta, square = _zones(current, target)
+        # Targets below a quantile weigh 1 - tau, those above tau
+        slope = th.lerp(delta[1] - count[0], delta[2] + count[3], tau)
+        loss = th.lerp(square[1] - 2 * delta[0] - count[0], square[2] + 2 * delta[3] - count[3], tau)
+        ctx.save_for_backward((slope / -m).to(current.dtype))
+        return (loss / (2 * m)).to(current.dtype)
 
     @staticmethod
     @th.autograd.function.once_differentiable
@@ -75,12 +78,24 @@ class _MeanOverTargets(th.autograd.Function):
         return gradient * slope, None
 
 
-def _huber(delta: th.Tensor, low: int, high: int) -> tuple[th.Tensor, th.Tensor]:
+def _zones(current: th.Tensor, target: th.Tensor) -> tuple[th.Tensor, th.Tensor, th.Tensor]:
     """
-    :param delta: Differences, (..., N, M)
-    :return: Means over M of slope and loss of those on one side, (..., N)
+    What the targets of each quantile amount to in each of four zones, in which the Huber loss is one formula: more than
+    1 below it, below, above, and more than 1 above.
+
+    :return: Their number, and the sums of differences to the quantile and of the squares of these, each (4, ..., N)
     """
-    near = delta.clamp(low, high)
-    slope = near.mean(dim=-1)
-    # Within 1, delta * delta / 2, beyond it |delta| - 1/2: both are near * (delta - near / 2)
-    return slope, near.mul_(delta.sub(near, alpha=0.5)).mean(dim=-1)
+    # Differences of sums, near zero and in float64, so that they are exact beyond float32
+    middle = target.mean(dim=-1, keepdim=True)
+    points = (current - middle).double()
+    ordered = (target - middle).double().sort(dim=-1).values.expand(*points.shape[:-1], -1).contiguous()
+    ends = [th.zeros_like(points, dtype=th.long), th.full_like(points, target.shape[-1], dtype=th.long)]
+    inner = [th.searchsorted(ordered, points + step) for step in (-1, 0, 1)]
+    edges = th.stack([ends[0], *inner, ends[1]])
+
+    def sums(values: th.Tensor) -> th.Tensor:
+        up_to = pad(values.cumsum(dim=-1), (1, 0))
+        return up_to.expand(len(edges), *up_to.shape).gather(-1, edges).diff(dim=0)
+
+    count, total = edges.diff(dim=0), sums(ordered)
+    return count, total - count * points, sums(ordered.square()) - (2 * total - count * points) * points
