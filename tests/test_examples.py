@@ -181,6 +181,40 @@ def test_first_convolution_on_blocks(python: Run) -> None:
     assert all(float(row[-1].split()[0]) > 0 for row in rows)
 
 
+def test_parts_of_an_update_are_measured(python: Run) -> None:
+    done = python(str(EXAMPLES / "benchmarks" / "update_parts.py"), "--quick", "--updates", "20")
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")][1:]
+    losses, late = [["loss", "QR-DQN"], ["loss", "TQC"]], [["training", "DQN"], ["Adam's step", "DQN"]]
+    assert [row[:2] for row in rows] == losses + late
+    assert all(float(cell.split()[0]) > 0 for row in rows for cell in row[4:] if cell)
+    # Nothing has died away after so few
+    assert rows[-1][3] == "0%"
+
+
+def test_figures_of_update_parts_in_the_readme_are_the_measured_ones() -> None:
+    _, rows = measured("update_parts")
+    found = {(row["what"], row["algo"], row["way"]): row for row in rows}
+    shares = [row["denormal_share"] for row in rows if "denormal_share" in row]
+    updates = found["training", "ppo", "zero"]["updates"]
+    ratios = {
+        (what, algo): found[what, algo, "zero"]["median"] / found[what, algo, "kept"]["median"]
+        for what in ("training", "Adam's step")
+        for algo in ("ppo", "dqn", "qrdqn")
+    }
+    ppo, dqn, qrdqn = (ratios["training", algo] for algo in ("ppo", "dqn", "qrdqn"))
+    steps = [1 / ratio for (what, _), ratio in ratios.items() if what != "training"]
+    losses = [found["loss", algo, way]["median"] for algo in ("qrdqn", "tqc") for way in ("sorted", "plain")]
+    text = " ".join(README.read_text().split())
+    for words in (
+        f"{100 * min(shares):.0f} to {max(shares):.0%} of NatureCNN's after {updates:,}",
+        f"PPO is {ppo:.1f} times, DQN {dqn:.1f} and QR-DQN {qrdqn:.1f} times as fast",
+        f"Adam's step alone {min(steps):.1f} to {max(steps):.1f} times",
+        f"takes {losses[0]:.1f} ms with the sizes of QR-DQN, sb3-contrib's {losses[1]:.0f} (TQC: {losses[2]:.1f} and "
+        f"{losses[3]:.0f})",
+    ):
+        assert words in text
+
+
 def test_reuse_benchmark_measures(python: Run) -> None:
     small = ("--quick", "--only", "updates", "--networks", "conv2 20/40", "--games", "Pong")
     done = python(str(EXAMPLES / "benchmarks" / "reuse_updates.py"), *small)

@@ -34,6 +34,7 @@ STEPS: dict[str, tuple[str, str, str]] = {
     "nets": ("nets {again} --results {results}", "", "--quick --networks nn-bench-small"),
     "extractors": ("extractors {missing}", "", "--quick"),
     "first-convolution": ("first-convolution {missing}", "", "--quick"),
+    "update-parts": ("update-parts {missing}", "", "--quick --updates 300"),
     "environments": ("environments {missing}", "", "--quick --threads 1"),
     "training": ("training {missing}", "", "--quick"),
     "loop": ("loop --json {results}/loop.json --picture {results}/loop.png", "--repeats 3", "--steps 512"),

@@ -36,6 +36,7 @@ HEADINGS = {
     "transfer": "An encoder from another agent",
     "extractors": "Extractors",
     "first_convolution": "The first convolution, on blocks of pixels",
+    "update_parts": "Adam's step late in training, and the quantile loss",
     "training_loop": "Training, plain and accelerated",
     "loop": "Where the time of a training run goes",
     "environments": "Atari environments",

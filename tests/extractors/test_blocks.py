@@ -165,3 +165,19 @@ def test_gradients_of_gradients() -> None:
         (first,) = th.autograd.grad(maps.square().sum(), cnn[0].weight, create_graph=True)
         found.append(th.autograd.grad(first.square().sum(), cnn[0].weight)[0])
     th.testing.assert_close(*found, rtol=1e-3, atol=1e-2)
+
+
+def test_gradients_of_maps_keep_the_order_of_the_maps() -> None:
+    class Look(nn.Identity):
+        def forward(self, maps: th.Tensor) -> th.Tensor:
+            maps.register_hook(lambda gradient: seen.append((maps, gradient)))
+            return maps.clone()
+
+    seen: list[tuple[th.Tensor, th.Tensor]] = []
+    *layers, flatten = make_extractor("nature", IMAGES).cnn
+    assert isinstance(flatten, nn.Flatten)
+    cnn = nn.Sequential(*layers, Look(), flatten)
+    gradients(cnn, blocks.encode(cnn, some(16, 4, 84, 84), th.float32))
+    ((maps, gradient),) = seen
+    assert gradient.stride() == maps.stride()
+    assert maps.is_contiguous(memory_format=th.channels_last)

@@ -1,0 +1,210 @@
+"""
+Parts of an update that ``accelerate`` computes in another way: Adam's step late in training, and the quantile loss.
+
+    python examples/benchmarks/update_parts.py              # every row, half an hour
+    python examples/benchmarks/update_parts.py --quick      # two minutes, nothing is written
+
+Adam: models of Pong with the stock NatureCNN and the zoo's settings are trained for 1,500 updates, accelerated, without
+sb3_efficient/fast/denormals.py. Then copies of them take optimizer steps, and go on training, in turns: plain SB3 on
+the same emulator, accelerated with the averages as they are, and with those below 1e-38 set to zero. A fresh model has
+none of these yet, so short benchmarks (training_loop.py among them) do not show what they cost.
+
+Loss: forward and backward of sb3-contrib's and of sb3_efficient/fast/quantile_loss.py, with the sizes of QR-DQN (32
+transitions, 200 quantiles) and of TQC (256 transitions, 2 critics of 25 quantiles, 46 targets).
+
+All that is compared is measured in turns in one process; medians. Writes results/update_parts.json and .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch as th
+from common import open_rows, run_program, write_table
+from sb3_contrib.common.utils import quantile_huber_loss as plain_loss
+from training_loop import DQN_SETTINGS, ENV_ID, NAMES, PPO_SETTINGS, SEED, SEGMENT
+
+from sb3_efficient import accelerate
+from sb3_efficient.bench.rows import Row, summary
+from sb3_efficient.envs import AleVecEnv
+from sb3_efficient.evaluation.progress import progress_bar
+from sb3_efficient.fast import model as accelerate_module
+from sb3_efficient.fast.quantile_loss import quantile_huber_loss
+from sb3_efficient.options import whole_number
+from sb3_efficient.policies import find_algorithm
+
+ALGORITHMS = ("ppo", "dqn", "qrdqn")
+#: Steps of all environments to an update
+STEPS = {"ppo": 64, "dqn": 4, "qrdqn": 4}
+#: Late in training; averages below 1e-38 kept, or set to zero
+WAYS = ("plain", "kept", "zero")
+#: Shapes of quantiles and of targets
+LOSSES = {"qrdqn": ((32, 200), (32, 200)), "tqc": ((256, 2, 25), (256, 1, 46))}
+KEYS = ("what", "algo", "threads", "way")
+UNITS = {"loss": "ms", "Adam's step": "ms", "training": "frames/s"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="DQN alone, few rounds, nothing is written")
+    parser.add_argument("--algos", nargs="+", choices=ALGORITHMS, default=ALGORITHMS)
+    parser.add_argument("--updates", type=int, default=1500, help="of the models (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=11, help="turns that each variant gets")
+    parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
+    parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")
+    arguments = parser.parse_args()
+    rounds = 2 if arguments.quick else arguments.rounds
+    whole_number("--updates", arguments.updates)
+    th.set_num_threads(arguments.threads)
+    rows = open_rows("update_parts", KEYS, quick=arguments.quick)
+    for case, measure in [] if arguments.rewrite else cases(arguments, rounds):
+        case |= {"threads": arguments.threads}
+        if not (arguments.missing and rows.has(**case)):
+            rows.add({**case, **row} for row in measure())
+    print(table(rows.rows))
+    if rows.file is not None:
+        write_table("update_parts", table(rows.rows))
+
+
+def cases(arguments: argparse.Namespace, rounds: int) -> Iterator[tuple[Row, Callable[[], list[Row]]]]:
+    """What there is to measure, and how."""
+    for algo in LOSSES:
+        yield {"what": "loss", "algo": algo}, partial(compare_losses, algo, rounds)
+    for algo in ["dqn"] if arguments.quick else arguments.algos:
+        # With the rows of "Adam's step"
+        yield {"what": "training", "algo": algo}, partial(compare_late, algo, arguments.updates, rounds)
+
+
+def compare_losses(algo: str, rounds: int) -> list[Row]:
+    """Loss and gradient."""
+    sizes, target_sizes = LOSSES[algo]
+    quantiles, targets = th.randn(sizes, requires_grad=True), 1 + 2 * th.randn(target_sizes)
+
+    def milliseconds(loss: Callable[..., th.Tensor]) -> float:
+        start = time.perf_counter()
+        for _ in range(20):
+            th.autograd.grad(loss(quantiles, targets), quantiles)
+        return 50 * (time.perf_counter() - start)
+
+    ways = {"plain": partial(milliseconds, plain_loss), "sorted": partial(milliseconds, quantile_huber_loss)}
+    return in_turns("loss", algo, ways, rounds)
+
+
+def compare_late(algo: str, updates: int, rounds: int) -> list[Row]:
+    """Three copies of one model go on: the optimizer's step alone, with their last gradients, then whole training."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "late.zip")
+        train_until_late(algo, updates, file)
+        models = {way: late_model(algo, file, way) for way in WAYS}
+    share = denormal_share(models["plain"].policy.optimizer)
+    for model in models.values():
+        # Gradients for the steps, and a look at the averages
+        model.learn(2048 if algo == "ppo" else 300, reset_num_timesteps=False)
+
+    def milliseconds(optimizer: th.optim.Optimizer) -> float:
+        start = time.perf_counter()
+        for _ in range(20):
+            optimizer.step()
+        return 50 * (time.perf_counter() - start)
+
+    def frames_a_second(model: Any) -> float:
+        before, start = model.num_timesteps, time.perf_counter()
+        model.learn(SEGMENT[algo], reset_num_timesteps=False)
+        return (model.num_timesteps - before) / (time.perf_counter() - start)
+
+    training = {way: partial(frames_a_second, model) for way, model in models.items()}
+    rows = in_turns("training", algo, training, rounds)
+    steps = {way: partial(milliseconds, model.policy.optimizer) for way, model in models.items()}
+    rows += in_turns("Adam's step", algo, steps, rounds)
+    return [{**row, "denormal_share": round(share, 3), "updates": updates} for row in rows]
+
+
+def train_until_late(algo: str, updates: int, file: Path) -> None:
+    model = find_algorithm(algo)("CnnPolicy", env(algo), seed=SEED, **settings(algo))
+    with averages_kept():
+        accelerate(model)
+    model.learn(getattr(model, "learning_starts", 0) + updates * STEPS[algo], progress_bar=True)
+    model.save(file)
+
+
+def late_model(algo: str, file: Path, way: str) -> Any:
+    model = find_algorithm(algo).load(file, env=env(algo), seed=SEED)
+    if way == "kept":
+        with averages_kept():
+            accelerate(model)
+    elif way == "zero":
+        accelerate(model)
+    return model
+
+
+@contextmanager
+def averages_kept() -> Iterator[None]:
+    """accelerate() as if there were no denormal numbers."""
+    before = accelerate_module.plan_denormals
+    accelerate_module.plan_denormals = lambda plan, model: None
+    try:
+        yield
+    finally:
+        accelerate_module.plan_denormals = before
+
+
+def env(algo: str) -> AleVecEnv:
+    return AleVecEnv(ENV_ID, n_envs=8 if algo == "ppo" else 1, seed=SEED, num_threads=th.get_num_threads())
+
+
+def settings(algo: str) -> dict[str, Any]:
+    return PPO_SETTINGS if algo == "ppo" else DQN_SETTINGS
+
+
+def denormal_share(optimizer: th.optim.Optimizer) -> float:
+    """Of the first moments."""
+    averages = th.cat([state["exp_avg"].flatten() for state in optimizer.state.values()]).abs()
+    return float(((averages > 0) & (averages < th.finfo(averages.dtype).tiny)).double().mean())
+
+
+def in_turns(what: str, algo: str, ways: dict[str, Callable[[], float]], rounds: int) -> list[Row]:
+    """The first round warms up."""
+    found: dict[str, list[float]] = {way: [] for way in ways}
+    with progress_bar(f"{what}, {algo}", (1 + rounds) * len(ways)) as advance:
+        for lap, (way, measure) in itertools.product(range(1 + rounds), ways.items()):
+            value = measure()
+            found[way] += [value] if lap else []
+            advance()
+    return [{"what": what, "way": way, **summary(values, UNITS[what])} for way, values in found.items()]
+
+
+def table(rows: list[Row]) -> str:
+    """In brackets how many times as fast as the column before."""
+    head = ["", "algorithm", "threads", "averages below 1e-38", "plain", "accelerated, these kept", "accelerated"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for what, algo, threads in dict.fromkeys((row["what"], row["algo"], row["threads"]) for row in rows):
+        found = {row["way"]: row for row in rows if (row["what"], row["algo"], row["threads"]) == (what, algo, threads)}
+        last = found.get("zero") or found["sorted"]
+        share = f"{last['denormal_share']:.0%}" if "denormal_share" in last else ""
+        cells = [what, NAMES.get(algo, algo.upper()), str(threads), share, value(found["plain"])]
+        kept = found.get("kept")
+        cells += [value(kept, found["plain"]) if kept else "", value(last, kept or found["plain"])]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def value(row: Row, other: Row | None = None) -> str:
+    """Median, and how many times as fast as another."""
+    text = f"{row['median']:.3g} {row['unit']}"
+    if other is None:
+        return text
+    times = row["median"] / other["median"] if row["unit"] == "frames/s" else other["median"] / row["median"]
+    return f"{text} ({times:.1f}x)"
+
+
+if __name__ == "__main__":
+    run_program(main)
