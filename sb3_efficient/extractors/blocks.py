@@ -117,10 +117,11 @@ def _has_blocks(conv: nn.Conv2d) -> bool:
 def _blocks(images: th.Tensor, side: int) -> th.Tensor:
     """(B, C, H, W) to (B, C * side * side, H / side, W / side), channels-last."""
     batch, channels, height, width = images.shape
-    images = images.contiguous()
-    if images.storage_offset() % side:
+    # In one row, as the stride of a single channel can be anything, also where the rest is in order
+    pixels = images.contiguous().view(-1)
+    if pixels.storage_offset() % side:
         # Begins in the middle of an integer
-        images = images.clone()
-    rows = images.view(_ROWS[side]).view(batch, channels, height // side, side, width // side)
+        pixels = pixels.clone()
+    rows = pixels.view(_ROWS[side]).view(batch, channels, height // side, side, width // side)
     blocks = rows.permute(0, 2, 4, 1, 3).contiguous().view(th.uint8)
     return blocks.view(batch, height // side, width // side, channels * side * side).permute(0, 3, 1, 2)

@@ -70,6 +70,15 @@ def test_however_images_lie_in_memory(images: th.Tensor) -> None:
     th.testing.assert_close(blocks.encode(cnn, images, th.float32), cnn(images / 255), rtol=1e-4, atol=1e-5)
 
 
+def test_a_single_channel_that_was_the_last() -> None:
+    images = some(16, 84, 84, 1).permute(0, 3, 1, 2)
+    # Contiguous to torch, whatever the stride
+    assert images.is_contiguous()
+    assert images.stride(1) == 1
+    cnn = make_extractor("nature", spaces.Box(0, 255, (1, 84, 84), "uint8")).cnn
+    th.testing.assert_close(blocks.encode(cnn, images, th.float32), cnn(images / 255), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("batch", [1, 32])
 def test_bf16_is_nearer_to_float32_than_on_pixels(batch: int) -> None:
     th.manual_seed(0)
