@@ -1,7 +1,7 @@
 """
 Parts of an update that ``accelerate`` computes in another way: Adam's step late in training, and the quantile loss.
 
-    python examples/benchmarks/update_parts.py              # every row, half an hour
+    python examples/benchmarks/update_parts.py              # every row, a quarter of an hour
     python examples/benchmarks/update_parts.py --quick      # two minutes, nothing is written
 
 Adam: models of Pong with the stock NatureCNN and the zoo's settings are trained for 1,500 updates, accelerated, without
