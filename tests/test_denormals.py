@@ -65,18 +65,20 @@ def test_same_weights_without_denormal_averages(options: dict[str, Any]) -> None
         assert th.equal(found[lives], plain_state[key][lives])
 
 
-def test_what_is_no_average_stays() -> None:
-    weight = nn.Parameter(th.zeros(3))
+def test_only_denormal_averages_become_zero() -> None:
+    weight = nn.Parameter(th.zeros(4))
     optimizer = Adam([weight], lr=1e-3)
-    watched(optimizer)
-    values = th.tensor([th.nan, -th.inf, -2 * SMALLEST])
-    for _ in range(INTERVAL):
-        weight.grad = th.zeros(3)
-        optimizer.step()
-        optimizer.state[weight]["exp_avg"].copy_(values)
+    weight.grad = th.zeros(4)
+    optimizer.step()
     state = optimizer.state[weight]
-    assert state["step"] == INTERVAL
-    th.testing.assert_close(state["exp_avg"], values, equal_nan=True, rtol=0, atol=0)
+    state["exp_avg"].copy_(th.tensor([th.nan, -th.inf, -2 * SMALLEST, -SMALLEST / 2]))
+    sweep = denormals._Sweep()
+    for _ in range(INTERVAL):
+        assert state["exp_avg"][3] != 0
+        sweep(optimizer)
+    expected = th.tensor([th.nan, -th.inf, -2 * SMALLEST, 0.0])
+    th.testing.assert_close(state["exp_avg"], expected, equal_nan=True, rtol=0, atol=0)
+    assert state["step"] == 1
 
 
 def test_left_alone_where_zeros_would_matter() -> None:

@@ -30,11 +30,10 @@ from typing import Any
 import torch as th
 from common import open_rows, run_program, write_table
 from sb3_contrib.common.utils import quantile_huber_loss as plain_loss
-from training_loop import DQN_SETTINGS, ENV_ID, NAMES, PPO_SETTINGS, SEED, SEGMENT
+from training_loop import NAMES, SEGMENT, make_model, make_venv, train
 
 from sb3_efficient import accelerate
 from sb3_efficient.bench.rows import Row, summary
-from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.evaluation.progress import progress_bar
 from sb3_efficient.fast import model as accelerate_module
 from sb3_efficient.fast.quantile_loss import quantile_huber_loss
@@ -117,9 +116,7 @@ def compare_late(algo: str, updates: int, rounds: int) -> list[Row]:
         return 50 * (time.perf_counter() - start)
 
     def frames_a_second(model: Any) -> float:
-        before, start = model.num_timesteps, time.perf_counter()
-        model.learn(SEGMENT[algo], reset_num_timesteps=False)
-        return (model.num_timesteps - before) / (time.perf_counter() - start)
+        return train(model, SEGMENT[algo])["fps"]
 
     training = {way: partial(frames_a_second, model) for way, model in models.items()}
     rows = in_turns("training", algo, training, rounds)
@@ -129,15 +126,15 @@ def compare_late(algo: str, updates: int, rounds: int) -> list[Row]:
 
 
 def train_until_late(algo: str, updates: int, file: Path) -> None:
-    model = find_algorithm(algo)("CnnPolicy", env(algo), seed=SEED, **settings(algo))
     with averages_kept():
-        accelerate(model)
+        model = make_model(algo, "nature", "with AleVecEnv", th.get_num_threads())
     model.learn(getattr(model, "learning_starts", 0) + updates * STEPS[algo], progress_bar=True)
     model.save(file)
 
 
 def late_model(algo: str, file: Path, way: str) -> Any:
-    model = find_algorithm(algo).load(file, env=env(algo), seed=SEED)
+    env = make_venv("AleVecEnv", 8 if algo == "ppo" else 1, th.get_num_threads())
+    model = find_algorithm(algo).load(file, env=env)
     if way == "kept":
         with averages_kept():
             accelerate(model)
@@ -155,14 +152,6 @@ def averages_kept() -> Iterator[None]:
         yield
     finally:
         accelerate_module.plan_denormals = before
-
-
-def env(algo: str) -> AleVecEnv:
-    return AleVecEnv(ENV_ID, n_envs=8 if algo == "ppo" else 1, seed=SEED, num_threads=th.get_num_threads())
-
-
-def settings(algo: str) -> dict[str, Any]:
-    return PPO_SETTINGS if algo == "ppo" else DQN_SETTINGS
 
 
 def denormal_share(optimizer: th.optim.Optimizer) -> float:

@@ -97,7 +97,7 @@ def blocked(weight: th.Tensor, side: int) -> th.Tensor:
 
 
 def _in_order_of_maps(gradient: th.Tensor) -> th.Tensor:
-    # Behind a flattening it is channel-first, and the ReLU before it would take ten times as long over two orders
+    # Behind a flattening it is channel-first, and the ReLU before it would take many times as long over two orders
     return gradient.contiguous(memory_format=th.channels_last)
 
 
