@@ -8,8 +8,9 @@ What reuse is worth in training: updates from distinct patches, and rollouts of 
 updates    forward and backward through the features extractor. nature and impala: shuffled minibatches of 256 stacks of
            four frames from a PPO rollout of 8 games x 128 steps; conv2, the reuse paper's network: 80 single frames
            that follow each other, every fourth pixel (20 and 40 filters) or every second (80 and 160). Beside it our
-           dense extractor in float32 and bfloat16, and how often a patch of the first layer is repeated. For nature
-           the package itself computes updates densely, whatever this table says: see sb3_efficient/reuse/updating.py.
+           dense extractor in float32 and bfloat16, and how often a patch of the first layer is repeated. For nature,
+           and for impala in bfloat16, the package itself computes updates densely, whatever this table says: see
+           sb3_efficient/reuse/updating.py.
 training   frames a second of PPO on Pong, as training_loop.py measures them; "frozen": all convolutions, by SEER
 
 Every network and game, and every variant of training, in a process of its own; variants in turn; medians and quartiles.
@@ -45,7 +46,7 @@ from stable_baselines3 import PPO
 from sb3_efficient import accelerate, make_extractor, policy_kwargs
 from sb3_efficient.bench.rows import Rows, summary
 from sb3_efficient.extractors.base import EncoderExtractor
-from sb3_efficient.reuse.first import first_convolution
+from sb3_efficient.reuse.first import first_convolution, first_pooled
 from sb3_efficient.reuse.patches import distinct
 from sb3_efficient.reuse.updating import distinct_latents
 
@@ -163,7 +164,8 @@ def make_update(network: str, variant: str, shape: tuple[int, ...]) -> Callable[
     extractor: Any = make_extractor(name, spaces.Box(0, 255, shape, np.uint8), precision=precision, **options)
     forward = extractor
     if variant.startswith("distinct"):
-        forward = _nature_from_patches(extractor) if name == "nature" else _from_patches(extractor)
+        by_hand = name == "nature" or precision == "bf16"
+        forward = _first_from_patches(extractor) if by_hand else _from_patches(extractor)
     parameters = list(extractor.parameters())
 
     def update(images: th.Tensor) -> None:
@@ -183,15 +185,20 @@ def _from_patches(extractor: EncoderExtractor) -> Callable[[th.Tensor], th.Tenso
     return forward
 
 
-def _nature_from_patches(extractor: Any) -> Callable[[th.Tensor], th.Tensor]:
+def _first_from_patches(extractor: Any) -> Callable[[th.Tensor], th.Tensor]:
     """As no extractor does it, for it was not measured to win in all games."""
-    convolution, _, *others = extractor.cnn
     dtype = th.bfloat16 if extractor.precision == "bf16" else th.float32
+    first, *others = extractor.cnn
+    compute = first_convolution
+    if isinstance(first, th.nn.Sequential):
+        compute, (first, *of_stage) = first_pooled, first
+        others = [*of_stage, *others]
+    # Without the ReLU or the pooling behind the convolution
+    rest = th.nn.Sequential(*others[1:])
 
     def forward(images: th.Tensor) -> th.Tensor:
         with extractor.computing(images):
-            maps = first_convolution(convolution, images.numpy(), dtype)
-            return extractor.project(th.nn.Sequential(*others)(maps))
+            return extractor.project(rest(compute(first, images.numpy(), dtype)))
 
     return forward
 

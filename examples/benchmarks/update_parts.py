@@ -1,5 +1,5 @@
 """
-Parts of an update that ``accelerate`` computes in another way: Adam's step late in training, and the quantile loss.
+Parts of an update that are computed in another way here: Adam's step late in training, quantile loss, max-pooling.
 
     python examples/benchmarks/update_parts.py              # every row, a quarter of an hour
     python examples/benchmarks/update_parts.py --quick      # two minutes, nothing is written
@@ -11,6 +11,9 @@ none of these yet, so short benchmarks (training_loop.py among them) do not show
 
 Loss: forward and backward of sb3-contrib's and of sb3_efficient/fast/quantile_loss.py, with the sizes of QR-DQN (32
 transitions, 200 quantiles) and of TQC (256 transitions, 2 critics of 25 quantiles, 46 targets).
+
+Pooling: forward and backward of the Impala extractor on 256 images, with torch's max-pooling and with that of
+sb3_efficient/extractors/max_pool.py; accelerate() is not needed for it.
 
 All that is compared is measured in turns in one process; medians. Writes results/update_parts.json and .md.
 """
@@ -26,16 +29,21 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import numpy as np
 import torch as th
 from common import open_rows, run_program, write_table
+from gymnasium import spaces
 from sb3_contrib.common.utils import quantile_huber_loss as plain_loss
 from training_loop import NAMES, SEGMENT, make_model, make_venv, train
 
-from sb3_efficient import accelerate
+from sb3_efficient import accelerate, make_extractor
 from sb3_efficient.bench.rows import Row, summary
 from sb3_efficient.evaluation.progress import progress_bar
+from sb3_efficient.extractors import max_pool
 from sb3_efficient.fast import model as accelerate_module
+from sb3_efficient.fast.memory import keep_freed_memory
 from sb3_efficient.fast.quantile_loss import quantile_huber_loss
 from sb3_efficient.options import whole_number
 from sb3_efficient.policies import find_algorithm
@@ -47,8 +55,10 @@ STEPS = {"ppo": 64, "dqn": 4, "qrdqn": 4}
 WAYS = ("plain", "kept", "zero")
 #: Shapes of quantiles and of targets
 LOSSES = {"qrdqn": ((32, 200), (32, 200)), "tqc": ((256, 2, 25), (256, 1, 46))}
+PRECISIONS = ("bf16", "fp32")
+LABELS = {**NAMES, **{f"impala {precision}": f"Impala, {precision}" for precision in PRECISIONS}}
 KEYS = ("what", "algo", "threads", "way")
-UNITS = {"loss": "ms", "Adam's step": "ms", "training": "frames/s"}
+UNITS = {"loss": "ms", "pooling": "ms", "Adam's step": "ms", "training": "frames/s"}
 
 
 def main() -> None:
@@ -78,6 +88,8 @@ def cases(arguments: argparse.Namespace, rounds: int) -> Iterator[tuple[Row, Cal
     """What there is to measure, and how."""
     for algo in LOSSES:
         yield {"what": "loss", "algo": algo}, partial(compare_losses, algo, rounds)
+    for precision in PRECISIONS:
+        yield {"what": "pooling", "algo": f"impala {precision}"}, partial(compare_poolings, precision, rounds)
     for algo in ["dqn"] if arguments.quick else arguments.algos:
         # With the rows of "Adam's step"
         yield {"what": "training", "algo": algo}, partial(compare_late, algo, arguments.updates, rounds)
@@ -96,6 +108,22 @@ def compare_losses(algo: str, rounds: int) -> list[Row]:
 
     ways = {"plain": partial(milliseconds, plain_loss), "sorted": partial(milliseconds, quantile_huber_loss)}
     return in_turns("loss", algo, ways, rounds)
+
+
+def compare_poolings(precision: str, rounds: int) -> list[Row]:
+    """Whole updates of the extractor."""
+    keep_freed_memory()
+    extractor: Any = make_extractor("impala", spaces.Box(0, 255, (4, 84, 84), np.uint8), precision=precision)
+    images, parameters = th.randint(0, 256, (256, 4, 84, 84), dtype=th.uint8), list(extractor.parameters())
+
+    def milliseconds(applies: Callable[[th.Tensor], bool]) -> float:
+        with patch.object(max_pool, "applies", applies):
+            start = time.perf_counter()
+            th.autograd.grad(extractor(images).square().mean(), parameters)
+            return 1000 * (time.perf_counter() - start)
+
+    ways = {"plain": partial(milliseconds, lambda maps: False), "compiled": partial(milliseconds, max_pool.applies)}
+    return in_turns("pooling", f"impala {precision}", ways, rounds)
 
 
 def compare_late(algo: str, updates: int, rounds: int) -> list[Row]:
@@ -173,13 +201,13 @@ def in_turns(what: str, algo: str, ways: dict[str, Callable[[], float]], rounds:
 
 def table(rows: list[Row]) -> str:
     """In brackets how many times as fast as the column before."""
-    head = ["", "algorithm", "threads", "averages below 1e-38", "plain", "accelerated, these kept", "accelerated"]
+    head = ["", "algorithm", "threads", "averages below 1e-38", "plain", "accelerated, these kept", "here"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for what, algo, threads in dict.fromkeys((row["what"], row["algo"], row["threads"]) for row in rows):
         found = {row["way"]: row for row in rows if (row["what"], row["algo"], row["threads"]) == (what, algo, threads)}
-        last = found.get("zero") or found["sorted"]
+        last = next(row for way, row in found.items() if way not in ("plain", "kept"))
         share = f"{last['denormal_share']:.0%}" if "denormal_share" in last else ""
-        cells = [what, NAMES.get(algo, algo.upper()), str(threads), share, value(found["plain"])]
+        cells = [what, LABELS.get(algo, algo.upper()), str(threads), share, value(found["plain"])]
         kept = found.get("kept")
         cells += [value(kept, found["plain"]) if kept else "", value(last, kept or found["plain"])]
         lines.append("| " + " | ".join(cells) + " |")

@@ -16,7 +16,7 @@ from sb3_efficient.errors import UnavailableError
 SCRIPTS = {
     "extractors": ("extractors.py", "the extractors beside the same networks written plainly"),
     "first-convolution": ("first_convolution.py", "the first convolution, on blocks of pixels and on pixels"),
-    "update-parts": ("update_parts.py", "Adam's step late in training, and the quantile loss"),
+    "update-parts": ("update_parts.py", "Adam's step late in training, quantile loss, max-pooling"),
     "environments": ("environments.py", "AleVecEnv beside SB3's own Atari pipeline"),
     "training": ("training_loop.py", "whole training runs, plain and accelerated"),
     "seer": ("seer.py", "what freezing the encoder saves, in time and in memory"),

@@ -16,6 +16,7 @@ from torch import nn
 
 from sb3_efficient.errors import ConflictError, OptionError, suggestion
 from sb3_efficient.extractors.base import EncoderExtractor, image_shape, positives
+from sb3_efficient.extractors.max_pool import HalvingMaxPool
 from sb3_efficient.options import number
 
 #: What stands between the last convolution and the linear layer
@@ -87,7 +88,7 @@ class _Stage(nn.Sequential):
         first, inner_1, out_1, inner_2, out_2 = filters
         layers: list[nn.Module] = [nn.Conv2d(n_input, first, 3, stride=2 if strided else 1, padding=1)]
         if not strided:
-            layers.append(nn.MaxPool2d(3, stride=2, padding=1))
+            layers.append(HalvingMaxPool())
         super().__init__(*layers, Residual(first, inner_1, out_1), Residual(out_1, inner_2, out_2))
 
 

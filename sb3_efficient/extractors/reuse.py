@@ -38,8 +38,8 @@ ROWS = 16
 
 class Reusing(EncoderExtractor):
     """
-    Without gradients, what changed since the last batch is computed, row by row. With them, what is faster so is
-    computed once per distinct patch of the batch: all of ``conv2``, and the first layers of ``impala``.
+    In float32. Without gradients, what changed since the last batch is computed, row by row. With them, what is faster
+    so is computed once per distinct patch of the batch: all of ``conv2``, and the first layers of ``impala``.
     """
 
     _acting: Any = None

@@ -9,11 +9,14 @@ import torch as th
 from torch import nn
 
 from sb3_efficient.extractors.impala import Residual
+from sb3_efficient.extractors.max_pool import HalvingMaxPool
 from sb3_efficient.extractors.pooling import AdaptiveMax, GlobalAverage
 from sb3_efficient.weights import Weights, places, tensors_in
 
 #: What layers are recognised as, subclasses included
 _KINDS = (
+    # Before the class it is made from
+    HalvingMaxPool,
     *(nn.Conv2d, nn.Linear, nn.ReLU, nn.Tanh, nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Flatten),
     *(nn.Sequential, Residual, GlobalAverage, AdaptiveMax),
 )
