@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 import torch as th
@@ -20,6 +22,7 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 #: Numbers in the input below which other threads are not asked
 LEAST_FOR_THREADS = 1 << 18
+#: Channels are a multiple of this, the lanes of the longest vectors
 _VECTOR = 16
 
 
@@ -47,7 +50,17 @@ def applies(maps: th.Tensor) -> bool:
     if not is_plain or is_traced or is_in_torch_dispatch_mode():
         return False
     known = maps.dtype in (th.float32, th.bfloat16) and maps.ndim == 4 and maps.numel() > 0
-    return known and maps.shape[1] % _VECTOR == 0 and maps.is_contiguous(memory_format=th.channels_last)
+    in_order = known and maps.shape[1] % _VECTOR == 0 and maps.is_contiguous(memory_format=th.channels_last)
+    return in_order and _kernels() is not None
+
+
+@cache
+def _kernels() -> Any:
+    """Compiled when they are first called; None where numba does not work, or finds no folder to keep them in."""
+    try:
+        return import_module("sb3_efficient.extractors.max_pool_kernels")
+    except (ImportError, RuntimeError):
+        return None
 
 
 class _Pool(th.autograd.Function):
@@ -55,13 +68,11 @@ class _Pool(th.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, maps: th.Tensor) -> th.Tensor:
-        from sb3_efficient.extractors import max_pool_kernels as kernels
-
         batch, channels, height, width = maps.shape
         values = _empty((batch, channels, -(-height // 2), -(-width // 2)), maps.dtype)
         places = _empty(values.shape, th.uint8)
         least = maps.new_full((channels,), -th.inf)
-        _in_parts(kernels.pool[maps.itemsize], maps, values, places, least, size=maps.shape)
+        _in_parts(_kernels().pool, maps, values, places, least, size=maps.shape)
         ctx.save_for_backward(places)
         ctx.size = maps.shape
         return values
@@ -77,12 +88,10 @@ class _Spread(th.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, gradients: th.Tensor, places: th.Tensor, size: th.Size) -> th.Tensor:
-        from sb3_efficient.extractors import max_pool_kernels as kernels
-
         result = _empty(size, gradients.dtype)
-        nowhere = places.new_full((size[1],), kernels.NOWHERE)
+        nowhere = places.new_full((size[1],), _kernels().NOWHERE)
         gradients = gradients.contiguous(memory_format=th.channels_last)
-        _in_parts(kernels.spread[gradients.itemsize], gradients, places, result, nowhere, size=size)
+        _in_parts(_kernels().spread, gradients, places, result, nowhere, size=size)
         ctx.save_for_backward(places)
         return result
 
@@ -107,10 +116,10 @@ def _in_parts(kernel: Callable[..., None], *tensors: th.Tensor, size: th.Size) -
     batch, channels, height, width = size
     threads = min(th.get_num_threads(), batch) if size.numel() >= LEAST_FOR_THREADS else 1
     bounds = [batch * part // threads for part in range(threads + 1)]
-    addresses = [tensor.data_ptr() for tensor in tensors]
+    size_and_addresses = tensors[0].itemsize, *(tensor.data_ptr() for tensor in tensors)
 
     def part(number: int) -> None:
-        kernel(*addresses, *bounds[number : number + 2], height, width, channels)
+        kernel(*size_and_addresses, *bounds[number : number + 2], height, width, channels)
 
     if threads == 1:
         part(0)

@@ -103,21 +103,12 @@ def _make_collect(size: int, numbers: tuple[int, ...]) -> Any:
     return collect
 
 
-def _make_pool(size: int, stamp: int) -> Any:
+def _make_pool(size: int) -> Any:
     largest = _make_largest(size)
 
-    # numba's cache looks at this file only; what it closes over counts, too
-    @jit(cache=True)
-    def pool(maps, values, places, least, first, last, height, width, channels):  # type: ignore[no-untyped-def]
-        """
-        :param maps: Address of (B, H, W, C)
-        :param values: Address of the result, (B, rows, columns, C)
-        :param places: Address of as many bytes: where in its window each value was, row by row
-        :param least: Address of (C,), -inf, which stands for what is outside of the image
-        :param first: Image to begin with
-        :param last: Image to end before
-        """
-        pixel = size * channels if stamp >= 0 else 0
+    @jit
+    def pool_images(maps, values, places, least, first, last, height, width, channels):  # type: ignore[no-untyped-def]
+        pixel = size * channels
         line = pixel * width
         result = first * ((height + 1) // 2) * ((width + 1) // 2) * channels
         for image in range(first, last):
@@ -142,23 +133,16 @@ def _make_pool(size: int, stamp: int) -> Any:
                     result += channels
                     at += 2 * pixel
 
-    return pool
+    return pool_images
 
 
-def _make_spread(size: int, stamp: int) -> Any:
+def _make_spread(size: int) -> Any:
     one, vertical, horizontal, four = (_make_collect(size, n) for n in ((4,), (7, 1), (5, 3), (8, 6, 2, 0)))
 
-    @jit(cache=True)
-    def spread(gradients, places, result, nowhere, first, last, height, width, channels):  # type: ignore[no-untyped-def]
-        """
-        Each input's gradient: inputs in even rows and columns are in one window, others in two or four.
-
-        :param gradients: Address of those of the values, (B, rows, columns, C)
-        :param places: Address of what :func:`pool` wrote
-        :param result: Address of those of the maps, (B, H, W, C)
-        :param nowhere: Address of (C,) bytes, NOWHERE, which stand for a window outside of the image
-        """
-        columns = (width + 1) // 2 if stamp >= 0 else 0
+    @jit
+    def spread_images(gradients, places, result, nowhere, first, last, height, width, channels):  # type: ignore[no-untyped-def]
+        # Inputs in even rows and columns are in one window, others in two or four
+        columns = (width + 1) // 2
         result += size * first * height * width * channels
         for image in range(first, last):
             for y in range(height):
@@ -187,9 +171,52 @@ def _make_spread(size: int, stamp: int) -> Any:
                         one((gradient,), (place,), result, channels)
                     result += size * channels
 
+    return spread_images
+
+
+_pool_bf16, _pool_fp32 = map(_make_pool, (2, 4))
+_spread_bf16, _spread_fp32 = map(_make_spread, (2, 4))
+
+
+# numba's cache looks at this file only; what its functions close over counts, too, but for other compiled functions
+def _build_pool(stamp: int) -> Any:
+    @jit(cache=True)
+    def pool(size, maps, values, places, least, first, last, height, width, channels):  # type: ignore[no-untyped-def]
+        """
+        :param size: Bytes of a number: 4, or 2 for bfloat16
+        :param maps: Address of (B, H, W, C)
+        :param values: Address of the result, (B, rows, columns, C)
+        :param places: Address of as many bytes: where in its window each value was, row by row
+        :param least: Address of (C,), -inf, which stands for what is outside of the image
+        :param first: Image to begin with
+        :param last: Image to end before
+        """
+        if size == 2 and stamp >= 0:
+            _pool_bf16(maps, values, places, least, first, last, height, width, channels)
+        else:
+            _pool_fp32(maps, values, places, least, first, last, height, width, channels)
+
+    return pool
+
+
+def _build_spread(stamp: int) -> Any:
+    @jit(cache=True)
+    def spread(size, gradients, places, result, nowhere, first, last, height, width, channels):  # type: ignore[no-untyped-def]
+        """
+        :param size: Bytes of a number: 4, or 2 for bfloat16
+        :param gradients: Address of those of the values, (B, rows, columns, C)
+        :param places: Address of what :func:`pool` wrote
+        :param result: Address of those of the maps, (B, H, W, C)
+        :param nowhere: Address of (C,) bytes, NOWHERE, which stand for a window outside of the image
+        :param first: Image to begin with
+        :param last: Image to end before
+        """
+        if size == 2 and stamp >= 0:
+            _spread_bf16(gradients, places, result, nowhere, first, last, height, width, channels)
+        else:
+            _spread_fp32(gradients, places, result, nowhere, first, last, height, width, channels)
+
     return spread
 
 
-#: Bytes of a number (2 is bfloat16) -> the function
-pool = {size: _make_pool(size, STAMP) for size in (2, 4)}
-spread = {size: _make_spread(size, STAMP) for size in (2, 4)}
+pool, spread = _build_pool(STAMP), _build_spread(STAMP)

@@ -128,6 +128,19 @@ def test_others_are_left_to_torch(maps: th.Tensor) -> None:
         assert th.equal(pool(maps), plain(maps))
 
 
+@pytest.mark.parametrize("error", [ImportError("Numba needs NumPy 2.1 or less"), RuntimeError("no locator available")])
+def test_left_to_torch_where_numba_does_not_work(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(name: str) -> None:
+        raise error
+
+    max_pool._kernels.cache_clear()
+    monkeypatch.setattr(max_pool, "import_module", fails)
+    maps = some(2, 16, 6, 6)
+    assert not applies(maps)
+    assert th.equal(pool(maps), plain(maps))
+    max_pool._kernels.cache_clear()
+
+
 def test_tracers_and_transforms_see_the_operator_of_torch() -> None:
     maps = some(2, 16, 6, 6)
     with FakeTensorMode() as mode:
