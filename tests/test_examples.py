@@ -184,8 +184,8 @@ def test_first_convolution_on_blocks(python: Run) -> None:
 def test_parts_of_an_update_are_measured(python: Run) -> None:
     done = python(str(EXAMPLES / "benchmarks" / "update_parts.py"), "--quick", "--updates", "20")
     rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")][1:]
-    losses, late = [["loss", "QR-DQN"], ["loss", "TQC"]], [["training", "DQN"], ["Adam's step", "DQN"]]
-    assert [row[:2] for row in rows] == losses + late
+    alone = [["loss", "QR-DQN"], ["loss", "TQC"], ["pooling", "Impala, fp32"]]
+    assert [row[:2] for row in rows] == [*alone, ["training", "DQN"], ["Adam's step", "DQN"]]
     assert all(float(cell.split()[0]) > 0 for row in rows for cell in row[4:] if cell)
     # Nothing has died away after so few
     assert rows[-1][3] == "0%"
@@ -204,8 +204,11 @@ def test_figures_of_update_parts_in_the_readme_are_the_measured_ones() -> None:
     ppo, dqn, qrdqn = (ratios["training", algo] for algo in ("ppo", "dqn", "qrdqn"))
     steps = [1 / ratio for (what, _), ratio in ratios.items() if what != "training"]
     losses = [found["loss", algo, way]["median"] for algo in ("qrdqn", "tqc") for way in ("sorted", "plain")]
+    pooling = [found["pooling", f"impala {p}", w]["median"] for p in ("bf16", "fp32") for w in ("compiled", "plain")]
     text = " ".join(README.read_text().split())
     for words in (
+        f"minibatches of 256 take {pooling[0]:.0f} ms instead of {pooling[1]:.0f} in bf16, and {pooling[2]:.0f} "
+        f"instead of {pooling[3]:.0f} in float32",
         f"{100 * min(shares):.0f} to {max(shares):.0%} of NatureCNN's after {updates:,}",
         f"PPO is {ppo:.1f} times, DQN {dqn:.1f} and QR-DQN {qrdqn:.1f} times as fast",
         f"Adam's step alone {min(steps):.1f} to {max(steps):.1f} times",

@@ -88,7 +88,7 @@ def cases(arguments: argparse.Namespace, rounds: int) -> Iterator[tuple[Row, Cal
     """What there is to measure, and how."""
     for algo in LOSSES:
         yield {"what": "loss", "algo": algo}, partial(compare_losses, algo, rounds)
-    for precision in PRECISIONS:
+    for precision in ["fp32"] if arguments.quick else PRECISIONS:
         yield {"what": "pooling", "algo": f"impala {precision}"}, partial(compare_poolings, precision, rounds)
     for algo in ["dqn"] if arguments.quick else arguments.algos:
         # With the rows of "Adam's step"

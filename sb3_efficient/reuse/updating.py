@@ -4,12 +4,12 @@ Reuse inside of a features extractor: for updates, from the distinct patches of 
 What is switched on is what was measured to win on one thread, forward and backward, shuffled minibatches:
 
 * all of ``conv2``, 80 frames of the paper's sizes: 1.4 to 8 times as fast as dense in float32;
-* first convolution and pooling of ``impala`` in float32, 256 stacks: the whole update 1.18 times as fast as dense on
-  Pong, 1.06 on Breakout, 1.08 on Seaquest, 1.12 on MsPacman.
+* first convolution and pooling of ``impala`` in float32, 256 stacks: the whole update 1.10 times as fast as dense on
+  Pong, 1.13 on Breakout, 1.06 on Seaquest and MsPacman.
 
-What is not, as to number the patches takes as long as to convolve them in other games than Pong: ``impala`` in bfloat16
-(1.15 times as fast on Pong, 1.06 on Breakout, 0.99 on Seaquest, 0.77 on MsPacman), and the first convolution of
-``nature`` (1.15, 1.17, 1.04 and 0.97). It is there to be called, :mod:`sb3_efficient.reuse.first`.
+What is not, as to number patches takes as long as to convolve them where games are busy: ``impala`` in bfloat16 (1.21
+times as fast on Breakout, 1.02 on Pong, 0.91 on Seaquest, 0.86 on MsPacman), and the first convolution of ``nature``
+(1.17, 1.15, 1.04 and 0.97). It is there to be called, :mod:`sb3_efficient.reuse.first`.
 """
 
 from __future__ import annotations

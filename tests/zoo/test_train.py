@@ -36,19 +36,19 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_the_literal_command_then_enjoy_film_and_continue(zoo: Run, run: Path) -> None:
-    done = zoo("train", "--algo", "ppo", *PONG, "-params", IMPALA, "-n", "2048")
+    done = zoo("train", "--algo", "ppo", *PONG, "-params", IMPALA, "-n", "1024", fresh=True)
     assert done.stderr.strip() == "" or "sb3-efficient" not in done.stderr
     assert config(run)["features_extractor"] == "impala"
     assert config(run)["n_steps"] == 128, "the zoo's tuned values stay"
     assert isinstance(agent(run), ImpalaExtractor)
-    assert PPO.load(run / "PongNoFrameskip-v4.zip").num_timesteps == 2048
-    assert read_record(run)["n_timesteps"] == 2048
+    assert PPO.load(run / "PongNoFrameskip-v4.zip").num_timesteps == 1024
+    assert read_record(run)["n_timesteps"] == 1024
     assert read_record(run)["hours"] >= 0.001, "a few seconds"
 
-    done = zoo("enjoy", "--algo", "ppo", *PONG, "-f", "logs", "--no-render", "-n", "2500")
+    done = zoo("enjoy", "--algo", "ppo", *PONG, "-f", "logs", "--no-render", "-n", "2500", fresh=True)
     assert "Atari Episode Score: -" in done.stdout
 
-    zoo("record_video", "--algo", "ppo", *PONG, "-f", "logs", "-n", "10")
+    zoo("record_video", "--algo", "ppo", *PONG, "-f", "logs", "-n", "10", fresh=True)
     assert list(run.rglob("*.mp4"))
 
     zoo("train", "--algo", "ppo", *PONG, *QUICK, "-i", str(run / "PongNoFrameskip-v4.zip"), "-params", *SMALL)
@@ -56,7 +56,7 @@ def test_the_literal_command_then_enjoy_film_and_continue(zoo: Run, run: Path) -
     assert isinstance(agent(second), ImpalaExtractor)
     assert config(second)["features_extractor"] == "impala", "kept though it was not typed again"
     assert PPO.load(second / "PongNoFrameskip-v4.zip").num_timesteps == 64
-    assert read_record(second)["n_timesteps"] == 2048 + 64
+    assert read_record(second)["n_timesteps"] == 1024 + 64
 
     done = zoo(
         *("train", "--algo", "ppo", *PONG, *QUICK, "-i", str(run / "PongNoFrameskip-v4.zip")),
