@@ -178,7 +178,7 @@ _pool_bf16, _pool_fp32 = map(_make_pool, (2, 4))
 _spread_bf16, _spread_fp32 = map(_make_spread, (2, 4))
 
 
-# numba's cache looks at this file only; what its functions close over counts, too, but for other compiled functions
+# numba's cache looks at this file only; what its functions close over counts, too
 def _build_pool(stamp: int) -> Any:
     @jit(cache=True)
     def pool(size, maps, values, places, least, first, last, height, width, channels):  # type: ignore[no-untyped-def]
