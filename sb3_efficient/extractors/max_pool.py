@@ -1,9 +1,9 @@
 """
 The max-pooling of IMPALA's stages, in compiled code.
 
-torch has vectors for no fewer than 32 channels of bfloat16, remembers places in eight bytes each, and goes back by
-adding to zeros: a third of Impala's update in bfloat16. Here a place is one byte, and every gradient is written once.
-Values and gradients are those of torch, but that sums of bfloat16 are rounded once.
+torch remembers places in eight bytes each, and goes back by adding to zeros: a third of Impala's update in bfloat16 is
+pooling. Here a place is one byte, and every gradient is written once. Values and gradients are those of torch, but that
+sums of bfloat16 are rounded once.
 
 Measured by examples/benchmarks/update_parts.py.
 """

@@ -1,7 +1,7 @@
 """
 Compiled code for max-pooling of 3x3 with stride 2 and padding 1, a vector of channels at a time.
 
-Maps are (B, H, W, C) in memory, C a multiple of :data:`LANES`. Addresses are plain integers, as of ``Tensor.data_ptr``.
+Maps are (B, H, W, C) in memory, C a multiple of ``LANES``. Addresses are plain integers, as of ``Tensor.data_ptr``.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from llvmlite import ir
 
 from sb3_efficient.reuse.jit import LANES, STAMP, cgutils, intrinsic, jit, types
 from sb3_efficient.reuse.vectors import INT, Emitter
-
-__all__ = ["LANES", "NOWHERE", "pool", "spread"]
 
 #: The place in a window that no value has
 NOWHERE = 255
@@ -178,7 +176,8 @@ _pool_bf16, _pool_fp32 = map(_make_pool, (2, 4))
 _spread_bf16, _spread_fp32 = map(_make_spread, (2, 4))
 
 
-# numba's cache looks at this file only; what its functions close over counts, too
+# numba's cache looks at this file only; what is closed over counts, too, and is the stamp alone, as another compiled
+# function there would be a new one in every process
 def _build_pool(stamp: int) -> Any:
     @jit(cache=True)
     def pool(size, maps, values, places, least, first, last, height, width, channels):  # type: ignore[no-untyped-def]

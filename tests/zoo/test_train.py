@@ -36,7 +36,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_the_literal_command_then_enjoy_film_and_continue(zoo: Run, run: Path) -> None:
-    done = zoo("train", "--algo", "ppo", *PONG, "-params", IMPALA, "-n", "1024", fresh=True)
+    done = zoo("train", "--algo", "ppo", *PONG, "-params", IMPALA, "-n", "1024")
     assert done.stderr.strip() == "" or "sb3-efficient" not in done.stderr
     assert config(run)["features_extractor"] == "impala"
     assert config(run)["n_steps"] == 128, "the zoo's tuned values stay"
@@ -45,10 +45,10 @@ def test_the_literal_command_then_enjoy_film_and_continue(zoo: Run, run: Path) -
     assert read_record(run)["n_timesteps"] == 1024
     assert read_record(run)["hours"] >= 0.001, "a few seconds"
 
-    done = zoo("enjoy", "--algo", "ppo", *PONG, "-f", "logs", "--no-render", "-n", "2500", fresh=True)
+    done = zoo("enjoy", "--algo", "ppo", *PONG, "-f", "logs", "--no-render", "-n", "2500")
     assert "Atari Episode Score: -" in done.stdout
 
-    zoo("record_video", "--algo", "ppo", *PONG, "-f", "logs", "-n", "10", fresh=True)
+    zoo("record_video", "--algo", "ppo", *PONG, "-f", "logs", "-n", "10")
     assert list(run.rglob("*.mp4"))
 
     zoo("train", "--algo", "ppo", *PONG, *QUICK, "-i", str(run / "PongNoFrameskip-v4.zip"), "-params", *SMALL)
