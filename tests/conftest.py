@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
-from helpers import Run
+from helpers import Run, RunInTurn
 
 
 @pytest.fixture(autouse=True)
@@ -53,5 +55,25 @@ def zoo(python: Run) -> Run:
 
     def run(program: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         return python("-m", f"rl_zoo3.{program}", *arguments, **settings)
+
+    return run
+
+
+@pytest.fixture
+def zoo_in_turn(python: Run) -> RunInTurn:
+    """
+    Run programs of rl_zoo3 one after the other in one interpreter: ``zoo_in_turn(["train", ...], ["enjoy", ...])``.
+
+    ``fails`` has the places in this list of those that must.
+    """
+
+    def run(
+        *commands: Sequence[str], fails: Collection[int] = (), **settings: str
+    ) -> list[subprocess.CompletedProcess[str]]:
+        done = python(str(Path(__file__).with_name("in_turn.py")), json.dumps(commands), **settings)
+        found = [subprocess.CompletedProcess(**ended) for ended in json.loads(done.stdout.splitlines()[-1])]
+        for i, one in enumerate(found):
+            assert (one.returncode != 0) == (i in fails), f"{one.args}\n{one.stdout[-3000:]}\n{one.stderr[-5000:]}"
+        return found
 
     return run

@@ -9,6 +9,8 @@ import torch as th
 
 #: ``python`` and ``zoo`` of conftest.py
 Run = Callable[..., subprocess.CompletedProcess[str]]
+#: ``zoo_in_turn`` of conftest.py
+RunInTurn = Callable[..., list[subprocess.CompletedProcess[str]]]
 
 
 def count(module: th.nn.Module) -> int:

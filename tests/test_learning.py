@@ -9,10 +9,10 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 
 import sb3_efficient.envs
-from sb3_efficient import policy_kwargs
+from sb3_efficient import accelerate, policy_kwargs
 
 
-def mean_return(extractor: str, steps: int, **options: object) -> float:
+def mean_return(extractor: str, steps: int, *, fast: bool = False, **options: object) -> float:
     """PPO with the settings of hyperparams/ppo.yml; -2.2 is a random player's return and 5 the best."""
     venv = make_vec_env(sb3_efficient.envs.CatchEnv, n_envs=8, seed=1)
     model = PPO(
@@ -27,13 +27,15 @@ def mean_return(extractor: str, steps: int, **options: object) -> float:
         ent_coef=0.01,
         seed=1,
     )
+    if fast:
+        accelerate(model)
     model.learn(steps)
     returns, _ = evaluate_policy(model, venv, n_eval_episodes=40, return_episode_rewards=True)
     return float(np.mean(returns))
 
 
 def test_nature_learns_to_catch() -> None:
-    assert mean_return("nature", 14_000) > 3
+    assert mean_return("nature", 14_000, fast=True) > 3
 
 
 @pytest.mark.long

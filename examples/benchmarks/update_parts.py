@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
     parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")
     arguments = parser.parse_args()
-    rounds = 2 if arguments.quick else arguments.rounds
+    rounds = 1 if arguments.quick else arguments.rounds
     whole_number("--updates", arguments.updates)
     th.set_num_threads(arguments.threads)
     rows = open_rows("update_parts", KEYS, quick=arguments.quick)
@@ -91,8 +91,9 @@ def cases(arguments: argparse.Namespace, rounds: int) -> Iterator[tuple[Row, Cal
     for precision in ["fp32"] if arguments.quick else PRECISIONS:
         yield {"what": "pooling", "algo": f"impala {precision}"}, partial(compare_poolings, precision, rounds)
     for algo in ["dqn"] if arguments.quick else arguments.algos:
+        segment = SEGMENT[algo] // 4 if arguments.quick else SEGMENT[algo]
         # With the rows of "Adam's step"
-        yield {"what": "training", "algo": algo}, partial(compare_late, algo, arguments.updates, rounds)
+        yield {"what": "training", "algo": algo}, partial(compare_late, algo, arguments.updates, rounds, segment)
 
 
 def compare_losses(algo: str, rounds: int) -> list[Row]:
@@ -126,7 +127,7 @@ def compare_poolings(precision: str, rounds: int) -> list[Row]:
     return in_turns("pooling", f"impala {precision}", ways, rounds)
 
 
-def compare_late(algo: str, updates: int, rounds: int) -> list[Row]:
+def compare_late(algo: str, updates: int, rounds: int, segment: int) -> list[Row]:
     """Three copies of one model go on: the optimizer's step alone, with their last gradients, then whole training."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "late.zip")
@@ -144,7 +145,7 @@ def compare_late(algo: str, updates: int, rounds: int) -> list[Row]:
         return 50 * (time.perf_counter() - start)
 
     def frames_a_second(model: Any) -> float:
-        return train(model, SEGMENT[algo])["fps"]
+        return train(model, segment)["fps"]
 
     training = {way: partial(frames_a_second, model) for way, model in models.items()}
     rows = in_turns("training", algo, training, rounds)
