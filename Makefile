@@ -39,7 +39,7 @@ train: $(VENV)/.installed
 	@echo "watch it: $(BIN)/python -m rl_zoo3.enjoy --algo ppo --env $(ENV_ID) -f $(LOGS)"
 
 test: $(VENV)/.installed lint
-	$(BIN)/pytest -n 2 -m 'not long'
+	$(BIN)/pytest -n 2 --dist worksteal -m 'not long'
 
 # make test-long   the checks that take longer, an hour in all
 test-long: $(VENV)/.installed

@@ -35,6 +35,7 @@ REQUIRED = {
 }
 EXTRAS = {
     "openvino": ("openvino", "int8 on Intel CPUs"),
+    "zstandard": ("zstd", "compressed replay buffers"),
     "box2d": ("box2d", "CarRacing-v3"),
     "stable-retro": ("retro", "console games"),
     "jax": ("jax", "benchmarks against JAX"),
@@ -44,7 +45,7 @@ EXTRAS = {
 #: Whose versions belong beside every measurement
 _MEASURED = (
     *("torch", "stable-baselines3", "rl-zoo3", "ale-py", "onnxruntime", "numba"),
-    *("openvino", "jax", "flax", "tensorflow-cpu"),
+    *("openvino", "zstandard", "jax", "flax", "tensorflow-cpu"),
 )
 _CPU_FLAGS = ("avx2", "avx512_f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 

@@ -163,6 +163,15 @@ def test_seer_benchmark_measures(python: Run) -> None:
     assert first_cells.count("| 100, Nature") == 2
 
 
+def test_replay_buffers_are_measured(python: Run) -> None:
+    done = python(str(EXAMPLES / "benchmarks" / "replay.py"), "--quick")
+    head, _, row = (line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("|"))
+    assert head == ["SB3's `ReplayBuffer`", "`FrameReplayBuffer`", '`compress="zlib"`', '`compress="zstd"`']
+    assert row[0] == "Pong"
+    sizes = [float(cell.split()[0].replace(",", "")) for cell in row[1:]]
+    assert sizes[0] > 5 * sizes[1] > 5 * max(sizes[2:])
+
+
 def test_compress_benchmark_measures(python: Run, tmp_path: Path) -> None:
     small = ("--quick", "--only", "recipes", "returns", "--recipes", "static-int8", "--observations", "100")
     done = python(str(EXAMPLES / "benchmarks" / "compress.py"), *small, "--episodes", "1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack,
 
 from sb3_efficient import accelerate
 from sb3_efficient.envs import AleVecEnv
-from sb3_efficient.errors import ConflictError, EfficientError, ObservationError, OptionError
+from sb3_efficient.errors import ConflictError, EfficientError, MissingExtraError, ObservationError, OptionError
 from sb3_efficient.frames import FrameNStepReplayBuffer, FrameReplayBuffer
 
 Buffers = tuple[FrameReplayBuffer, ReplayBuffer]
@@ -34,12 +35,18 @@ NSTEP = {"n_steps": 3, "gamma": 0.9}
 
 
 def pair(
-    size: int, space: spaces.Box, n: int = 1, steps: bool = False, timeouts: bool = True, frame_channels: int = 1
+    size: int,
+    space: spaces.Box,
+    n: int = 1,
+    steps: bool = False,
+    timeouts: bool = True,
+    frame_channels: int = 1,
+    compress: bool | str = False,
 ) -> Buffers:
     shared: dict[str, Any] = {"handle_timeout_termination": timeouts, **(NSTEP if steps else {})}
     ours, theirs = (FrameNStepReplayBuffer, NStepReplayBuffer) if steps else (FrameReplayBuffer, ReplayBuffer)
     return (
-        ours(size, space, ACTIONS, "cpu", n, frame_channels=frame_channels, **shared),
+        ours(size, space, ACTIONS, "cpu", n, frame_channels=frame_channels, compress=compress, **shared),
         theirs(size, space, ACTIONS, "cpu", n, **shared),
     )
 
@@ -132,15 +139,16 @@ EVENT = st.one_of(st.just("step"), st.just("step"), st.sampled_from(Stream.EVENT
     size=st.integers(1, 12),
     colours=st.sampled_from([2, 256]),
     steps=st.booleans(),
+    compress=st.sampled_from([False, "zlib", "zstd"]),
     events=st.lists(st.lists(EVENT, min_size=3, max_size=3), min_size=1, max_size=40),
     seed=st.integers(0, 99),
 )
 @pytest.mark.filterwarnings("ignore:FrameReplayBuffer keeps more than two frames")
 def test_any_stream_comes_back(
-    n: int, k: int, c: int, size: int, colours: int, steps: bool, events: list[list[str]], seed: int
+    n: int, k: int, c: int, size: int, colours: int, steps: bool, compress: Any, events: list[list[str]], seed: int
 ) -> None:
     stream = Stream(n, c, k, colours, seed)
-    buffers = pair(size * n, stream.space, n, steps, frame_channels=c)
+    buffers = pair(size * n, stream.space, n, steps, frame_channels=c, compress=compress)
     half = len(events) // 2
     fill(buffers, stream, events[:half])
     if half:
@@ -181,11 +189,13 @@ def play(buffers: Buffers, env: VecEnv, steps: int) -> int:
 
 @pytest.mark.parametrize("game", ["Pong", "Breakout"])
 @pytest.mark.parametrize("n_envs", [1, 3])
-@pytest.mark.parametrize("steps", [False, True], ids=["one-step", "n-step"])
-def test_games_in_cpp(game: str, n_envs: int, steps: bool) -> None:
+@pytest.mark.parametrize(
+    ("steps", "compress"), [(False, False), (True, False), (False, True)], ids=["one-step", "n-step", "compressed"]
+)
+def test_games_in_cpp(game: str, n_envs: int, steps: bool, compress: bool) -> None:
     env = AleVecEnv(f"{game}NoFrameskip-v4", n_envs, seed=0)
     env.action_space = spaces.Discrete(3)
-    buffers = pair(250 * n_envs, env.observation_space, n_envs, steps)  # type: ignore[arg-type]
+    buffers = pair(250 * n_envs, env.observation_space, n_envs, steps, compress=compress)  # type: ignore[arg-type]
     ends = play(buffers, env, 600)
     assert ends > 10 or game == "Pong"
     assert_same(*buffers)
@@ -240,6 +250,40 @@ def test_bytes_of_a_transition() -> None:
         small.add(*stream.transition(["terminal" if t % 50 == 49 else "step"]))
     assert len(np.unique(small._numbers)) <= 500 + 10 + 5 + 1
     assert small.nbytes - before <= 16 * (20 + 4)
+
+
+@pytest.mark.parametrize(("game", "codec", "times"), [("Pong", "zlib", 150), ("MsPacman", "zstd", 40)])
+def test_bytes_of_a_compressed_transition(game: str, codec: str, times: float) -> None:
+    env = AleVecEnv(f"{game}NoFrameskip-v4", 1, seed=0)
+    env.action_space = spaces.Discrete(3)
+    ours, theirs = pair(1000, ATARI, compress=codec)
+    play((ours,), env, 1000)  # type: ignore[arg-type]
+    there = sum(map(sys.getsizeof, ours._store._frames._compressed))  # type: ignore[attr-defined]
+    assert ours._store._frames._bytes == there  # type: ignore[attr-defined]
+    assert there < ours._store.nbytes < 1.1 * there + 16 * 1000
+    assert (theirs.observations.nbytes + theirs.next_observations.nbytes) / ours.nbytes > times
+
+
+def test_too_little_memory_for_compressed_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Little:
+        available = 3e6
+
+    monkeypatch.setattr(psutil, "virtual_memory", Little)
+    stream = Stream(1, 1, 4, 256, 0)
+    buffer = FrameReplayBuffer(50_000, stream.space, ACTIONS, "cpu", compress=True)
+    for _ in range(999):
+        buffer.add(*stream.transition(["step"]))
+    with pytest.warns(UserWarning, match="needs 0.01 GB when it is full, .* smaller buffer_size than 50000"):
+        buffer.add(*stream.transition(["step"]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        buffer.add(*stream.transition(["step"]))
+
+
+def test_a_codec_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'sb3-efficient\[zstd\]', or take compress='zlib'"):
+        FrameReplayBuffer(100, ATARI, ACTIONS, compress="zstd")
 
 
 def test_padding_costs_no_frame() -> None:
@@ -328,6 +372,8 @@ def test_too_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     ("space", "kwargs", "error", "text"),
     [
         (ATARI, {"optimize_memory_usage": True}, ConflictError, "optimize_memory_usage=True is unnecessary"),
+        (ATARI, {"compress": "no"}, OptionError, "compress must be true, false, 'zlib' or 'zstd', got 'no'"),
+        (ATARI, {"compress": "zst"}, OptionError, "got 'zst'. Did you mean 'zstd'"),
         (ATARI, {"frame_channels": 3}, ObservationError, "Stacks of 4 channels, .* frame_channels=3"),
         (ATARI, {"frame_channels": 0}, OptionError, "frame_channels must be a whole number of at least 1, got 0"),
         (spaces.Box(0, 255, (84, 84, 4), np.uint8), {}, ObservationError, "channel-first .* VecTransposeImage"),
@@ -351,19 +397,21 @@ def agent(buffer: type[ReplayBuffer], n_envs: int = 2, **kwargs: Any) -> DQN:
     ("ours", "theirs", "kwargs"),
     [
         (FrameReplayBuffer, ReplayBuffer, {}),
+        (FrameReplayBuffer, ReplayBuffer, {"replay_buffer_kwargs": {"compress": True}}),
         (FrameNStepReplayBuffer, NStepReplayBuffer, {"replay_buffer_kwargs": NSTEP}),
     ],
 )
 def test_dqn_learns_the_same_weights(ours: type, theirs: type, kwargs: dict) -> None:
-    one, other = (agent(buffer, **kwargs).learn(300) for buffer in (ours, theirs))
+    one = agent(ours, **kwargs).learn(300)
+    other = agent(theirs, **({} if theirs is ReplayBuffer else kwargs)).learn(300)
     assert parameters_match(one.policy, other.policy)
     assert_same(one.replay_buffer, other.replay_buffer)  # type: ignore[arg-type]
 
 
 def test_dqn_saves_and_goes_on(tmp_path: Path) -> None:
     finished = []
-    for buffer in (FrameReplayBuffer, ReplayBuffer):
-        first = agent(buffer).learn(220)
+    for buffer, kwargs in ((FrameReplayBuffer, {"replay_buffer_kwargs": {"compress": True}}), (ReplayBuffer, {})):
+        first = agent(buffer, **kwargs).learn(220)  # type: ignore[arg-type]
         first.save(tmp_path / "agent.zip")
         first.save_replay_buffer(tmp_path / "buffer.pkl")
         second = DQN.load(tmp_path / "agent.zip", env=AleVecEnv("BreakoutNoFrameskip-v4", 2, seed=2), device="cpu")

@@ -45,7 +45,8 @@ def main() -> None:
 
 def find() -> list[Row]:
     """What lost, against what, where and how much, and the script that says so."""
-    return [*extractors(), *frameworks(), *acting(), *updating(), *freezing(), *training(), *compressing()]
+    speeds = [*extractors(), *frameworks(), *replaying(), *acting(), *updating()]
+    return [*speeds, *freezing(), *training(), *compressing()]
 
 
 def rows_of(name: str) -> list[Row]:
@@ -109,6 +110,26 @@ def frameworks() -> list[Row]:
                 yield f"{label}, {row['work']}, batch {row['batch']}", "PyTorch eager", f"`{row['network']}`", times
 
     return grouped(losses(), "nets")
+
+
+def replaying() -> list[Row]:
+    """Time that smaller replay buffers take."""
+    labels = {"frames": "FrameReplayBuffer", **{c: f"FrameReplayBuffer, {c}" for c in ("zlib", "zstd")}}
+    rows = [row for row in rows_of("replay") if row["buffer"] in ("SB3", *labels)]
+    plain = {(row["kind"], row["game"]): row for row in rows if row["buffer"] == "SB3"}
+
+    def losses() -> Iterator[tuple[str, str, str, float]]:
+        for row in rows:
+            if (label := labels.get(row["buffer"])) is None:
+                continue
+            before = plain[row["kind"], row["game"]]
+            if row["kind"] == "training":
+                yield f"{label}, training DQN", "SB3's ReplayBuffer", row["game"], row["median"] / before["median"]
+                continue
+            yield f"{label}, to add", "SB3's ReplayBuffer", row["game"], before["add_us"] / row["add_us"]
+            yield f"{label}, to sample 32", "SB3's ReplayBuffer", row["game"], before["median"] / row["median"]
+
+    return grouped(losses(), "replay")
 
 
 def acting() -> list[Row]:

@@ -23,12 +23,14 @@ from sb3_efficient.seer.convert import empty_latents, fill_chunk
 from sb3_efficient.seer.encoder import CHUNK, LatentEncoder
 
 FRAMES = {"replay_buffer_class": FrameReplayBuffer}
+COMPRESSED = {**FRAMES, "replay_buffer_kwargs": {"compress": True}}
 ONE_ARRAY = {"optimize_memory_usage": True, "replay_buffer_kwargs": {"handle_timeout_termination": False}}
 #: name -> (options of DQN, depth that is frozen)
 BUFFERS: dict[str, tuple[dict[str, Any], Any]] = {
     "SB3's `ReplayBuffer`": ({}, None),
     "the same, `optimize_memory_usage`": (ONE_ARRAY, None),
     "`FrameReplayBuffer`": (FRAMES, None),
+    "`FrameReplayBuffer`, `compress=True`": (COMPRESSED, None),
     "latents, `'conv'`": (FRAMES, "conv"),
     "latents, `'features'`": (FRAMES, "features"),
 }
@@ -118,6 +120,7 @@ def run_memory(threads: int, arguments: argparse.Namespace) -> list[dict]:
 RUNS: dict[str, tuple[str, dict[str, Any], int]] = {
     "plain": ("plain", {}, SB3_BYTES),
     "frozen": ("with AleVecEnv", FRAMES, 7_200),
+    "compressed": ("with AleVecEnv", COMPRESSED, 1_000),
 }
 
 
@@ -148,7 +151,7 @@ def run_once(threads: int, name: str, steps: str) -> None:
     act = {"exploration_initial_eps": 1.0, "exploration_final_eps": 1.0, "train_freq": max(4, n // 1000)}
     model = make_model("dqn", "nature", variant, threads, buffer_size=n, **options, **act)
     curve = Memory(n)
-    callbacks = [curve] if name == "plain" else [curve, SEERCallback(freeze_at=0.25, depth="features")]
+    callbacks = [curve, SEERCallback(freeze_at=0.25, depth="features")] if name == "frozen" else [curve]
     model.learn(n, callback=callbacks)
     found = {"frozen_at": getattr(model, "seer", {}).get("timesteps"), "peak_mb": status("VmHWM")}
     print(json.dumps({**found, "columns": ["step", "seconds", "rss_mb"], "curve": curve.curve}))

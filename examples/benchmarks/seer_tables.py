@@ -13,6 +13,12 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 PICTURE = RESULTS / "seer_run_memory.png"
+#: Colour and label
+RUNS = {
+    "plain": ("C7", "stock DQN"),
+    "frozen": ("C0", "FrameReplayBuffer, then latents"),
+    "compressed": ("C2", "FrameReplayBuffer, compressed"),
+}
 COLUMNS = {
     "plain": "plain SB3",
     "accelerated": "`accelerate`, `AleVecEnv`",
@@ -79,11 +85,11 @@ def conversions(rows: list[dict]) -> str:
 
 
 def draw(rows: list[dict]) -> None:
-    """Left both runs, right the one with a freeze alone."""
+    """Left all runs, right those that fit."""
     if not rows:
         return
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    for axes, drawn in zip(panels, (rows, [row for row in rows if row["frozen_at"]]), strict=True):
+    for axes, drawn in zip(panels, (rows, [row for row in rows if row["run"] != "plain"]), strict=True):
         for row in drawn:
             draw_run(axes, row)
         axes.set_xlabel("steps, million")
@@ -99,7 +105,7 @@ def draw(rows: list[dict]) -> None:
 def draw_run(axes: Any, row: dict) -> None:
     """One run; its freeze, or what it would have needed beyond the memory of the machine."""
     steps, _, mb = zip(*row["curve"], strict=True)
-    color, label = ("C0", "FrameReplayBuffer, then latents") if row["frozen_at"] else ("C7", "stock DQN")
+    color, label = RUNS[row["run"]]
     axes.plot([step / 1e6 for step in steps], [x / 1e3 for x in mb], color=color, label=label)
     if row["frozen_at"]:
         axes.axvline(row["frozen_at"] / 1e6, color="C3", linestyle=":", label="frozen up to the features")

@@ -8,7 +8,8 @@ Frames a second of whole training runs on Pong: plain SB3, and the same model af
 float32 images, as SB3 runs its NatureCNN. Same hyper-parameters (the zoo's for Atari), same environments, same
 seed; a frame is one step of one environment. Every variant has a process of its own, because memory settings hold for
 a process; they train a segment each, in turn, and wait while the others do. Medians and quartiles over the segments.
-The threads are those of torch and of AleVecEnv.
+The threads are those of torch and of AleVecEnv, on as many cores: with another core idle, the emulators' threads would
+take turns with torch's across the two, and every hand-over would cost.
 
 Writes results/training_loop.json and the table in README.md. Only a machine that does nothing else gives numbers worth
 keeping.
@@ -114,6 +115,8 @@ def in_turn(commands: Mapping[str, list[str]], threads: int, rounds: int, warm_u
         )
         for name, command in commands.items()
     }
+    for child in children.values():
+        keep_to(child.pid, threads)
     answers: dict[str, list[dict]] = {name: [] for name in commands}
     try:
         for i in range(1 - warm_up, rounds + 1):
@@ -125,6 +128,12 @@ def in_turn(commands: Mapping[str, list[str]], threads: int, rounds: int, warm_u
         for child in children.values():
             child.communicate()
     return {name: found[warm_up:] for name, found in answers.items()}
+
+
+def keep_to(process: int, n_cores: int) -> None:
+    """Where the system can, let a process that has just begun run on so many cores only."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(process, sorted(os.sched_getaffinity(0))[:n_cores])
 
 
 def ask(child: subprocess.Popen[str]) -> dict:

@@ -36,6 +36,7 @@ STEPS: dict[str, tuple[str, str, str]] = {
     "first-convolution": ("first-convolution {missing}", "", "--quick"),
     "update-parts": ("update-parts {missing}", "", "--quick --updates 300"),
     "environments": ("environments {missing}", "", "--quick --threads 1"),
+    "replay": ("replay {missing}", "", "--quick"),
     "training": ("training {missing}", "", "--quick"),
     "loop": ("loop --json {results}/loop.json --picture {results}/loop.png", "--repeats 3", "--steps 512"),
     "seer-ppo": ("seer {missing} --only ppo", "", "--quick"),

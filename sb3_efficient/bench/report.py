@@ -40,6 +40,7 @@ HEADINGS = {
     "training_loop": "Training, plain and accelerated",
     "loop": "Where the time of a training run goes",
     "environments": "Atari environments",
+    "replay": "Replay buffers of frames",
     "seer": "Freezing the encoder",
     "reuse_acting": "Acting on what changed",
     "reuse_first_layer": "The first layer: overwritten, or moved on by a frame",

@@ -18,6 +18,7 @@ SCRIPTS = {
     "first-convolution": ("first_convolution.py", "the first convolution, on blocks of pixels and on pixels"),
     "update-parts": ("update_parts.py", "Adam's step late in training, quantile loss, max-pooling"),
     "environments": ("environments.py", "AleVecEnv beside SB3's own Atari pipeline"),
+    "replay": ("replay.py", "replay buffers of frames: bytes, and time to add and to sample"),
     "training": ("training_loop.py", "whole training runs, plain and accelerated"),
     "seer": ("seer.py", "what freezing the encoder saves, in time and in memory"),
     "reuse": ("reuse_acting.py", "acting on what changed, beside torch and ONNX Runtime"),

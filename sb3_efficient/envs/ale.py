@@ -51,7 +51,9 @@ class AleVecEnv(VecEnv):
     :param action_repeat_probability: Chance in each frame that the last action is repeated instead ("sticky");
         None for that of the id: 0 for ``NoFrameskip-v4``, 0.25 for ``ALE/*-v5``
     :param frame_stack: Pictures in an observation
-    :param num_threads: How many games may be computed at a time; None for all
+    :param num_threads: How many games may be computed at a time; None for all. With few on many cores, games and
+        network take turns on different ones, and each hand-over costs: bind the process to as many cores, or leave it
+        at None
     :param monitor_dir: Folder for SB3's files ``0.monitor.csv`` and so on, one line for each whole game
     """
 

@@ -8,12 +8,15 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 
+from sb3_efficient.frames import FrameReplayBuffer
+
 IMAGES = spaces.Box(0, 255, (1, 2, 2), np.uint8)
 ACTIONS = spaces.Discrete(5)
 CLASSES: dict[str, tuple[type[ReplayBuffer], dict[str, Any]]] = {
     "two arrays": (ReplayBuffer, {}),
     "one array": (ReplayBuffer, {"optimize_memory_usage": True, "handle_timeout_termination": False}),
     "n-step": (NStepReplayBuffer, {"n_steps": 3, "gamma": 0.9}),
+    "compressed frames": (FrameReplayBuffer, {"compress": True}),
 }
 
 

@@ -8,20 +8,19 @@ from typing import Any
 import numpy as np
 
 from sb3_efficient.errors import OptionError
+from sb3_efficient.frames.memory import FrameMemory
 
 
 class FrameStore:
     """
     Frames by number, and how often each is in use. Number 0 is black, as the padding at the start of an episode.
 
-    :param count: How many frames are needed where every transition brings one; more are made room for as they come
-    :param shape: Of a frame
+    :param frames: Where they are
+    :param count: How many are needed where every transition brings one; more are made room for as they come
     """
 
-    def __init__(self, count: int, shape: tuple[int, ...]) -> None:
-        self._ordinary = np.zeros((count, *shape), np.uint8)
-        # Apart, because to enlarge the other would need all its memory a second time
-        self._further = np.zeros((0, *shape), np.uint8)
+    def __init__(self, frames: FrameMemory, count: int) -> None:
+        self._frames, self._count = frames, count
         self._uses = np.zeros(count, np.int32)
         self._free: list[int] = []
         self._top = 1
@@ -29,18 +28,14 @@ class FrameStore:
 
     @property
     def nbytes(self) -> int:
-        return self._ordinary.nbytes + self._further.nbytes + self._uses.nbytes
+        return self._frames.nbytes + self._uses.nbytes
 
     def read(self, numbers: np.ndarray) -> np.ndarray:
         """
         :param numbers: (...)
         :return: A copy of the frames, (..., c, H, W)
         """
-        frames = self._ordinary.take(numbers, axis=0, mode="clip")
-        further = numbers >= len(self._ordinary)
-        if further.any():
-            frames[further] = self._further[numbers[further] - len(self._ordinary)]
-        return frames
+        return self._frames.read(numbers)
 
     def keep(self, frame: np.ndarray) -> int:
         """
@@ -53,11 +48,7 @@ class FrameStore:
                 self._grow()
             number = self._top
             self._top += 1
-        ordinary = len(self._ordinary)
-        if number < ordinary:
-            self._ordinary[number] = frame
-        else:
-            self._further[number - ordinary] = frame
+        self._frames.write(number, frame)
         return number
 
     def exchange(self, old: np.ndarray, new: np.ndarray) -> None:
@@ -68,8 +59,8 @@ class FrameStore:
         self._free.extend(set(old[self._uses[old] == 0].tolist()) - {0})
 
     def _grow(self) -> None:
-        room = np.zeros((max(16, len(self._further) // 2), *self._further.shape[1:]), np.uint8)
-        if len(self._further) > len(self._ordinary) and not self._warned:
+        further = len(self._uses) - self._count
+        if further > self._count and not self._warned:
             self._warned = True
             warnings.warn(
                 "FrameReplayBuffer keeps more than two frames for each transition: these observations share few frames "
@@ -77,8 +68,9 @@ class FrameStore:
                 "little memory.",
                 stacklevel=2,
             )
-        self._further = np.concatenate([self._further, room])
-        self._uses = np.concatenate([self._uses, np.zeros(len(room), np.int32)])
+        room = max(16, further // 2)
+        self._frames.grow(room)
+        self._uses = np.concatenate([self._uses, np.zeros(room, np.int32)])
 
 
 class FrameStacks:
