@@ -7,21 +7,39 @@ it wrote, as JSON.
 
 from __future__ import annotations
 
-import io
 import json
+import os
 import runpy
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from subprocess import CompletedProcess
 
 
 def run(command: list[str]) -> CompletedProcess[str]:
-    """As ``python -m rl_zoo3.program``."""
-    out, err = io.StringIO(), io.StringIO()
+    """As ``python -m rl_zoo3.program``; what C++ writes, as the emulator, is in it."""
     sys.argv = command
-    with redirect_stdout(out), redirect_stderr(err):
+    with written(1) as out, written(2) as err:
         status = ended(command[0])
-    return CompletedProcess(command, status, out.getvalue(), err.getvalue())
+    return CompletedProcess(command, status, *(file.read_bytes().decode() for file in (out, err)))
+
+
+@contextmanager
+def written(descriptor: int) -> Iterator[Path]:
+    """The file in which output ends up meanwhile."""
+    stream = sys.stdout if descriptor == 1 else sys.stderr
+    stream.flush()
+    before = os.dup(descriptor)
+    with tempfile.NamedTemporaryFile(delete=False, dir=".") as file:
+        os.dup2(file.fileno(), descriptor)
+    try:
+        yield Path(file.name)
+    finally:
+        stream.flush()
+        os.dup2(before, descriptor)
+        os.close(before)
 
 
 def ended(program: str) -> int:
@@ -40,4 +58,4 @@ def ended(program: str) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps([vars(run(command)) for command in json.loads(sys.argv[1])]), file=sys.__stdout__)
+    print(json.dumps([vars(run(command)) for command in json.loads(sys.argv[1])]))

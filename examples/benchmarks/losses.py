@@ -115,7 +115,7 @@ def frameworks() -> list[Row]:
 def replaying() -> list[Row]:
     """Time that smaller replay buffers take."""
     labels = {"frames": "FrameReplayBuffer", **{c: f"FrameReplayBuffer, {c}" for c in ("zlib", "zstd")}}
-    rows = [row for row in rows_of("replay") if row["buffer"] in ("SB3", *labels)]
+    rows = rows_of("replay")
     plain = {(row["kind"], row["game"]): row for row in rows if row["buffer"] == "SB3"}
 
     def losses() -> Iterator[tuple[str, str, str, float]]:

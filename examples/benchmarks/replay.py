@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+import torch as th
 import training_loop as loop
 from common import check_games, open_rows, run_program, write_readme
 from stable_baselines3.common.buffers import ReplayBuffer
@@ -36,20 +38,20 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from sb3_efficient.bench.rows import Row, summary
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.frames import FrameReplayBuffer
+from sb3_efficient.options import whole_number
 
 BEGIN = "<!-- table of examples/benchmarks/replay.py -->\n"
 KEYS = ("kind", "game", "buffer")
 GAMES = ("Pong", "Breakout", "Seaquest", "MsPacman", "SpaceInvaders", "Qbert")
-#: Name -> class, and options
-BUFFERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "SB3": ("ReplayBuffer", {}),
-    "frames": ("FrameReplayBuffer", {}),
-    "zlib": ("FrameReplayBuffer", {"compress": "zlib"}),
-    "zstd": ("FrameReplayBuffer", {"compress": "zstd"}),
-    "extra": ("CompressedReplayBuffer", {"compression_method": "zstd3", "output_dtype": "raw"}),
+#: Name -> class, and options; DQN is trained with all of them
+BUFFERS: dict[str, tuple[type[ReplayBuffer], dict[str, Any]]] = {
+    "SB3": (ReplayBuffer, {}),
+    "frames": (FrameReplayBuffer, {}),
+    "zlib": (FrameReplayBuffer, {"compress": "zlib"}),
+    "zstd": (FrameReplayBuffer, {"compress": "zstd"}),
 }
-#: Those that DQN is trained with
-TRAINED = ("SB3", "frames", "zlib", "zstd")
+#: Name -> package that it needs
+NEEDS = {"zstd": "zstandard", "extra": "sb3_extra_buffers"}
 BATCH = 32
 
 
@@ -65,12 +67,18 @@ def main() -> None:
     arguments = parser.parse_args()
     games = arguments.games or (GAMES[:1] if arguments.quick else GAMES)
     check_games(games)
+    whole_number("--transitions", arguments.transitions)
+    whole_number("--rounds", arguments.rounds)
+    th.set_num_threads(1)
+    loop.keep_to(os.getpid(), 1)
     if arguments.child:
         kind, name = arguments.child
         CHILDREN[kind](name, games[0], arguments.transitions)
         return
     if arguments.quick:
         arguments.transitions, arguments.rounds = min(1000, arguments.transitions), 1
+    for name in [] if arguments.rewrite else sorted({*NEEDS} - {*names()}):
+        print(f"skipped: {name}: {NEEDS[name]} is not installed", file=sys.stderr)
     rows = open_rows("replay", KEYS, quick=arguments.quick)
     for game in [] if arguments.rewrite else games:
         if not (arguments.missing and rows.has(kind="buffers", game=game)):
@@ -86,18 +94,17 @@ def main() -> None:
 
 def names() -> list[str]:
     """What is installed."""
-    packages = {"zstd": "zstandard", "extra": "sb3_extra_buffers"}
-    return [name for name in BUFFERS if name not in packages or importlib.util.find_spec(packages[name])]
+    return [name for name in (*BUFFERS, "extra") if name not in NEEDS or importlib.util.find_spec(NEEDS[name])]
 
 
 def make(name: str, size: int, env: AleVecEnv) -> ReplayBuffer:
     """An empty buffer for one environment."""
-    kind, options = BUFFERS[name]
     if name == "extra":
         from sb3_extra_buffers.compressed import CompressedReplayBuffer
 
-        return CompressedReplayBuffer(size, env.observation_space, env.action_space, "cpu", 1, **options)
-    buffer_class = {"ReplayBuffer": ReplayBuffer, "FrameReplayBuffer": FrameReplayBuffer}[kind]
+        buffer_class, options = CompressedReplayBuffer, {"compression_method": "zstd3", "output_dtype": "raw"}
+    else:
+        buffer_class, options = BUFFERS[name]
     return buffer_class(size, env.observation_space, env.action_space, "cpu", 1, **options)
 
 
@@ -170,7 +177,7 @@ def own_bytes(value: Any) -> int:
 
 
 def training(rounds: int) -> list[Row]:
-    answers = loop.in_turn({name: command("training", name) for name in TRAINED if name in names()}, 1, rounds)
+    answers = loop.in_turn({name: command("training", name) for name in names() if name in BUFFERS}, 1, rounds)
     return [
         {"kind": "training", "game": "Pong", "buffer": name, **summary([one["fps"] for one in found], "frames/s")}
         for name, found in answers.items()
@@ -178,9 +185,9 @@ def training(rounds: int) -> list[Row]:
 
 
 def serve(name: str, game: str, transitions: int) -> None:
-    kind, options = BUFFERS[name]
-    chosen = {"replay_buffer_class": FrameReplayBuffer} if kind == "FrameReplayBuffer" else {}
-    model = loop.make_model("dqn", "nature", "with AleVecEnv", 1, replay_buffer_kwargs=options, **chosen)
+    buffer_class, kwargs = BUFFERS[name]
+    options = {"replay_buffer_class": buffer_class, "replay_buffer_kwargs": kwargs}
+    model = loop.make_model("dqn", "nature", "with AleVecEnv", 1, **options)
     loop.answer(lambda: loop.train(model, loop.SEGMENT["dqn"]))
 
 

@@ -39,7 +39,7 @@ class FrameReplayBuffer(ReplayBuffer):
     :param frame_channels: Channels of each frame: 1 for grey, 3 for RGB; None: 1
     :param compress: Whether each frame is compressed, without loss: a fourth to a twentieth of the bytes in games of
         Atari, for the time to compress a frame a step, and to decompress about five for each sampled transition.
-        True or ``"zlib"``, or ``"zstd"``, which is smaller and twice as fast, and needs the extra ``zstd``
+        True or ``"zlib"``, or ``"zstd"``, which is smaller and about twice as fast, and needs the extra ``zstd``
     :param kwargs: Of the other base class, if there is one
     """
 

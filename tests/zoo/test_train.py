@@ -260,6 +260,7 @@ def test_more_bad_input(zoo_in_turn: RunInTurn, tmp_path: Path) -> None:
     for refused, (typed, text) in zip(done, REFUSED, strict=True):
         assert text in refused.stderr, typed
         assert refused.stderr.count("\n") == 1, refused.stderr
+        assert "A.L.E" not in refused.stdout + refused.stderr, "an environment was built"
     assert not (tmp_path / "logs").exists()
 
 
