@@ -1,25 +1,37 @@
-"""One thread, fixed seeds, and ways to run rl-zoo3 and Python as a user does: in a process of its own."""
+"""One thread, fixed seeds, and ways to run rl-zoo3, scripts and Python as a user does: in a process of its own."""
 
 from __future__ import annotations
 
-import json
-import os
+import functools
 import subprocess
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
-from helpers import Run, RunInTurn
+from helpers import Run, checked, environment, preloaded
+from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+#: What to import ahead; not ONNX Runtime, whose thread a forked process waits for in vain
+ZOO = ("rl_zoo3.exp_manager", "rl_zoo3.import_envs", "ale_py", "moviepy")
+SCRIPTS = ("sb3_contrib", "ale_py", "matplotlib.pyplot", "onnxscript", "torch_pruning")
 
 
 @pytest.fixture(autouse=True)
 def _one_thread_and_seed() -> None:
     th.set_num_threads(1)
     th.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _operators_are_read_once() -> Iterator[None]:
+    """For every export torch.onnx reads the source of its 500 operators again, which is half of what one takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", functools.cache(ONNXRegistry.from_torchlib))
+        yield
 
 
 @pytest.fixture
@@ -33,47 +45,52 @@ def python(tmp_path: Path) -> Run:
     """Run a fresh interpreter in an empty folder; ``SETTING="value"`` sets an environment variable."""
 
     def run(*arguments: str, fails: bool = False, **settings: str) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", **settings}
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=tmp_path,
-            env=env,
+            env=environment(settings),
             capture_output=True,
             text=True,
             timeout=300,
             check=False,
         )
-        assert (done.returncode != 0) == fails, f"{arguments}\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}"
-        return done
+        return checked(done, fails)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def preloaded_zoo() -> Iterator[Run]:
+    with preloaded(*ZOO) as run:
+        yield run
+
+
+@pytest.fixture(scope="session")
+def preloaded_stock_zoo() -> Iterator[Run]:
+    with preloaded(*ZOO, SB3_EFFICIENT_AUTOLOAD="0") as run:
+        yield run
+
+
+@pytest.fixture(scope="session")
+def preloaded_scripts() -> Iterator[Run]:
+    with preloaded(*SCRIPTS) as run:
+        yield run
 
 
 @pytest.fixture
-def zoo(python: Run) -> Run:
-    """Run a program of rl_zoo3: ``zoo("train", "--algo", "ppo", ...)``."""
-
-    def run(program: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        return python("-m", f"rl_zoo3.{program}", *arguments, **settings)
-
-    return run
+def zoo(preloaded_zoo: Run, tmp_path: Path) -> Run:
+    """Run a program of rl_zoo3 in an empty folder, its imports made before: ``zoo("train", "--algo", "ppo", ...)``."""
+    return lambda program, *arguments, **how: preloaded_zoo(tmp_path, "-m", f"rl_zoo3.{program}", *arguments, **how)
 
 
 @pytest.fixture
-def zoo_in_turn(python: Run) -> RunInTurn:
-    """
-    Run programs of rl_zoo3 one after the other in one interpreter: ``zoo_in_turn(["train", ...], ["enjoy", ...])``.
+def stock_zoo(preloaded_stock_zoo: Run, tmp_path: Path) -> Run:
+    """As ``zoo``, without the hook of this package."""
+    run = preloaded_stock_zoo
+    return lambda program, *arguments, **how: run(tmp_path, "-m", f"rl_zoo3.{program}", *arguments, **how)
 
-    ``fails`` has the places in this list of those that must.
-    """
 
-    def run(
-        *commands: Sequence[str], fails: Collection[int] = (), **settings: str
-    ) -> list[subprocess.CompletedProcess[str]]:
-        done = python(str(Path(__file__).with_name("in_turn.py")), json.dumps(commands), **settings)
-        found = [subprocess.CompletedProcess(**ended) for ended in json.loads(done.stdout.splitlines()[-1])]
-        for i, one in enumerate(found):
-            assert (one.returncode != 0) == (i in fails), f"{one.args}\n{one.stdout[-3000:]}\n{one.stderr[-5000:]}"
-        return found
-
-    return run
+@pytest.fixture
+def script(preloaded_scripts: Run, tmp_path: Path) -> Run:
+    """Run a script, or a module behind ``-m``, in an empty folder, imports of other packages made before."""
+    return functools.partial(preloaded_scripts, tmp_path)

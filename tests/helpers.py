@@ -2,15 +2,51 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch as th
 
-#: ``python`` and ``zoo`` of conftest.py
+#: ``python``, ``zoo``, ``stock_zoo`` and ``script`` of conftest.py
 Run = Callable[..., subprocess.CompletedProcess[str]]
-#: ``zoo_in_turn`` of conftest.py
-RunInTurn = Callable[..., list[subprocess.CompletedProcess[str]]]
+
+
+@contextmanager
+def preloaded(*modules: str, **settings: str) -> Iterator[Run]:
+    """Runs programs, in a folder, forked from an interpreter that has imported modules (see preloaded.py)."""
+    command = [sys.executable, str(Path(__file__).with_name("preloaded.py")), *modules]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    with subprocess.Popen(command, env=environment(settings), **pipes) as interpreter:
+
+        def run(
+            folder: Path, *arguments: str, fails: bool = False, **settings: str
+        ) -> subprocess.CompletedProcess[str]:
+            program = {"arguments": arguments, "folder": str(folder), "settings": settings}
+            with TemporaryDirectory() as written:
+                files = {name: str(Path(written, name)) for name in ("output", "errors")}
+                print(json.dumps(program | files), file=interpreter.stdin)
+                status = int(interpreter.stdout.readline())
+                texts = [Path(file).read_text() for file in files.values()]
+            return checked(subprocess.CompletedProcess(arguments, status, *texts), fails)
+
+        yield run
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Of programs: one thread, and no progress bars."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", **settings}
+
+
+def checked(done: subprocess.CompletedProcess[str], fails: bool) -> subprocess.CompletedProcess[str]:
+    """Whether a program failed where it must, and ended well otherwise."""
+    assert (done.returncode != 0) == fails, f"{done.args}\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}"
+    return done
 
 
 def count(module: th.nn.Module) -> int:

@@ -109,8 +109,8 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "commands of our own" in capsys.readouterr().out
 
 
-def test_help_teaches(python: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    train = python("-m", "sb3_efficient", "train", "--help").stdout
+def test_help_teaches(script: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    train = script("-m", "sb3_efficient", "train", "--help").stdout
     assert "usage: sb3-efficient train" in train
     assert "accelerate=True" in train
     for words, text in (
@@ -156,8 +156,8 @@ def test_mistakes_in_the_zoos_programs_are_one_message(
     assert message.count("\n") == 1
 
 
-def test_zoo_errors_are_brief(python: Run) -> None:
+def test_zoo_errors_are_brief(script: Run) -> None:
     arguments = ("train", "--algo", "ppo", "--env", "PongNoFrameskip-v4", "-params", "features_extractor=imapla")
-    done = python("-m", "sb3_efficient", *arguments, fails=True)
+    done = script("-m", "sb3_efficient", *arguments, fails=True)
     assert done.stderr.startswith("sb3-efficient: Unknown extractor 'imapla'. Did you mean 'impala'?")
     assert done.stderr.count("\n") == 1

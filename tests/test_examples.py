@@ -23,51 +23,51 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 README = EXAMPLES.parent / "README.md"
 
 
-def test_script(python: Run, tmp_path: Path) -> None:
-    done = python(str(EXAMPLES / "01_impala_by_name.py"), "--steps", "16", "--extractor", "nature")
+def test_script(script: Run, tmp_path: Path) -> None:
+    done = script(str(EXAMPLES / "01_impala_by_name.py"), "--steps", "16", "--extractor", "nature")
     assert "saved to impala_pong.zip" in done.stdout
     assert (tmp_path / "impala_pong.zip").exists()
 
 
 @pytest.mark.parametrize("options", [(), ("--plain",)])
-def test_fast_script(python: Run, tmp_path: Path, options: tuple[str, ...]) -> None:
-    done = python(str(EXAMPLES / "03_fast_atari.py"), "--steps", "16", *options)
+def test_fast_script(script: Run, tmp_path: Path, options: tuple[str, ...]) -> None:
+    done = script(str(EXAMPLES / "03_fast_atari.py"), "--steps", "16", *options)
     assert "saved to fast_pong.zip" in done.stdout
     assert ("accelerate: PPO on cpu" in done.stdout) == (not options)
     assert "ms per 1000 steps" in done.stdout
 
 
-def test_seer_ppo(python: Run, tmp_path: Path) -> None:
+def test_seer_ppo(script: Run, tmp_path: Path) -> None:
     small = ("--steps", "2048", "--extractor", "nature", "--freeze-at", "1025", "--depth", "2")
-    done = python(str(EXAMPLES / "04_seer_ppo.py"), *small)
+    done = script(str(EXAMPLES / "04_seer_ppo.py"), *small)
     assert "SEER: frozen up to 2 at 2048 timesteps" in done.stdout
     assert "saved to seer_pong.zip" in done.stdout
     assert (tmp_path / "seer_pong.zip").stat().st_size < 8e6
 
 
 @pytest.mark.parametrize(("depth", "size"), [("features", 1048), ("conv", 6296)])
-def test_seer_dqn(python: Run, depth: str, size: int) -> None:
+def test_seer_dqn(script: Run, depth: str, size: int) -> None:
     small = ("--steps", "400", "--buffer-size", "300", "--learning-starts", "40", "--depth", depth)
-    done = python(str(EXAMPLES / "05_seer_dqn.py"), *small)
+    done = script(str(EXAMPLES / "05_seer_dqn.py"), *small)
     assert f"before the freeze, {size} after; room for 300 and for " in done.stdout
     assert "saved, loaded and trained on: 440 steps" in done.stdout
 
 
-def test_reuse(python: Run, tmp_path: Path) -> None:
+def test_reuse(script: Run, tmp_path: Path) -> None:
     small = ("--steps", "12", "--frames", "3", "--picture", "reuse.png")
-    done = python(str(EXAMPLES / "06_reuse_play.py"), *small)
+    done = script(str(EXAMPLES / "06_reuse_play.py"), *small)
     assert "affected positions, overwritten" in done.stdout
     assert "Stable-Baselines3: " in done.stdout
     assert (tmp_path / "reuse.png").stat().st_size > 5000
     assert 5000 < (tmp_path / "reuse.gif").stat().st_size < 1e6
 
 
-def test_tables_of_the_reuse_paper(python: Run, tmp_path: Path) -> None:
-    script = str(EXAMPLES / "benchmarks" / "reuse_tables.py")
-    command = (script, "--games", "Pong", "--steps", "30", "--repeats", "1", "--dense-seconds", "0.1")
+def test_tables_of_the_reuse_paper(script: Run, tmp_path: Path) -> None:
+    small = ("--games", "Pong", "--steps", "30", "--repeats", "1", "--dense-seconds", "0.1")
+    command = (str(EXAMPLES / "benchmarks" / "reuse_tables.py"), *small)
     tables = ("--tables", "INFERENCE_D4 20/40", "TRAINING_D4 20/40")
     where = {"SB3_EFFICIENT_RESULTS": str(tmp_path)}
-    done = python(*command, *tables, **where)
+    done = script(*command, *tables, **where)
     assert "1/2 INFERENCE_D4 20/40" in done.stdout
     assert "| training, 20/40 filters, 53x40 | 1 |" in (tmp_path / "reuse_tables.md").read_text()
     rows = json.loads((tmp_path / "reuse_tables.json").read_text())["rows"]
@@ -75,12 +75,12 @@ def test_tables_of_the_reuse_paper(python: Run, tmp_path: Path) -> None:
     assert all(row["error"] < 1e-3 for row in rows)
     assert (tmp_path / "reuse_tables_training_d4_20_40.png").exists()
     # Finished rows are not measured again
-    assert "1/2" not in python(*command, *tables, **where).stdout
+    assert "1/2" not in script(*command, *tables, **where).stdout
 
 
-def test_compress(python: Run, tmp_path: Path) -> None:
+def test_compress(script: Run, tmp_path: Path) -> None:
     small = ("--steps", "2", "--observations", "200", "--episodes", "0")
-    done = python(str(EXAMPLES / "07_compress.py"), *small)
+    done = script(str(EXAMPLES / "07_compress.py"), *small)
     assert "| original | 6,7" in done.stdout
     assert "saved to compressed_pong.policy\nloaded from there, it returns " in done.stdout
     assert (tmp_path / "compressed_pong.policy").stat().st_size < 3e5
@@ -155,16 +155,16 @@ def test_figures_of_sbx_in_the_readme_are_the_measured_ones() -> None:
     ) in " ".join(README.read_text().split())
 
 
-def test_seer_benchmark_measures(python: Run) -> None:
+def test_seer_benchmark_measures(script: Run) -> None:
     small = ("--quick", "--only", "memory", "conversion", "--transitions", "100")
-    done = python(str(EXAMPLES / "benchmarks" / "seer.py"), *small)
+    done = script(str(EXAMPLES / "benchmarks" / "seer.py"), *small)
     first_cells = [line.split(" | ")[0] for line in done.stdout.splitlines()]
     assert "| latents, `'features'`" in first_cells
     assert first_cells.count("| 100, Nature") == 2
 
 
-def test_replay_buffers_are_measured(python: Run) -> None:
-    done = python(str(EXAMPLES / "benchmarks" / "replay.py"), "--quick")
+def test_replay_buffers_are_measured(script: Run) -> None:
+    done = script(str(EXAMPLES / "benchmarks" / "replay.py"), "--quick")
     head, _, row = (line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("|"))
     assert head == ["SB3's `ReplayBuffer`", "`FrameReplayBuffer`", '`compress="zlib"`', '`compress="zstd"`']
     assert row[0] == "Pong"
@@ -172,9 +172,9 @@ def test_replay_buffers_are_measured(python: Run) -> None:
     assert sizes[0] > 5 * sizes[1] > 5 * max(sizes[2:])
 
 
-def test_compress_benchmark_measures(python: Run, tmp_path: Path) -> None:
+def test_compress_benchmark_measures(script: Run, tmp_path: Path) -> None:
     small = ("--quick", "--only", "recipes", "returns", "--recipes", "static-int8", "--observations", "100")
-    done = python(str(EXAMPLES / "benchmarks" / "compress.py"), *small, "--episodes", "1")
+    done = script(str(EXAMPLES / "benchmarks" / "compress.py"), *small, "--episodes", "1")
     rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| Pong Nature")]
     assert [row[1] for row in rows] == ["original", "static-int8"]
     assert float(rows[1][2].partition("(")[2].rstrip("x)")) < 0.27
@@ -184,23 +184,23 @@ def test_compress_benchmark_measures(python: Run, tmp_path: Path) -> None:
     assert found == {".safetensors", ".policy", ".json"}
 
 
-def test_moving_the_first_layer_on_is_exact(python: Run) -> None:
-    done = python(str(EXAMPLES / "benchmarks" / "reuse_first_layer.py"), "--quick", "--networks", "nature")
+def test_moving_the_first_layer_on_is_exact(script: Run) -> None:
+    done = script(str(EXAMPLES / "benchmarks" / "reuse_first_layer.py"), "--quick", "--networks", "nature")
     (row,) = (line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| nature"))
     torch, overwritten, _ = (float(cell.split()[0]) for cell in row[2:5])
     assert torch > overwritten > 0
     assert all(0 < float(error) < 1e-4 for error in row[-1].split(", "))
 
 
-def test_first_convolution_on_blocks(python: Run) -> None:
-    done = python(str(EXAMPLES / "benchmarks" / "first_convolution.py"), "--quick", "--only", "int8")
+def test_first_convolution_on_blocks(script: Run) -> None:
+    done = script(str(EXAMPLES / "benchmarks" / "first_convolution.py"), "--quick", "--only", "int8")
     rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| `")]
     assert [row[:2] for row in rows[:4]] == [["`nature`", f"int8, {batch}"] for batch in (1, 8, 16, 128)]
     assert all(float(row[-1].split()[0]) > 0 for row in rows)
 
 
-def test_parts_of_an_update_are_measured(python: Run) -> None:
-    done = python(str(EXAMPLES / "benchmarks" / "update_parts.py"), "--quick", "--updates", "20")
+def test_parts_of_an_update_are_measured(script: Run) -> None:
+    done = script(str(EXAMPLES / "benchmarks" / "update_parts.py"), "--quick", "--updates", "20")
     rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")][1:]
     alone = [["loss", "QR-DQN"], ["loss", "TQC"], ["pooling", "Impala, fp32"]]
     assert [row[:2] for row in rows] == [*alone, ["training", "DQN"], ["Adam's step", "DQN"]]
@@ -236,9 +236,9 @@ def test_figures_of_update_parts_in_the_readme_are_the_measured_ones() -> None:
         assert words in text
 
 
-def test_reuse_benchmark_measures(python: Run) -> None:
+def test_reuse_benchmark_measures(script: Run) -> None:
     small = ("--quick", "--only", "updates", "--networks", "conv2 20/40", "--games", "Pong")
-    done = python(str(EXAMPLES / "benchmarks" / "reuse_updates.py"), *small)
+    done = script(str(EXAMPLES / "benchmarks" / "reuse_updates.py"), *small)
     (row,) = (line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| conv2"))
     assert row[1:3] == ["80", "Pong"]
     assert float(row[3].removesuffix(" times")) > 50

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import torch as th
 from gymnasium import spaces
-from helpers import Run, RunInTurn, parameters_match
+from helpers import Run, parameters_match
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3 import DQN
@@ -434,21 +434,19 @@ def test_beside_accelerate() -> None:
     assert parameters_match(agents[0].policy, agents[1].policy)
 
 
-def test_through_the_zoo(zoo: Run, zoo_in_turn: RunInTurn, tmp_path: Path) -> None:
+def test_through_the_zoo(zoo: Run, stock_zoo: Run, tmp_path: Path) -> None:
     pong = ("--algo", "dqn", "--env", "PongNoFrameskip-v4")
     small = ("-n", "300", "--eval-freq", "-1", "-params", "buffer_size:200", "learning_starts:100")
     dotted = "replay_buffer_class=sb3_efficient.frames.FrameReplayBuffer"
     run = tmp_path / "logs" / "dqn" / "PongNoFrameskip-v4_1"
-    *_, done = zoo_in_turn(
-        ["train", *pong, "--save-replay-buffer", *small, dotted],
-        ["enjoy", *pong, "-f", "logs", "--no-render", "-n", "8"],
-        ["train", *pong, "-i", str(run / "PongNoFrameskip-v4.zip"), *small, dotted],
-    )
+    zoo("train", *pong, "--save-replay-buffer", *small, dotted)
+    zoo("enjoy", *pong, "-f", "logs", "--no-render", "-n", "8")
+    done = zoo("train", *pong, "-i", str(run / "PongNoFrameskip-v4.zip"), *small, dotted)
     with (run / "replay_buffer.pkl").open("rb") as file:
         assert type(pickle.load(file)) is FrameReplayBuffer
     assert "Loading replay buffer" in done.stdout
     # The same in the words of stock rl-zoo3
     stock = "replay_buffer_class:\"__import__('sb3_efficient.frames').frames.FrameReplayBuffer\""
-    zoo("train", *pong, *small, stock, SB3_EFFICIENT_AUTOLOAD="0")
+    stock_zoo("train", *pong, *small, stock)
     third = run.with_name("PongNoFrameskip-v4_3")
     assert DQN.load(third / "PongNoFrameskip-v4.zip").replay_buffer_class is FrameReplayBuffer

@@ -114,16 +114,16 @@ def test_table(runs: Any, table: Any, tmp_path: Path) -> None:
     assert "| 2 games, human-normalised | two | 2 each | 1 [1, 1] | | 88% | | |" in text
 
 
-def test_what_fails_is_said_and_the_next_one_begins(python: Run, tmp_path: Path) -> None:
+def test_what_fails_is_said_and_the_next_one_begins(script: Run, tmp_path: Path) -> None:
     queue = tmp_path / "queue.yml"
     queue.write_text(yaml.safe_dump([COMMAND, {**COMMAND, "name": "another"}]))
     where = {"SB3_EFFICIENT_RESULTS": str(tmp_path / "results")}
-    shown = python(SCRIPT, "--queue", str(queue), "--go", **where).stdout
+    shown = script(SCRIPT, "--queue", str(queue), "--go", **where).stdout
     assert "other, a: failed, see logs/runs/output/other-a.log" in shown
     assert "another, a: failed" in shown
     assert "2 failed" in shown
     assert "none.py" in (tmp_path / "logs/runs/output/other-a.log").read_text()
-    assert "1 failed" in python(SCRIPT, "--queue", str(queue), "--only", "other", **where).stdout
+    assert "1 failed" in script(SCRIPT, "--queue", str(queue), "--only", "other", **where).stdout
 
 
 @pytest.mark.parametrize(

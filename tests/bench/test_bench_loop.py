@@ -12,10 +12,10 @@ from sb3_efficient import cli
 from sb3_efficient.profiler import SECTIONS
 
 
-def test_loop(python: Run, tmp_path: Path) -> None:
+def test_loop(script: Run, tmp_path: Path) -> None:
     small = ("-params", "n_envs=2", "n_steps=32", "batch_size=32")
     files = ("--picture", "loop.png", "--json", "loop.json")
-    done = python("-m", "sb3_efficient", "bench", "loop", "--steps", "64", *files, *small)
+    done = script("-m", "sb3_efficient", "bench", "loop", "--steps", "64", *files, *small)
     header, *rows, fps = done.stdout.splitlines()
     assert header.split()[-2:] == ["plain", "fast"]
     assert [row.split()[0] for row in rows] == list(SECTIONS)
@@ -38,7 +38,7 @@ def test_bad_input_is_said_before_anything_is_trained(capsys: pytest.CaptureFixt
         assert text in capsys.readouterr().err
 
 
-def test_failed_training_says_which(python: Run) -> None:
-    done = python("-m", "sb3_efficient", "bench", "loop", "--extractor", "imapla", fails=True)
+def test_failed_training_says_which(script: Run) -> None:
+    done = script("-m", "sb3_efficient", "bench", "loop", "--extractor", "imapla", fails=True)
     assert "Did you mean 'impala'?" in done.stderr
     assert "Traceback" not in done.stderr

@@ -157,15 +157,15 @@ def test_layers_without_a_counterpart_are_named(framework: str) -> None:
         build(framework, Network("impala"))
 
 
-def test_command(python: Run, tmp_path: Path) -> None:
+def test_command(script: Run, tmp_path: Path) -> None:
     quick = ("bench", "nets", "--quick", "--networks", SMALL, "--frameworks", "onnxruntime", "--results", "found")
-    done = python("-m", "sb3_efficient", *quick)
+    done = script("-m", "sb3_efficient", *quick)
     assert "| onnxruntime int8 |" in done.stdout
     content = json.loads((tmp_path / "found" / "nets_quick.json").read_text())
     assert {row["variant"] for row in content["rows"]} == {"fp32", "int8"}
     assert content["machine"]["cores"] >= 1
     before = (tmp_path / "found" / "nets_quick.json").stat().st_mtime_ns
-    python("-m", "sb3_efficient", *quick)  # everything is there already
+    script("-m", "sb3_efficient", *quick)  # everything is there already
     assert (tmp_path / "found" / "nets_quick.json").stat().st_mtime_ns == before
 
 

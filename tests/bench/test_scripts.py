@@ -26,10 +26,10 @@ def checkout(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("checkout")
-def test_arguments_go_to_the_script(python: Run) -> None:
-    done = python("-m", "sb3_efficient", "bench", "training", "--help")
+def test_arguments_go_to_the_script(script: Run) -> None:
+    done = script("-m", "sb3_efficient", "bench", "training", "--help")
     assert "usage: training_loop.py" in done.stdout
-    done = python("-m", "sb3_efficient", "bench", "training", "--segments", "few", fails=True)
+    done = script("-m", "sb3_efficient", "bench", "training", "--segments", "few", fails=True)
     assert "invalid int value: 'few'" in done.stderr
 
 
@@ -58,27 +58,28 @@ def test_unknown_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("checkout")
 @pytest.mark.parametrize(
-    ("script", "options"), [("environments", ()), ("reuse", ("--networks", "nature"))], ids=["environments", "reuse"]
+    ("bench", "options"), [("environments", ()), ("reuse", ("--networks", "nature"))], ids=["environments", "reuse"]
 )
-def test_unknown_game(python: Run, script: str, options: tuple[str, ...]) -> None:
-    done = python("-m", "sb3_efficient", "bench", script, "--games", "Pnog", *options, fails=True)
+def test_unknown_game(script: Run, bench: str, options: tuple[str, ...]) -> None:
+    done = script("-m", "sb3_efficient", "bench", bench, "--games", "Pnog", *options, fails=True)
     assert "No environment 'PnogNoFrameskip-v4' is registered. Did you mean 'PongNoFrameskip-v4'?" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_results_that_cannot_be_written(python: Run, tmp_path: Path) -> None:
+def test_results_that_cannot_be_written(script: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    script = str(FOLDER / "environments.py")
-    done = python(script, "--quick", fails=True, SB3_EFFICIENT_RESULTS=str(tmp_path / "file" / "below"))
+    done = script(
+        str(FOLDER / "environments.py"), "--quick", fails=True, SB3_EFFICIENT_RESULTS=str(tmp_path / "file" / "below")
+    )
     assert "environments.py: Results cannot be written to" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_table_is_written_again_where_a_number_of_threads_has_not_been_measured(python: Run, tmp_path: Path) -> None:
+def test_a_table_is_written_again_where_a_number_of_threads_has_not_been_measured(script: Run, tmp_path: Path) -> None:
     rows = (FOLDER / "results" / "environments.json").read_text()
     (tmp_path / "environments.json").write_text(rows)
     options = ("--rewrite", "--threads", "1", "64")
-    done = python(str(FOLDER / "environments.py"), *options, SB3_EFFICIENT_RESULTS=str(tmp_path))
+    done = script(str(FOLDER / "environments.py"), *options, SB3_EFFICIENT_RESULTS=str(tmp_path))
     assert "1 threads, ale against dummy" in done.stdout
     assert "64 threads" not in done.stdout
 

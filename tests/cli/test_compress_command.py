@@ -74,12 +74,12 @@ def test_evaluate_takes_policies_and_zips(
 
 
 def test_policies_play_in_the_zoo(
-    agent: Path, catch: tuple[str, ...], python: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    agent: Path, catch: tuple[str, ...], script: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["compress", *catch, *QUICK, "--episodes", "0"]) == 0
     file = str(agent / "Catch-v0-static-int8.policy")
     play = ["enjoy", *catch, "--no-render", "-n", "60"]
-    done = python("-m", "sb3_efficient", *play, "--policy", file)
+    done = script("-m", "sb3_efficient", *play, "--policy", file)
     assert "Episode Reward: " in done.stdout
     capsys.readouterr()
     # Bit by bit the same outputs, so the same games
@@ -88,7 +88,7 @@ def test_policies_play_in_the_zoo(
     assert cli.main([*play, "--engine", "reuse"]) == 0
     assert "Episode Reward: " in capsys.readouterr().out
     film = ("-m", "sb3_efficient", "record_video", *catch, "--policy", file, "--engine", "reuse", "-n", "20")
-    python(*film, "-o", str(tmp_path))
+    script(*film, "-o", str(tmp_path))
     assert next(tmp_path.rglob("*.mp4")).stat().st_size > 1000
     assert cli.main([*play, "--policy", str(agent / "Catch-v0.zip")]) == 1
     error = capsys.readouterr().err
@@ -154,8 +154,8 @@ def test_policy_without_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--policy needs a file, as 'sb3-efficient compress' writes them" in capsys.readouterr().err
 
 
-def test_help_of_the_zoo_has_our_options(python: Run) -> None:
-    shown = python("-m", "sb3_efficient", "enjoy", "--help").stdout
+def test_help_of_the_zoo_has_our_options(script: Run) -> None:
+    shown = script("-m", "sb3_efficient", "enjoy", "--help").stdout
     assert "--engine [NAME]" in shown
     assert "--load-best" in shown
 
@@ -274,7 +274,7 @@ def test_dictionaries_are_for_scripts(tmp_path: Path) -> None:
         loaded(agent)
 
 
-def test_environments_of_other_packages(agent: Path, tmp_path: Path, python: Run) -> None:
+def test_environments_of_other_packages(agent: Path, tmp_path: Path, script: Run) -> None:
     (tmp_path / "my_games.py").write_text(
         "import gymnasium\ngymnasium.register('MyCatch-v0', 'sb3_efficient.envs:CatchEnv')\n"
     )
@@ -282,10 +282,10 @@ def test_environments_of_other_packages(agent: Path, tmp_path: Path, python: Run
     folder.mkdir()
     (agent / "Catch-v0.zip").rename(folder / "MyCatch-v0.zip")
     options = ("--algo", "ppo", "--env", "MyCatch-v0", "-f", str(agent.parents[1]), "-n", "40")
-    python("-m", "sb3_efficient", "collect", *options, fails=True)
-    done = python("-m", "sb3_efficient", "collect", *options, "--gym-packages", "my_games")
+    script("-m", "sb3_efficient", "collect", *options, fails=True)
+    done = script("-m", "sb3_efficient", "collect", *options, "--gym-packages", "my_games")
     assert "40 observations of shape (1, 84, 84) in" in done.stdout
-    python("-m", "sb3_efficient", "record_video", *options, "-o", "film", "--gym-packages", "my_games")
+    script("-m", "sb3_efficient", "record_video", *options, "-o", "film", "--gym-packages", "my_games")
     assert list((tmp_path / "film").glob("*.mp4"))
 
 

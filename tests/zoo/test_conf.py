@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from helpers import RunInTurn
+from helpers import Run
 
 from sb3_efficient import list_extractors
 from sb3_efficient.errors import ConflictError
@@ -135,40 +135,30 @@ QUICK = {
 }
 
 
-def test_entries_train(zoo_in_turn: RunInTurn) -> None:
-    """CarRacing-v3 needs Box2D, which is an extra."""
-    algos = [algo for algo in ALGOS if algo != "sac" or find_spec("Box2D")]
-    train = ("train", "-n", "64", "--eval-freq", "-1")
-    options = ("features_extractor=impala", "features_extractor_kwargs=dict(depths=[4, 8])")
-    games = {"sac": "CarRacing-v3"}
-    for done in zoo_in_turn(
-        *(
-            [
-                *(*train, "--algo", algo, "--env", games.get(algo, "PongNoFrameskip-v4")),
-                *("--conf-file", f"sb3_efficient.hyperparams.{algo}", "-params", *options, *QUICK[algo].split()),
-            ]
-            for algo in algos
-        )
-    ):
-        assert "('features_extractor', 'impala')" in done.stdout
-        assert "sb3-efficient" not in done.stderr
+@pytest.mark.parametrize("algo", ALGOS)
+def test_entries_train(zoo: Run, algo: str) -> None:
+    if algo == "sac":
+        pytest.importorskip("Box2D", reason="CarRacing-v3 needs it, and it is an extra")
+    done = zoo(
+        *("train", "-n", "64", "--eval-freq", "-1", "--algo", algo),
+        *("--env", {"sac": "CarRacing-v3"}.get(algo, "PongNoFrameskip-v4")),
+        *("--conf-file", f"sb3_efficient.hyperparams.{algo}", "-params", "features_extractor=impala"),
+        *("features_extractor_kwargs=dict(depths=[4, 8])", *QUICK[algo].split()),
+    )
+    assert "('features_extractor', 'impala')" in done.stdout
+    assert "sb3-efficient" not in done.stderr
 
 
-@pytest.mark.parametrize("hook", ["1", "0"])
-def test_fast_entries_train(hook: str, zoo_in_turn: RunInTurn) -> None:
-    train = ("train", "--env", "PongNoFrameskip-v4", "-n", "64", "--eval-freq", "-1")
-    for done in zoo_in_turn(
-        *(
-            [
-                *(*train, "--algo", algo, "--conf-file", f"sb3_efficient.hyperparams.{algo}.{variant}", "-params"),
-                *(argument.replace("=", ":") for argument in QUICK[algo].split()),
-            ]
-            for algo, variant in [("ppo", "fast"), ("dqn", "fast"), ("dqn", "seer")]
-        ),
-        SB3_EFFICIENT_AUTOLOAD=hook,
-    ):
-        assert "changed     network: NatureCNN channels-last" in done.stdout
-        assert ("Stacking 4 frames" in done.stdout) == (hook == "0")
+@pytest.mark.parametrize("hook", [True, False])
+@pytest.mark.parametrize(("algo", "variant"), [("ppo", "fast"), ("dqn", "fast"), ("dqn", "seer")])
+def test_fast_entries_train(zoo: Run, stock_zoo: Run, algo: str, variant: str, hook: bool) -> None:
+    done = (zoo if hook else stock_zoo)(
+        *("train", "--env", "PongNoFrameskip-v4", "-n", "64", "--eval-freq", "-1", "--algo", algo),
+        *("--conf-file", f"sb3_efficient.hyperparams.{algo}.{variant}", "-params"),
+        *(argument.replace("=", ":") for argument in QUICK[algo].split()),
+    )
+    assert "changed     network: NatureCNN channels-last" in done.stdout
+    assert ("Stacking 4 frames" in done.stdout) != hook
 
 
 def test_a_configuration_of_another_algorithm_is_named() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers import Run, RunInTurn
+from helpers import Run
 from stable_baselines3 import PPO
 from stable_baselines3.common.results_plotter import load_results
 
@@ -171,11 +171,14 @@ def test_misspelt_keys(key: str, meant: str) -> None:
     check_keys({"policy": "CnnPolicy", "noise_type": None, "seer": True}, PPO)
 
 
-def test_contradictions_through_the_zoo(zoo_in_turn: RunInTurn, tmp_path: Path) -> None:
-    cartpole = ("train", "--algo", "ppo", "--env", "CartPole-v1")
-    typed = [
+CARTPOLE = ("train", "--algo", "ppo", "--env", "CartPole-v1", "-n", "64")
+
+
+@pytest.mark.parametrize(
+    ("typed", "text"),
+    [
         ((*TRAIN, "--vec-env", "subproc", "-params", *SMALL), "leave out --vec-env subproc"),
-        ((*cartpole, "-n", "64", "-params", "vec_env=ale"), "CartPole-v1"),
+        ((*CARTPOLE, "-params", "vec_env=ale"), "CartPole-v1"),
         (
             (*TRAIN, "--eval-env-kwargs", "full_action_space:True", "-params", *SMALL),
             "cannot honour env_kwargs full_action_space",
@@ -192,10 +195,12 @@ def test_contradictions_through_the_zoo(zoo_in_turn: RunInTurn, tmp_path: Path) 
             (*TRAIN, "-params", *SMALL, "accelerate=dict(precison='fp32')"),
             "sb3-efficient: accelerate has no option 'precison'. Did you mean 'precision'?",
         ),
-    ]
-    for done, (_, text) in zip(zoo_in_turn(*[c for c, _ in typed], fails=range(len(typed))), typed, strict=True):
-        assert text in done.stderr.strip().splitlines()[-1]
-        assert "Traceback" not in done.stderr
+    ],
+)
+def test_contradictions_through_the_zoo(zoo: Run, tmp_path: Path, typed: tuple[str, ...], text: str) -> None:
+    done = zoo(*typed, fails=True)
+    assert text in done.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in done.stderr
     assert not (tmp_path / "logs").exists(), "before anything is made"
 
 
@@ -208,19 +213,16 @@ DQN = ("train", "--algo", "dqn", "--env", "PongNoFrameskip-v4", "--save-replay-b
 FEW = ("learning_starts=40", "buffer_size=300", "vec_env=ale")
 
 
-def test_seer_through_the_zoo_and_on(zoo_in_turn: RunInTurn, tmp_path: Path) -> None:
+def test_seer_through_the_zoo_and_on(zoo: Run, tmp_path: Path) -> None:
     """Frozen, saved with its latents, played, and continued with them; not without saying so."""
     agent = str(tmp_path / "logs" / "dqn" / "PongNoFrameskip-v4_1" / "PongNoFrameskip-v4.zip")
     on = (*DQN, "-n", "60", "-i", agent, "-params", *FEW)
-    *_, refused, again, other = zoo_in_turn(
-        [*DQN, "-n", "200", "-params", *FEW, "features_extractor=nature", "seer=dict(freeze_at=0.5, depth='conv')"],
-        ["enjoy", "--algo", "dqn", "--env", "PongNoFrameskip-v4", "-f", "logs", "--no-render", "-n", "50"],
-        on,
-        [*on, "seer=True"],
-        [*on, "seer=False"],
-        fails=[2],
-    )
+    zoo(*DQN, "-n", "200", "-params", *FEW, "features_extractor=nature", "seer=dict(freeze_at=0.5, depth='conv')")
+    zoo("enjoy", "--algo", "dqn", "--env", "PongNoFrameskip-v4", "-f", "logs", "--no-render", "-n", "50")
+    refused = zoo(*on, fails=True)
     assert "Continue it with -params seer=True, or with seer=False" in refused.stderr
+    again = zoo(*on, "seer=True")
     assert "frozen up to 'conv' at" in again.stdout
     assert "3136 x float16, in LatentReplayBuffer" in again.stdout
+    other = zoo(*on, "seer=False")
     assert "stored latents are of no use to layers that learn" in other.stderr

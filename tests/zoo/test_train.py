@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers import Run, RunInTurn
+from helpers import Run
 from stable_baselines3 import DQN, PPO
 
 from sb3_efficient.errors import MissingExtraError
@@ -35,8 +35,8 @@ def run(tmp_path: Path) -> Path:
     return tmp_path / "logs" / "ppo" / "PongNoFrameskip-v4_1"
 
 
-def test_the_literal_command_then_enjoy_film_and_continue(zoo: Run, run: Path) -> None:
-    done = zoo("train", "--algo", "ppo", *PONG, "-params", IMPALA, "-n", "1024")
+def test_the_literal_command_then_enjoy_film_and_continue(python: Run, zoo: Run, run: Path) -> None:
+    done = python("-m", "rl_zoo3.train", "--algo", "ppo", *PONG, "-params", IMPALA, "-n", "1024")
     assert done.stderr.strip() == "" or "sb3-efficient" not in done.stderr
     assert config(run)["features_extractor"] == "impala"
     assert config(run)["n_steps"] == 128, "the zoo's tuned values stay"
@@ -69,19 +69,17 @@ def test_the_literal_command_then_enjoy_film_and_continue(zoo: Run, run: Path) -
     assert "Traceback" not in done.stderr
 
 
-def test_options_and_the_zoos_own_form(zoo_in_turn: RunInTurn, run: Path) -> None:
+def test_options_and_the_zoos_own_form(zoo: Run, run: Path) -> None:
     options = "features_extractor_kwargs=dict(width=2, depths=[4, 8])"
     first = ("-params", "features_extractor:'impala'", "n_envs:2", options, *SMALL)
     again = ("-i", str(run / "PongNoFrameskip-v4.zip"), "-params", IMPALA, *SMALL)
     train = ("train", "--algo", "ppo", *PONG, *QUICK)
-    zoo_in_turn(
-        [*train, *first],
-        # continuing with the same options is no contradiction
-        [*train, *again, options],
-        # neither is what a configuration names, or an option that was not typed
-        [*train, "-conf", "sb3_efficient.hyperparams.ppo", *again],
-        [*train, *again[:3], "features_extractor=None", *SMALL],
-    )
+    zoo(*train, *first)
+    # continuing with the same options is no contradiction
+    zoo(*train, *again, options)
+    # neither is what a configuration names, or an option that was not typed
+    zoo(*train, "-conf", "sb3_efficient.hyperparams.ppo", *again)
+    zoo(*train, *again[:3], "features_extractor=None", *SMALL)
     extractor = agent(run)
     assert extractor.cnn[0][0].out_channels == 8
     assert config(run)["features_extractor_kwargs"] == {"width": 2, "depths": [4, 8]}
@@ -115,13 +113,14 @@ def test_yaml_evaluation_subprocesses_and_tensorboard(zoo: Run, run: Path, tmp_p
     assert list((tmp_path / "tb").rglob("events.out.tfevents*"))
 
 
-def test_entry_of_the_extractor_is_preferred(zoo_in_turn: RunInTurn, run: Path, tmp_path: Path) -> None:
+def test_entry_of_the_extractor_is_preferred(zoo: Run, run: Path, tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "hyperparams" / "ppo.yml").read_text()
     (tmp_path / "mine.yml").write_text(
         text.replace("  features_extractor: impala\n", "  features_extractor: impala\n  gamma: 0.5\n", 1)
     )
     train = ("train", "--algo", "ppo", *PONG, *QUICK, "-conf", "mine.yml", "-params", *SMALL)
-    zoo_in_turn([*train, IMPALA], [*train, "features_extractor_kwargs=dict(precision='bf16')"])
+    zoo(*train, IMPALA)
+    zoo(*train, "features_extractor_kwargs=dict(precision='bf16')")
     assert config(run)["gamma"] == 0.5
     second = config(run.with_name("PongNoFrameskip-v4_2"))
     assert (second["features_extractor"], second["features_extractor_kwargs"]) == ("nature", {"precision": "bf16"})
@@ -143,7 +142,6 @@ def test_search_keeps_the_extractor(zoo: Run, tmp_path: Path) -> None:
         *("train", "--algo", "dqn", *PONG, "-n", "40", "-optimize", "--n-trials", "2", "--n-evaluations", "1"),
         *("--sampler", "random", "--pruner", "none", "--eval-episodes", "1", "--no-optim-plots"),
         *("-params", IMPALA, "features_extractor_kwargs=dict(depths=[4])", "buffer_size=200", "callback=spy.Spy"),
-        PYTHONPATH=str(tmp_path),
     )
     spied = [line.split(maxsplit=2) for line in done.stdout.splitlines() if line.startswith("SPY")]
     assert len(spied) == 2
@@ -151,18 +149,15 @@ def test_search_keeps_the_extractor(zoo: Run, tmp_path: Path) -> None:
     assert all(net_arch != "[]" for *_, net_arch in spied), "layers that are searched for stay as sampled"
 
 
-def test_off_policy_with_buffer(zoo_in_turn: RunInTurn, tmp_path: Path) -> None:
+def test_off_policy_with_buffer(zoo: Run, tmp_path: Path) -> None:
     small = ("-params", "buffer_size=200", "learning_starts=20")
     run = tmp_path / "logs" / "dqn" / "PongNoFrameskip-v4_1"
     train = ("train", *QUICK, "--algo")
     continued = ("-i", str(run / "PongNoFrameskip-v4.zip"))
-    _, done, other, game = zoo_in_turn(
-        [*train, "dqn", *PONG, "--save-replay-buffer", *small, IMPALA],
-        [*train, "dqn", *PONG, *continued, *small],
-        [*train, "ppo", *PONG, *continued],
-        [*train, "dqn", "--env", "BreakoutNoFrameskip-v4", *continued, *small],
-        fails=(2, 3),
-    )
+    zoo(*train, "dqn", *PONG, "--save-replay-buffer", *small, IMPALA)
+    done = zoo(*train, "dqn", *PONG, *continued, *small)
+    other = zoo(*train, "ppo", *PONG, *continued, fails=True)
+    game = zoo(*train, "dqn", "--env", "BreakoutNoFrameskip-v4", *continued, *small, fails=True)
     assert isinstance(DQN.load(run / "PongNoFrameskip-v4.zip").q_net.features_extractor, ImpalaExtractor)
     assert "Loading replay buffer" in done.stdout
     assert "PongNoFrameskip-v4.zip is an agent of dqn, and --algo is ppo: continue it with its own." in other.stderr
@@ -170,21 +165,17 @@ def test_off_policy_with_buffer(zoo_in_turn: RunInTurn, tmp_path: Path) -> None:
     assert "Traceback" not in other.stderr + game.stderr
 
 
-def test_without_the_hook(zoo_in_turn: RunInTurn, run: Path) -> None:
+def test_without_the_hook(stock_zoo: Run, run: Path) -> None:
     """The documented ways in stock rl-zoo3."""
     small = ("-params", "n_envs:2", "n_steps:16", "batch_size:32")
     in_words = "policy_kwargs:__import__('sb3_efficient').policy_kwargs('impala', 'ppo', depths=[4])"
     conf = "sb3_efficient.hyperparams.ppo.impala"
     train = ("train", "--algo", "ppo", *QUICK)
-    *_, done = zoo_in_turn(
-        [*train, *PONG, *small, in_words],
-        [*train, *PONG, "-conf", conf, *small],
-        ["enjoy", "--algo", "ppo", *PONG, "-f", "logs", "--no-render", "-n", "8"],
-        [*train, "--env", "Catch-v0", "-conf", conf, "--gym-packages", "sb3_efficient.envs", *small],
-        [*train, *PONG, "-params", IMPALA],
-        fails=[4],
-        SB3_EFFICIENT_AUTOLOAD="0",
-    )
+    stock_zoo(*train, *PONG, *small, in_words)
+    stock_zoo(*train, *PONG, "-conf", conf, *small)
+    stock_zoo("enjoy", "--algo", "ppo", *PONG, "-f", "logs", "--no-render", "-n", "8")
+    stock_zoo(*train, "--env", "Catch-v0", "-conf", conf, "--gym-packages", "sb3_efficient.envs", *small)
+    done = stock_zoo(*train, *PONG, "-params", IMPALA, fails=True)
     assert isinstance(agent(run), ImpalaExtractor)
     assert isinstance(agent(run.with_name("PongNoFrameskip-v4_2")), ImpalaExtractor)
     assert run.with_name("Catch-v0_1").exists()
@@ -254,13 +245,13 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
 ]
 
 
-def test_more_bad_input(zoo_in_turn: RunInTurn, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("typed", "text"), REFUSED)
+def test_more_bad_input(zoo: Run, tmp_path: Path, typed: tuple[str, ...], text: str) -> None:
     (tmp_path / "mine.yml").write_text("CartPole-v1: {policy: MlpPolicy}")
-    done = zoo_in_turn(*[["train", *QUICK, *typed] for typed, _ in REFUSED], fails=range(len(REFUSED)))
-    for refused, (typed, text) in zip(done, REFUSED, strict=True):
-        assert text in refused.stderr, typed
-        assert refused.stderr.count("\n") == 1, refused.stderr
-        assert "A.L.E" not in refused.stdout + refused.stderr, "an environment was built"
+    refused = zoo("train", *QUICK, *typed, fails=True)
+    assert text in refused.stderr
+    assert refused.stderr.count("\n") == 1, refused.stderr
+    assert "A.L.E" not in refused.stdout + refused.stderr, "an environment was built"
     assert not (tmp_path / "logs").exists()
 
 
@@ -268,25 +259,22 @@ def test_environment_that_needs_an_extra(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("sb3_efficient.zoo.manager.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"CarRacing-v3 needs Box2D.*pip install 'sb3-efficient\[box2d\]'"):
         check_extras("CarRacing-v3")
-    check_extras("PongNoFrameskip-v4")
+    check_extras("CartPole-v1")
 
 
-def test_known_only_when_the_policy_is_built(zoo_in_turn: RunInTurn, run: Path) -> None:
+def test_known_only_when_the_policy_is_built(zoo: Run, run: Path) -> None:
     wrapper = "env_wrapper=[{'stable_baselines3.common.atari_wrappers.AtariWrapper': {'screen_size': 20}}]"
     single = ("frame_stack=None", "env_wrapper=[{'sb3_efficient.envs.DownsampleWrapper': {'factor': 4}}]")
     conv2 = ("features_extractor=conv2", "features_extractor_kwargs=dict(filters=4)")
     train = ("train", "--algo", "ppo", *QUICK)
-    too_small, *_ = zoo_in_turn(
-        [*train, *PONG, "-params", *SMALL, "features_extractor=nature", wrapper],
-        # Single downsampled frames of one channel: the paper's setting of conv2
-        [*train, *PONG, "-params", *SMALL, *conv2, *single],
-        # Whoever names a policy for images may go on with the zoo's entry "default"
-        [*train, "--env", "Catch-v0", "-params", *SMALL, "policy=CnnPolicy"],
-        fails=[0],
-    )
+    too_small = zoo(*train, *PONG, "-params", *SMALL, "features_extractor=nature", wrapper, fails=True)
     assert too_small.stderr.strip().endswith("choose an extractor that pads, such as 'impala'.")
     assert "Traceback" not in too_small.stderr
     assert "the smallest possible size is 36x36" in too_small.stderr
+    # Single downsampled frames of one channel: the paper's setting of conv2
+    zoo(*train, *PONG, "-params", *SMALL, *conv2, *single)
     # The folder of the first is the one that the zoo made before
     assert agent(run.with_name("PongNoFrameskip-v4_2")).features_dim == 8 * 49 * 36
+    # Whoever names a policy for images may go on with the zoo's entry "default"
+    zoo(*train, "--env", "Catch-v0", "-params", *SMALL, "policy=CnnPolicy")
     assert run.with_name("Catch-v0_1").exists()
