@@ -82,6 +82,8 @@ def is_locked(file: Path) -> bool:
 
 
 def _replaced(path: Path, data: bytes) -> Path:
+    # A link stays one, as when a file is written to
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -89,15 +91,21 @@ def _replaced(path: Path, data: bytes) -> Path:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes private files; give this one the permissions of any other
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).chmod(_permissions(path))
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+def _permissions(path: Path) -> int:
+    """Those that the file has, or else those of any new one; mkstemp's is private."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def _lock_of(file: Path) -> Path:

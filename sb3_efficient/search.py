@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -62,11 +63,11 @@ class Searcher:
         trial.set_user_attr("recipe", " ".join(map(str, recipe)))
         try:
             policy = compress(self.model, recipe, calibration=self.observations)
+            candidate = graph_candidate("trial", policy, policy.n_bytes, engine=self.engine, threads=self.threads)
         except EfficientError as error:
-            # Where a layer would vanish, for instance, only that recipe has failed
+            # Where a layer would vanish, or the engine takes int8 only, just that recipe has failed
             raise optuna.TrialPruned(str(error)) from error
         original = model_candidate("original", self.model, threads=self.threads)
-        candidate = graph_candidate("trial", policy, policy.n_bytes, engine=self.engine, threads=self.threads)
         timings = time_policies(
             {c.method: (c.policy, c.engine) for c in (original, candidate)},
             self.observations,
@@ -131,6 +132,7 @@ def table(study: optuna.Study) -> str:
 def _storage(storage: str | None) -> BaseStorage | str | None:
     if storage is None or not storage.endswith(".log"):
         return storage
+    Path(storage).parent.mkdir(parents=True, exist_ok=True)
     # By default locked by a symbolic link, which Windows lets only administrators make
     lock = JournalFileOpenLock(storage) if sys.platform == "win32" else None
     return JournalStorage(JournalFileBackend(storage, lock))

@@ -39,14 +39,20 @@ def space_from_config(config: dict[str, Any]) -> spaces.Space:
         return spaces.Dict([(key, space_from_config(part)) for key, part in config["spaces"]])
     if kind == "Box":
         dtype, shape = np.dtype(config["dtype"]), tuple(config["shape"])
-        low, high = (np.broadcast_to(np.asarray(config[k], np.float64).astype(dtype), shape) for k in ("low", "high"))
+        # Texts: as floats, large integers would be rounded
+        numbers = np.float64 if dtype.kind == "f" else dtype
+        low, high = (
+            np.broadcast_to(np.asarray(config[k]).astype(numbers).astype(dtype), shape) for k in ("low", "high")
+        )
         return spaces.Box(low, high, shape, dtype.type)
     if kind == "Discrete":
         return spaces.Discrete(config["n"], start=config["start"])
     if kind == "MultiDiscrete":
         return spaces.MultiDiscrete(np.array(config["nvec"]))
     if kind == "MultiBinary":
-        return spaces.MultiBinary(config["shape"])
+        # MultiBinary((3,)) would be another space than MultiBinary(3)
+        shape = config["shape"]
+        return spaces.MultiBinary(shape[0] if len(shape) == 1 else shape)
     raise ObservationError(f"Unknown kind of space {kind!r}: the file was written by a newer sb3-efficient.")
 
 

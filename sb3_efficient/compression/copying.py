@@ -29,6 +29,8 @@ def copied(model: Model) -> Model:
     env = model.get_env()
     if env is not None:
         another.set_env(env)
+    # As it acts: statistics of batches move only where it is trained
+    another.policy.set_training_mode(False)
     return another
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +91,7 @@ def distil(student: BaseAlgorithm, teacher: BaseAlgorithm, observations: np.ndar
     check_same_spaces(student, teacher)
     masks = present_masks(learner)
     generator = np.random.default_rng(training.seed)
-    with kept_generators():
+    with kept_generators(), _acting(teacher.policy):
         check_same_outputs(learner, master, observations[:1])
         th.manual_seed(training.seed)
         targets = _targets(master, observations, training.batch_size)
@@ -186,6 +187,17 @@ def _described(outputs: Outputs) -> str:
 
 
 @th.no_grad()
+@contextmanager
+def _acting(policy: Any) -> Iterator[None]:
+    """Meanwhile as when it acts: after training it would learn statistics of these batches."""
+    before = policy.training
+    policy.set_training_mode(False)
+    try:
+        yield
+    finally:
+        policy.set_training_mode(before)
+
+
 def _targets(master: Networks, observations: np.ndarray, batch_size: int) -> Outputs:
     batches = range(0, len(observations), batch_size)
     device = master.policy.device

@@ -15,6 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from gymnasium import spaces
 from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
+from stable_baselines3.common.atari_wrappers import EpisodicLifeEnv
+from stable_baselines3.common.env_util import unwrap_wrapper
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, is_vecenv_wrapped
 
@@ -187,9 +189,17 @@ class _Game:
     def start(self, episode: int | None, seed: int) -> None:
         self.episode = episode
         if episode is not None:
+            self._end_life()
             self.env.seed(seed)
             self.observation = self.env.reset()
             self.starts = True
+
+    def _end_life(self) -> None:
+        """FireResetEnv may have played on, and a reset within a life of EpisodicLifeEnv would not use the seed."""
+        for one in getattr(self.env.unwrapped, "envs", []):
+            lives = unwrap_wrapper(one, EpisodicLifeEnv)
+            if isinstance(lives, EpisodicLifeEnv):
+                lives.was_real_done = True
 
     def finish_step(self) -> tuple[float, int] | None:
         """Return and length, at the end of the whole game."""

@@ -58,7 +58,8 @@ def applies(maps: th.Tensor) -> bool:
 def _kernels() -> Any:
     """Compiled when they are first called; None where numba does not work, or finds no folder to keep them in."""
     try:
-        return import_module("sb3_efficient.reuse.max_pool_kernels")
+        kernels = import_module("sb3_efficient.reuse.max_pool_kernels")
+        return None if import_module("numba").config.DISABLE_JIT else kernels
     except (ImportError, RuntimeError):
         return None
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -56,6 +58,7 @@ class FrameReplayBuffer(ReplayBuffer):
         compress: bool | str = False,
         **kwargs: Any,
     ) -> None:
+        check_options(type(self), kwargs)
         codec = _codec(compress)
         if optimize_memory_usage:
             raise ConflictError(
@@ -124,7 +127,35 @@ class FrameNStepReplayBuffer(FrameReplayBuffer, NStepReplayBuffer):
 
     SB3 hands ``n_steps`` and ``gamma`` to its own class only, so they are given as
     ``replay_buffer_kwargs=dict(n_steps=3, gamma=0.99)``; the rest is as in :class:`FrameReplayBuffer`.
+
+    :param n_steps: Rewards that a return sums up before it bootstraps
+    :param gamma: Discount factor: the model's
     """
+
+    def __init__(self, *args: Any, n_steps: int | None = None, gamma: float | None = None, **kwargs: Any) -> None:
+        if n_steps is None or gamma is None:
+            raise OptionError(
+                "FrameNStepReplayBuffer needs n_steps and gamma, the model's, which SB3 does not hand to it: give "
+                "replay_buffer_kwargs=dict(n_steps=3, gamma=0.99)."
+            )
+        if not 0 <= gamma <= 1:
+            raise OptionError(f"gamma must be from 0 to 1, got {gamma}.")
+        super().__init__(*args, n_steps=whole_number("n_steps", n_steps), gamma=gamma, **kwargs)
+
+
+def check_options(buffer_class: type[ReplayBuffer], names: Iterable[str]) -> None:
+    """
+    Refuse what is no option of a replay buffer: SB3's error would name a class that nobody chose.
+
+    :param buffer_class: One of those above, or derived from them
+    :param names: Of ``replay_buffer_kwargs``
+    """
+    classes = [base for base in buffer_class.__mro__ if issubclass(base, ReplayBuffer)]
+    known = {name for base in classes for name in signature(base.__init__).parameters} - {"self", "args", "kwargs"}
+    for name in names:
+        if name not in known:
+            n_step = " For n-step returns use FrameNStepReplayBuffer." if name in ("n_steps", "gamma") else ""
+            raise OptionError(f"{buffer_class.__name__} has no option {name!r}.{suggestion(name, known)}{n_step}")
 
 
 def _codec(compress: bool | str) -> str | None:

@@ -22,6 +22,7 @@ from stable_baselines3.common.atari_wrappers import AtariWrapper
 
 from sb3_efficient.errors import ConflictError, OptionError, suggestion
 from sb3_efficient.fast import AccelerateCallback
+from sb3_efficient.frames.replay import FrameReplayBuffer, check_options
 from sb3_efficient.options import check_names, whole_number
 from sb3_efficient.seer import SEERCallback, ThawCallback
 from sb3_efficient.zoo.agents import saved_freeze
@@ -113,13 +114,16 @@ def check_frozen_agent(entry: Entry, agent: str) -> None:
 
 def import_replay_buffer(entry: Entry) -> None:
     """
-    Import a replay buffer that is given by a dotted name; the zoo evaluates anything else.
+    Import a replay buffer that is given by a dotted name, and check its options; the zoo evaluates anything else.
 
     :param entry: Hyper-parameters of one environment; altered
     """
     path = entry.get("replay_buffer_class")
     if isinstance(path, str) and re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", path):
         entry["replay_buffer_class"] = import_class("replay_buffer_class", path)
+    buffer_class, options = entry.get("replay_buffer_class"), entry.get("replay_buffer_kwargs")
+    if isinstance(buffer_class, type) and issubclass(buffer_class, FrameReplayBuffer) and isinstance(options, dict):
+        check_options(buffer_class, options)
 
 
 def take_vec_env(entry: Entry, env_kwargs: Entry, env_id: str | None = None) -> Entry | None:

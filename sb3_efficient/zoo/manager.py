@@ -123,12 +123,12 @@ def create_envs(original: Method) -> Method:
 
 
 def load_pretrained_agent(original: Method) -> Method:
-    """An agent of another game: say so, in place of what SB3 says of its spaces."""
+    """An agent of another game, or a replay buffer of another number of them: say so, in place of what SB3 says."""
 
     @wraps(original)
     def load(self: Any, hyperparams: dict[str, Any], env: VecEnv) -> Any:
         try:
-            return original(self, hyperparams, env)
+            model = original(self, hyperparams, env)
         except ValueError as error:
             if "spaces do not match" not in str(error):
                 raise
@@ -136,6 +136,13 @@ def load_pretrained_agent(original: Method) -> Method:
                 f"{self.trained_agent} cannot be continued in {self.env_name.gym_id}: {error}. Name the environment "
                 "that it was trained in, with its wrappers, or train from scratch without -i."
             ) from error
+        buffer = getattr(model, "replay_buffer", None)
+        if buffer is not None and buffer.n_envs != env.num_envs:
+            raise ConflictError(
+                f"The replay buffer beside {self.trained_agent} is of {buffer.n_envs} environments, and this run has "
+                f"{env.num_envs}: add -params n_envs={buffer.n_envs}, or move replay_buffer.pkl away."
+            )
+        return model
 
     return load
 
