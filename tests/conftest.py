@@ -30,7 +30,7 @@ def _one_thread_and_seed() -> None:
 def _operators_are_read_once() -> Iterator[None]:
     """For every export torch.onnx reads the source of its 500 operators again, which is half of what one takes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ONNXRegistry, "from_torchlib", functools.cache(ONNXRegistry.from_torchlib))
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
         yield
 
 

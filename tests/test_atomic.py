@@ -21,6 +21,18 @@ def test_writes_and_replaces(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o044, "others may read it, as any other file"
 
 
+def test_links_and_permissions_stay(tmp_path: Path) -> None:
+    private = tmp_path / "run5"
+    private.write_bytes(b"old")
+    private.chmod(0o600)
+    link = tmp_path / "latest"
+    link.symlink_to(private)
+    replace_file(link, b"new")
+    assert link.is_symlink()
+    assert private.read_bytes() == b"new"
+    assert private.stat().st_mode & 0o777 == 0o600
+
+
 def test_failure_leaves_the_old_file_and_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = replace_file(tmp_path / "file", b"old")
 

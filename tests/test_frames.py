@@ -374,6 +374,8 @@ def test_too_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         (ATARI, {"optimize_memory_usage": True}, ConflictError, "optimize_memory_usage=True is unnecessary"),
         (ATARI, {"compress": "no"}, OptionError, "compress must be true, false, 'zlib' or 'zstd', got 'no'"),
         (ATARI, {"compress": "zst"}, OptionError, "got 'zst'. Did you mean 'zstd'"),
+        (ATARI, {"compres": "zstd"}, OptionError, "FrameReplayBuffer has no option 'compres'. Did you mean 'compress'"),
+        (ATARI, {"n_steps": 3}, OptionError, "no option 'n_steps'. For n-step returns use FrameNStepReplayBuffer"),
         (ATARI, {"frame_channels": 3}, ObservationError, "Stacks of 4 channels, .* frame_channels=3"),
         (ATARI, {"frame_channels": 0}, OptionError, "frame_channels must be a whole number of at least 1, got 0"),
         (spaces.Box(0, 255, (84, 84, 4), np.uint8), {}, ObservationError, "channel-first .* VecTransposeImage"),
@@ -385,6 +387,20 @@ def test_too_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_input(space: spaces.Space, kwargs: dict, error: type[EfficientError], text: str) -> None:
     with pytest.raises(error, match=text):
         FrameReplayBuffer(100, space, ACTIONS, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "text"),
+    [
+        ({}, r"needs n_steps and gamma, the model's, .* give replay_buffer_kwargs=dict\(n_steps=3, gamma=0.99\)"),
+        ({"n_steps": 0, "gamma": 0.9}, "n_steps must be a whole number of at least 1, got 0"),
+        ({"n_steps": 3, "gamma": 1.5}, "gamma must be from 0 to 1, got 1.5"),
+        ({"n_steps": 3, "gamma": 0.9, "compres": 1}, "FrameNStepReplayBuffer has no option 'compres'"),
+    ],
+)
+def test_bad_input_of_returns_over_steps(kwargs: dict, text: str) -> None:
+    with pytest.raises(OptionError, match=text):
+        FrameNStepReplayBuffer(100, ATARI, ACTIONS, **kwargs)
 
 
 def agent(buffer: type[ReplayBuffer], n_envs: int = 2, **kwargs: Any) -> DQN:

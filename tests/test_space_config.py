@@ -19,6 +19,10 @@ SPACES = [
     spaces.MultiDiscrete([3, 2]),
     spaces.MultiDiscrete([[3, 2], [1, 5]]),
     spaces.MultiBinary([2, 3]),
+    spaces.MultiBinary(3),
+    spaces.Box(0, np.iinfo(np.int64).max, (2,), np.int64),
+    spaces.Box(np.iinfo(np.int64).min, np.iinfo(np.int64).max, (2,), np.int64),
+    spaces.Box(0, 2**63 - 1, (2,), np.uint64),
     spaces.Dict({"z": spaces.Discrete(2), "a": spaces.Dict({"image": spaces.Box(0, 255, (1, 9, 9), np.uint8)})}),
 ]
 
@@ -28,6 +32,8 @@ def test_round_trip_through_json(space: spaces.Space) -> None:
     found = space_from_config(json.loads(json.dumps(space_to_config(space))))
     assert found == space
     assert found.dtype == space.dtype
+    if isinstance(space, spaces.Box):
+        np.testing.assert_array_equal(found.high, space.high)
     if isinstance(space, spaces.Dict):
         assert list(found) == list(space)
 

@@ -186,7 +186,6 @@ def _described(outputs: Outputs) -> str:
     return f"{outputs.kind!r} {tuple(outputs.action[0].shape[1:])} with values {', '.join(map(str, shapes))}"
 
 
-@th.no_grad()
 @contextmanager
 def _acting(policy: Any) -> Iterator[None]:
     """Meanwhile as when it acts: after training it would learn statistics of these batches."""
@@ -198,6 +197,7 @@ def _acting(policy: Any) -> Iterator[None]:
         policy.set_training_mode(before)
 
 
+@th.no_grad()
 def _targets(master: Networks, observations: np.ndarray, batch_size: int) -> Outputs:
     batches = range(0, len(observations), batch_size)
     device = master.policy.device

@@ -154,8 +154,9 @@ def check_options(buffer_class: type[ReplayBuffer], names: Iterable[str]) -> Non
     known = {name for base in classes for name in signature(base.__init__).parameters} - {"self", "args", "kwargs"}
     for name in names:
         if name not in known:
-            n_step = " For n-step returns use FrameNStepReplayBuffer." if name in ("n_steps", "gamma") else ""
-            raise OptionError(f"{buffer_class.__name__} has no option {name!r}.{suggestion(name, known)}{n_step}")
+            is_n_step = name in ("n_steps", "gamma")
+            hint = " For n-step returns use FrameNStepReplayBuffer." if is_n_step else suggestion(name, known)
+            raise OptionError(f"{buffer_class.__name__} has no option {name!r}.{hint}")
 
 
 def _codec(compress: bool | str) -> str | None:

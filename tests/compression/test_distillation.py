@@ -10,7 +10,9 @@ from helpers import parameters_match
 from learners import ALGORITHMS, actions, agent, images, tensors
 from stable_baselines3 import PPO
 from stable_baselines3.common.envs import FakeImageEnv
+from stable_baselines3.common.torch_layers import NatureCNN
 
+from sb3_efficient import prune
 from sb3_efficient.compression.channels import ChannelPruning
 from sb3_efficient.compression.distillation import Distillation
 from sb3_efficient.compression.networks import networks
@@ -37,6 +39,26 @@ def distance(model: Any, teacher: Any) -> float:
     judged = actions(teacher)
     pairs = zip(tensors(model, judged), tensors(teacher, judged), strict=True)
     return sum(float((one - other).pow(2).mean() / other.var()) for one, other in pairs)
+
+
+def test_statistics_of_the_teacher_stay() -> None:
+    """Also where it has just been trained, and would learn them from every batch."""
+
+    class Normalized(NatureCNN):
+        def __init__(self, observation_space: spaces.Box) -> None:
+            super().__init__(observation_space, features_dim=16)
+            self.cnn.insert(1, th.nn.BatchNorm2d(32))
+
+    env = FakeImageEnv(36, 36, 4, channel_first=True)
+    teacher = PPO("CnnPolicy", env, n_steps=8, batch_size=8, policy_kwargs={"features_extractor_class": Normalized})
+    teacher.policy.set_training_mode(True)
+    before = {name: tensor.clone() for name, tensor in teacher.policy.state_dict().items()}
+    observations = np.stack([env.observation_space.sample() for _ in range(64)])
+    student = prune(teacher, "distillation", observations=observations, steps=2, batch_size=16)
+    after = teacher.policy.state_dict()
+    assert all(th.equal(tensor, after[name]) for name, tensor in before.items())
+    assert teacher.policy.training
+    assert not student.policy.training
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)

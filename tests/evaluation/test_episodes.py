@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import ale_py
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import DQN, PPO
-from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.env_util import make_atari_env, make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
@@ -76,7 +77,13 @@ def test_every_seed_is_played_once_to_its_end(n_envs: int) -> None:
     assert policy.seeds == [40]
 
 
-@pytest.mark.parametrize(("make_env", "n_actions"), [(catch, 3), (breakout, 4)])
+def breakout_of_sb3() -> VecEnv:
+    """Whose wrappers play a hidden step after a reset, and do not begin anew within a life."""
+    gym.register_envs(ale_py)
+    return make_atari_env("BreakoutNoFrameskip-v4", 1, env_kwargs={"repeat_action_probability": 0.25})
+
+
+@pytest.mark.parametrize(("make_env", "n_actions"), [(catch, 3), (breakout, 4), (breakout_of_sb3, 4)])
 def test_an_episode_is_the_same_beside_any_others(make_env: Callable[[], VecEnv], n_actions: int) -> None:
     alone = play(Counts(n_actions), make_env, range(6), n_envs=1)
     together = play(Counts(n_actions), make_env, range(6), n_envs=4)
