@@ -158,11 +158,13 @@ def test_off_policy_with_buffer(zoo: Run, tmp_path: Path) -> None:
     done = zoo(*train, "dqn", *PONG, *continued, *small)
     other = zoo(*train, "ppo", *PONG, *continued, fails=True)
     game = zoo(*train, "dqn", "--env", "BreakoutNoFrameskip-v4", *continued, *small, fails=True)
+    more = zoo(*train, "dqn", *PONG, *continued, *small, "n_envs=2", fails=True)
     assert isinstance(DQN.load(run / "PongNoFrameskip-v4.zip").q_net.features_extractor, ImpalaExtractor)
     assert "Loading replay buffer" in done.stdout
     assert "PongNoFrameskip-v4.zip is an agent of dqn, and --algo is ppo: continue it with its own." in other.stderr
     assert "cannot be continued in BreakoutNoFrameskip-v4: Action spaces do not match" in game.stderr
-    assert "Traceback" not in other.stderr + game.stderr
+    assert "is of 1 environments, and this run has 2: add -params n_envs=1, or move replay_buffer.pkl" in more.stderr
+    assert "Traceback" not in other.stderr + game.stderr + more.stderr
 
 
 def test_without_the_hook(stock_zoo: Run, run: Path) -> None:
