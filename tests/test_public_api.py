@@ -116,8 +116,8 @@ ARROWS = {
     "doctor": {"_autoload", "extractors"},
     "_autoload": {"zoo"},
     "zoo": {
-        *("atomic", "compression", "engines", "envs", "errors", "extractors", "fast", "hyperparams", "options"),
-        *("policies", "seer"),
+        *("atomic", "compression", "engines", "envs", "errors", "extractors", "fast", "frames", "hyperparams"),
+        *("options", "policies", "seer"),
     },
     "profiler": {"atomic", "errors", "policies"},
     "bench": {
