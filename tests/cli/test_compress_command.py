@@ -200,7 +200,11 @@ def test_two_processes_search_together(agent: Path, catch: tuple[str, ...], tmp_
         ("evaluate", ("nothing.policy",), "There is no file nothing.policy. 'sb3-efficient compress' writes"),
         ("evaluate", ("--engine", "onxruntime"), "Did you mean 'onnxruntime'?"),
         ("compress", ("--engine", "eager"), "'eager' cannot run compressed policies: choose --engine onnxruntime"),
-        ("compress", ("--engine", "reuse", "--recipe", "dynamic-int8"), "of 'static-int8' only, got --recipe 'dynamic-in"),
+        (
+            "compress",
+            ("--engine", "reuse", "--recipe", "dynamic-int8"),
+            "of 'static-int8' only, got --recipe 'dynamic-in",
+        ),
         ("evaluate", ("--gym-packages", "my_games"), "--gym-packages names the module 'my_games', and there is none"),
     ],
 )
