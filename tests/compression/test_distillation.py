@@ -49,12 +49,10 @@ def test_statistics_of_the_teacher_stay() -> None:
             super().__init__(observation_space, features_dim=16)
             self.cnn.insert(1, th.nn.BatchNorm2d(32))
 
-    env = FakeImageEnv(36, 36, 4, discrete=True, channel_first=False)
-    teacher = PPO("CnnPolicy", env, n_steps=8, batch_size=8, policy_kwargs={"features_extractor_class": Normalized})
+    teacher = agent("ppo", policy_kwargs={"features_extractor_class": Normalized})
     teacher.policy.set_training_mode(True)
     before = {name: tensor.clone() for name, tensor in teacher.policy.state_dict().items()}
-    observations = np.stack([teacher.observation_space.sample() for _ in range(64)])
-    student = prune(teacher, "distillation", observations=observations, steps=2, batch_size=16)
+    student = prune(teacher, "distillation", observations=images(), steps=2, batch_size=16)
     after = teacher.policy.state_dict()
     assert all(th.equal(tensor, after[name]) for name, tensor in before.items())
     assert teacher.policy.training
