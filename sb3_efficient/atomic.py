@@ -83,7 +83,7 @@ def is_locked(file: Path) -> bool:
 
 def _replaced(path: Path, data: bytes) -> Path:
     # A link stays one, as when a file is written to
-    target = Path(os.path.realpath(path))
+    target = path.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:

@@ -23,7 +23,15 @@ def check_names(owner: str, options: Iterable[str], function: Callable[..., Any]
     parameters = [p for p in inspect.signature(function).parameters.values() if p.name not in given]
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return
-    accepted = [p.name for p in parameters if p.kind is not p.VAR_POSITIONAL]
+    check_known(owner, options, [p.name for p in parameters if p.kind is not p.VAR_POSITIONAL])
+
+
+def check_known(owner: str, options: Iterable[str], accepted: Collection[str]) -> None:
+    """
+    :param owner: Whose options they are, as the message says it
+    :param options: Their names
+    :param accepted: Names that there are
+    """
     for option in options:
         if option not in accepted:
             raise OptionError(

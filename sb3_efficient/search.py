@@ -19,6 +19,7 @@ from optuna.study import StudyDirection
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.compression import compress
+from sb3_efficient.compression.compress import check_engine
 from sb3_efficient.compression.recipe import Method, make_recipe
 from sb3_efficient.errors import EfficientError, OptionError
 from sb3_efficient.evaluation.candidates import graph_candidate, model_candidate
@@ -62,10 +63,11 @@ class Searcher:
         recipe = suggest(trial, self.distillation)
         trial.set_user_attr("recipe", " ".join(map(str, recipe)))
         try:
+            check_engine(self.engine, recipe)
             policy = compress(self.model, recipe, calibration=self.observations)
             candidate = graph_candidate("trial", policy, policy.n_bytes, engine=self.engine, threads=self.threads)
         except EfficientError as error:
-            # Where a layer would vanish, or the engine takes int8 only, just that recipe has failed
+            # Where a layer would vanish, or the engine does not run it, only that recipe has failed
             raise optuna.TrialPruned(str(error)) from error
         original = model_candidate("original", self.model, threads=self.threads)
         timings = time_policies(

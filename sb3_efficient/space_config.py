@@ -39,11 +39,8 @@ def space_from_config(config: dict[str, Any]) -> spaces.Space:
         return spaces.Dict([(key, space_from_config(part)) for key, part in config["spaces"]])
     if kind == "Box":
         dtype, shape = np.dtype(config["dtype"]), tuple(config["shape"])
-        # Texts: as floats, large integers would be rounded
-        numbers = np.float64 if dtype.kind == "f" else dtype
-        low, high = (
-            np.broadcast_to(np.asarray(config[k]).astype(numbers).astype(dtype), shape) for k in ("low", "high")
-        )
+        # From texts at once, as large integers are no float64
+        low, high = (np.broadcast_to(np.asarray(config[k]).astype(dtype), shape) for k in ("low", "high"))
         return spaces.Box(low, high, shape, dtype.type)
     if kind == "Discrete":
         return spaces.Discrete(config["n"], start=config["start"])

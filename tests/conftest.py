@@ -80,14 +80,17 @@ def preloaded_scripts() -> Iterator[Run]:
 @pytest.fixture
 def zoo(preloaded_zoo: Run, tmp_path: Path) -> Run:
     """Run a program of rl_zoo3 in an empty folder, its imports made before: ``zoo("train", "--algo", "ppo", ...)``."""
-    return lambda program, *arguments, **how: preloaded_zoo(tmp_path, "-m", f"rl_zoo3.{program}", *arguments, **how)
+    return programs(preloaded_zoo, tmp_path)
 
 
 @pytest.fixture
 def stock_zoo(preloaded_stock_zoo: Run, tmp_path: Path) -> Run:
     """As ``zoo``, without the hook of this package."""
-    run = preloaded_stock_zoo
-    return lambda program, *arguments, **how: run(tmp_path, "-m", f"rl_zoo3.{program}", *arguments, **how)
+    return programs(preloaded_stock_zoo, tmp_path)
+
+
+def programs(run: Run, folder: Path) -> Run:
+    return lambda program, *arguments, **how: run(folder, "-m", f"rl_zoo3.{program}", *arguments, **how)
 
 
 @pytest.fixture

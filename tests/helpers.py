@@ -44,7 +44,8 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def checked(done: subprocess.CompletedProcess[str], fails: bool) -> subprocess.CompletedProcess[str]:
-    """Whether a program failed where it must, and ended well otherwise."""
+    """Whether a program failed where it must, and ended well otherwise; to be killed is no way to fail."""
+    assert done.returncode >= 0, f"{done.args}: killed by signal {-done.returncode}"
     assert (done.returncode != 0) == fails, f"{done.args}\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}"
     return done
 

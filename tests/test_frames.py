@@ -375,7 +375,7 @@ def test_too_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         (ATARI, {"compress": "no"}, OptionError, "compress must be true, false, 'zlib' or 'zstd', got 'no'"),
         (ATARI, {"compress": "zst"}, OptionError, "got 'zst'. Did you mean 'zstd'"),
         (ATARI, {"compres": "zstd"}, OptionError, "FrameReplayBuffer has no option 'compres'. Did you mean 'compress'"),
-        (ATARI, {"n_steps": 3}, OptionError, "no option 'n_steps'. For n-step returns use FrameNStepReplayBuffer"),
+        (ATARI, {"n_steps": 3}, OptionError, "single steps: for n_steps and gamma use FrameNStepReplayBuffer"),
         (ATARI, {"frame_channels": 3}, ObservationError, "Stacks of 4 channels, .* frame_channels=3"),
         (ATARI, {"frame_channels": 0}, OptionError, "frame_channels must be a whole number of at least 1, got 0"),
         (spaces.Box(0, 255, (84, 84, 4), np.uint8), {}, ObservationError, "channel-first .* VecTransposeImage"),
@@ -394,7 +394,7 @@ def test_bad_input(space: spaces.Space, kwargs: dict, error: type[EfficientError
     [
         ({}, r"needs n_steps and gamma, the model's, .* give replay_buffer_kwargs=dict\(n_steps=3, gamma=0.99\)"),
         ({"n_steps": 0, "gamma": 0.9}, "n_steps must be a whole number of at least 1, got 0"),
-        ({"n_steps": 3, "gamma": 1.5}, "gamma must be from 0 to 1, got 1.5"),
+        ({"n_steps": 3, "gamma": 1.5}, "gamma must be at most 1, got 1.5"),
         ({"n_steps": 3, "gamma": 0.9, "compres": 1}, "FrameNStepReplayBuffer has no option 'compres'"),
     ],
 )

@@ -7,10 +7,13 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "examples" / "benchmarks"
+#: Results that tell how long steps take, and what returns are by then
+BY_TIME = ("seer", "branches")
 SCRIPTS = [file.stem for file in sorted(BENCHMARKS.glob("*.py")) if re.search(r"^BEGIN\b", file.read_text(), re.M)]
 
 
@@ -28,6 +31,36 @@ def test_table_is_that_of_the_results(script: str, monkeypatch: pytest.MonkeyPat
     shown, _, _ = rest.partition("<!-- end of table -->")
     again = f"python examples/benchmarks/{script}.py --rewrite"
     assert shown.strip() == module.table(rows).strip(), f"{again} writes the README's table again"
+
+
+def test_what_frozen_steps_save() -> None:
+    """In whole runs frozen at half, and for the arms of which the README says so."""
+    results = {name: json.loads((BENCHMARKS / "results" / f"{name}.json").read_text())["rows"] for name in BY_TIME}
+    on_one = [row for row in results["seer"] if row["kind"] == "ppo" and row["threads"] == 1]
+    fps = {(row["network"], row["variant"]): row["median"] for row in on_one}
+    share = {network: fps[network, "accelerated"] / fps[network, "lower stages"] for network in ("nature", "impala")}
+    whole = {network: 2 / (1 + part) for network, part in share.items()}
+
+    def at(checkpoint: int, seed: int, step: float) -> float:
+        (curve,) = (
+            row["curve"]
+            for row in results["branches"]
+            if row["env"].startswith("Pong")
+            and row["algo"] == "ppo"
+            and row["arm"] == "never"
+            and (row["checkpoint"], row["seed"]) == (f"rl_model_{checkpoint}_steps", seed)
+        )
+        return float(np.interp(step, [point[0] for point in curve], [point[-1] for point in curve]))
+
+    slow = 1_000_000 + 950_000 * share["nature"]
+    text = " ".join((ROOT / "README.md").read_text().split())
+    for words in (
+        f"at most {whole['nature']:.2f} (NatureCNN) or {whole['impala']:.2f} times (Impala) as fast",
+        f"the frozen 500,000 steps from 600,000 take, the other makes {500 * share['nature']:.0f},000, and is at "
+        f"{at(600_000, 1, 600_000 + 500_000 * share['nature']):.0f}.",
+        f"and at {at(1_000_000, 2, slow):.1f} after the same time without",
+    ):
+        assert words in text
 
 
 def test_tables_of_the_queue_are_those_of_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:

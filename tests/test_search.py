@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,6 +54,18 @@ def test_trials_know_return_latency_and_bytes(tmp_path: Path) -> None:
     assert len(lines) == 2 + len(study.best_trials)
     recipe = "channel-pruning(ratio=0.5) distillation(steps=1, batch_size=4) static-int8"
     assert f"| {recipe} | 1.00 | {small.values[1]:.2f}x | {small.values[2]:,.0f} |" in lines
+
+
+def test_what_an_engine_does_not_run_is_not_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("sb3_efficient.search.compress", pytest.fail)
+    made = replace(searcher(), engine="reuse")
+    storage = str(tmp_path / "new" / "search.log")
+    study = optuna.create_study(directions=DIRECTIONS)
+    study.enqueue_trial({"pruning": "none", "last": "dynamic-int8"})
+    study.optimize(made, 1)
+    assert study.trials[0].state is optuna.trial.TrialState.PRUNED
+    assert search(made, 0, storage=storage).trials == []
+    assert Path(storage).exists()
 
 
 def test_latency_is_a_part_of_the_originals(monkeypatch: pytest.MonkeyPatch) -> None:

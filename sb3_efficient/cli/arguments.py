@@ -78,7 +78,7 @@ def check_report_arguments(arguments: argparse.Namespace) -> None:
     """
     from sb3_efficient.engines import find_engine
 
-    if not find_engine(arguments.engine).runs_graphs:
+    if find_engine(arguments.engine).last_steps == ():
         raise OptionError(
             f"{arguments.engine!r} cannot run compressed policies: choose --engine onnxruntime or openvino."
         )

@@ -25,7 +25,7 @@ from sb3_efficient.cli.common import (
     saved_agent,
     show,
 )
-from sb3_efficient.errors import ConflictError, OptionError
+from sb3_efficient.errors import ConflictError
 from sb3_efficient.options import whole_number
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     :return: Exit status
     """
     from sb3_efficient.compression import compress, make_recipe
-    from sb3_efficient.compression.compress import check_recipe
+    from sb3_efficient.compression.compress import check_engine, check_recipe
     from sb3_efficient.evaluation.candidates import graph_candidate, model_candidate
 
     check_report_arguments(arguments)
@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     # What was typed can be judged before anything is read
     recipes = [make_recipe(text) for text in arguments.recipe or ["static-int8"]]
     for recipe in recipes:
-        _check_engine(arguments.engine, recipe)
+        check_engine(arguments.engine, recipe)
     if arguments.observations is None:
         check_n_observations(arguments.n_observations, max(arguments.batch_size), recipes)
     agent = saved_agent(arguments)
@@ -107,15 +107,6 @@ def run(arguments: argparse.Namespace) -> int:
         candidates.append(graph_candidate(_text(recipe), policy, policy.n_bytes, **engine))
     show(compared(arguments, agent, candidates, observations), agent.path.with_name(f"{agent.path.stem}-compression"))
     return 0
-
-
-def _check_engine(engine: str, recipe: tuple[Method, ...]) -> None:
-    """Before observations are recorded and networks trained."""
-    if engine == "reuse" and (not recipe or recipe[-1].name != "static-int8"):
-        raise OptionError(
-            f"--engine reuse runs compressed policies of 'static-int8' only, got --recipe {_text(recipe)!r}: end the "
-            "recipe with static-int8, or choose --engine onnxruntime."
-        )
 
 
 def _check_mode(arguments: argparse.Namespace) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from sb3_efficient.compression.observations import check_observations
 from sb3_efficient.compression.policy import CompressedPolicy
 from sb3_efficient.compression.recipe import LastMethod, Method, ModelMethod, Step, make_recipe
-from sb3_efficient.engines import ActingNetwork, to_graph
+from sb3_efficient.engines import ActingNetwork, find_engine, to_graph
 from sb3_efficient.errors import OptionError, briefly
 
 
@@ -52,6 +52,21 @@ def compress(
         graph = to_graph(ActingNetwork(compressed))
         policy = CompressedPolicy(graph.proto, graph.head, graph.observation_space)
     return replace(policy, recipe=steps)
+
+
+def check_engine(name: str, steps: Sequence[Method]) -> None:
+    """
+    Refuse an engine that could not run what a recipe makes, before it is made.
+
+    :param name: Of the engine
+    :param steps: Of a recipe
+    """
+    runs = find_engine(name).last_steps
+    if runs is not None and (not steps or steps[-1].name not in runs):
+        raise OptionError(
+            f"The engine {name!r} runs policies of {', '.join(runs) or 'no recipe'} only, and the recipe is "
+            f"{' '.join(map(str, steps)) or 'float32'!r}: end it with that step, or choose the engine 'onnxruntime'."
+        )
 
 
 def check_recipe(model: BaseAlgorithm, steps: Iterable[Method]) -> None:

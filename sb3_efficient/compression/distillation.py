@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from sb3_efficient.compression.networks import Networks, Outputs, networks
 from sb3_efficient.compression.recipe import ModelMethod, register_method
 from sb3_efficient.errors import ConflictError, OptionError
 from sb3_efficient.generators import kept_generators
+from sb3_efficient.modes import acting
 from sb3_efficient.options import number, whole_number
 
 #: How often in the course of a training a student is judged by observations that it is not trained on
@@ -91,7 +91,7 @@ def distil(student: BaseAlgorithm, teacher: BaseAlgorithm, observations: np.ndar
     check_same_spaces(student, teacher)
     masks = present_masks(learner)
     generator = np.random.default_rng(training.seed)
-    with kept_generators(), _acting(teacher.policy):
+    with kept_generators(), acting(teacher.policy):
         check_same_outputs(learner, master, observations[:1])
         th.manual_seed(training.seed)
         targets = _targets(master, observations, training.batch_size)
@@ -184,17 +184,6 @@ def check_same_outputs(learner: Networks, master: Networks, observations: np.nda
 def _described(outputs: Outputs) -> str:
     shapes = [tuple(value.shape[1:]) for value in outputs.values]
     return f"{outputs.kind!r} {tuple(outputs.action[0].shape[1:])} with values {', '.join(map(str, shapes))}"
-
-
-@contextmanager
-def _acting(policy: Any) -> Iterator[None]:
-    """Meanwhile as when it acts: after training it would learn statistics of these batches."""
-    before = policy.training
-    policy.set_training_mode(False)
-    try:
-        yield
-    finally:
-        policy.set_training_mode(before)
 
 
 @th.no_grad()

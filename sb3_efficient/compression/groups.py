@@ -14,6 +14,7 @@ import torch as th
 from torch import nn
 
 from sb3_efficient.compression.networks import Networks
+from sb3_efficient.modes import acting
 
 #: Name -> class and arguments of torch-pruning
 IMPORTANCES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -85,11 +86,10 @@ def _graph(networks: Networks, image_shape: tuple[int, ...]) -> Any:
         outputs = networks.outputs(batch)
         return [tensor for tensor in (*outputs.action, *outputs.values) if tensor.grad_fn is not None]
 
-    is_training = networks.policy.training
-    # Not verbose: it would warn of log_std, which belongs to no layer
     graph = DependencyGraph()
-    graph.build_dependency(networks.policy, images, forward_fn=forward, verbose=False)
-    networks.policy.train(is_training)
+    with acting(networks.policy):
+        # Not verbose: it would warn of log_std, which belongs to no layer
+        graph.build_dependency(networks.policy, images, forward_fn=forward, verbose=False)
     return graph
 
 

@@ -30,8 +30,8 @@ class Engine(ABC):
     :param threads: That the network may compute on
     """
 
-    #: Whether it takes graphs, and so compressed policies; otherwise only models
-    runs_graphs: ClassVar[bool] = True
+    #: Last steps of the recipes whose compressed policies it runs: None all, none of them if it takes only models
+    last_steps: ClassVar[tuple[str, ...] | None] = None
 
     def __init__(self, observation_space: spaces.Space, head: Head, outputs: tuple[str, ...], threads: int) -> None:
         self.observation_space = observation_space

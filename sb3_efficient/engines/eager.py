@@ -17,7 +17,7 @@ class EagerEngine(Engine):
     :param threads: torch has one number of threads a process, which is set during every call
     """
 
-    runs_graphs = False
+    last_steps = ()
 
     def __init__(self, source: ActingNetwork | ActingGraph, threads: int) -> None:
         if isinstance(source, ActingGraph):

@@ -13,6 +13,7 @@ from torch import nn
 
 from sb3_efficient.errors import OptionError
 from sb3_efficient.generators import kept_generators
+from sb3_efficient.modes import acting
 
 if TYPE_CHECKING:
     from sb3_efficient.engines.head import Head
@@ -44,7 +45,7 @@ def check_alike(network: ActingNetwork, policy: Any) -> None:
     """
     feed = random_observations(network.inputs, _BATCH)
     observations: Any = feed if isinstance(network.observation_space, spaces.Dict) else feed["observation"]
-    with th.no_grad(), kept_generators(), _undisturbed(policy):
+    with th.no_grad(), kept_generators(), acting(policy), _not_compiled(policy):
         actions, _ = policy.predict(observations, deterministic=True)
         expected = _outputs(network.head.kind, policy, policy.obs_to_tensor(observations)[0])
         found = network(*map(th.as_tensor, feed.values()))
@@ -111,16 +112,16 @@ def _distance(head: Head, outputs: list[np.ndarray], actions: np.ndarray, sizes:
 
 
 @contextmanager
-def _undisturbed(policy: nn.Module) -> Iterator[None]:
-    """Nothing is compiled for these few, and training goes on in the mode that it was in."""
-    before = [(module, module.training, module._compiled_call_impl) for module in policy.modules()]
-    for module, _, _ in before:
+def _not_compiled(policy: nn.Module) -> Iterator[None]:
+    """Nothing is compiled for these few."""
+    before = [(module, module._compiled_call_impl) for module in policy.modules()]
+    for module, _ in before:
         module._compiled_call_impl = None
     try:
         yield
     finally:
-        for module, training, compiled in before:
-            module.training, module._compiled_call_impl = training, compiled
+        for module, compiled in before:
+            module._compiled_call_impl = compiled
 
 
 def _random(space: spaces.Space, n: int, rng: np.random.Generator) -> np.ndarray:

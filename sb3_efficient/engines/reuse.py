@@ -41,6 +41,8 @@ class ReuseEngine(Engine):
         in which larger batches take turns
     """
 
+    last_steps = ("static-int8",)
+
     def __init__(self, source: ActingNetwork | ActingGraph, threads: int, memory: int | None = None) -> None:
         if memory is not None:
             memory = whole_number("memory", memory)

@@ -141,14 +141,14 @@ def image_shape(observation_space: spaces.Space, normalized_image: bool = True) 
     """
     found = f"found {observation_space}"
     if not isinstance(observation_space, spaces.Box) or len(observation_space.shape) != 3:
-        if isinstance(observation_space, spaces.Box) and len(observation_space.shape) == 2:
-            raise ObservationError(
-                f"An image extractor needs the axis of channels for grey images, too, {found}. Wrap the environment in "
-                "GrayscaleObservation(env, keep_dim=True), or reshape images to (1, height, width)."
-            )
+        is_grey = isinstance(observation_space, spaces.Box) and len(observation_space.shape) == 2
         raise ObservationError(
             f"An image extractor needs a Box of shape (channels, height, width), {found}. "
-            "For observations that are no images use SB3's MlpPolicy without features_extractor."
+            + (
+                "Grey images need their axis of channels, too: GrayscaleObservation(env, keep_dim=True)."
+                if is_grey
+                else "For observations that are no images use SB3's MlpPolicy without features_extractor."
+            )
         )
     channels, height, width = observation_space.shape
     if width < min(channels, height):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection
 from inspect import signature
 from typing import Any
 
@@ -16,7 +16,7 @@ from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from sb3_efficient.errors import ConflictError, ObservationError, OptionError, suggestion
 from sb3_efficient.frames.memory import CODECS, CompressedFrames, PlainFrames
 from sb3_efficient.frames.store import FrameStacks, FrameStore
-from sb3_efficient.options import whole_number
+from sb3_efficient.options import check_known, number, whole_number
 
 #: Transitions after which it is said how much memory compressed ones need
 ENOUGH = 1000
@@ -138,25 +138,23 @@ class FrameNStepReplayBuffer(FrameReplayBuffer, NStepReplayBuffer):
                 "FrameNStepReplayBuffer needs n_steps and gamma, the model's, which SB3 does not hand to it: give "
                 "replay_buffer_kwargs=dict(n_steps=3, gamma=0.99)."
             )
-        if not 0 <= gamma <= 1:
-            raise OptionError(f"gamma must be from 0 to 1, got {gamma}.")
+        if number("gamma", gamma, least=0) > 1:
+            raise OptionError(f"gamma must be at most 1, got {gamma!r}.")
         super().__init__(*args, n_steps=whole_number("n_steps", n_steps), gamma=gamma, **kwargs)
 
 
-def check_options(buffer_class: type[ReplayBuffer], names: Iterable[str]) -> None:
+def check_options(buffer_class: type[ReplayBuffer], names: Collection[str]) -> None:
     """
     Refuse what is no option of a replay buffer: SB3's error would name a class that nobody chose.
 
     :param buffer_class: One of those above, or derived from them
-    :param names: Of ``replay_buffer_kwargs``
+    :param names: That it hands on to the classes that it is derived from
     """
+    if {"n_steps", "gamma"} & {*names} and not issubclass(buffer_class, NStepReplayBuffer):
+        raise OptionError("FrameReplayBuffer keeps single steps: for n_steps and gamma use FrameNStepReplayBuffer.")
     classes = [base for base in buffer_class.__mro__ if issubclass(base, ReplayBuffer)]
-    known = {name for base in classes for name in signature(base.__init__).parameters} - {"self", "args", "kwargs"}
-    for name in names:
-        if name not in known:
-            is_n_step = name in ("n_steps", "gamma")
-            hint = " For n-step returns use FrameNStepReplayBuffer." if is_n_step else suggestion(name, known)
-            raise OptionError(f"{buffer_class.__name__} has no option {name!r}.{hint}")
+    accepted = dict.fromkeys(name for base in classes for name in signature(base.__init__).parameters)
+    check_known(buffer_class.__name__, names, [name for name in accepted if name not in ("self", "args", "kwargs")])
 
 
 def _codec(compress: bool | str) -> str | None:

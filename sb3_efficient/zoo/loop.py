@@ -22,7 +22,7 @@ from stable_baselines3.common.atari_wrappers import AtariWrapper
 
 from sb3_efficient.errors import ConflictError, OptionError, suggestion
 from sb3_efficient.fast import AccelerateCallback
-from sb3_efficient.frames.replay import FrameReplayBuffer, check_options
+from sb3_efficient.frames.replay import FrameNStepReplayBuffer, FrameReplayBuffer, check_options
 from sb3_efficient.options import check_names, whole_number
 from sb3_efficient.seer import SEERCallback, ThawCallback
 from sb3_efficient.zoo.agents import saved_freeze
@@ -122,7 +122,8 @@ def import_replay_buffer(entry: Entry) -> None:
     if isinstance(path, str) and re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", path):
         entry["replay_buffer_class"] = import_class("replay_buffer_class", path)
     buffer_class, options = entry.get("replay_buffer_class"), entry.get("replay_buffer_kwargs")
-    if isinstance(buffer_class, type) and issubclass(buffer_class, FrameReplayBuffer) and isinstance(options, dict):
+    # Others may take more than their signatures say
+    if buffer_class in (FrameReplayBuffer, FrameNStepReplayBuffer) and isinstance(options, dict):
         check_options(buffer_class, options)
 
 

@@ -139,8 +139,8 @@ def load_pretrained_agent(original: Method) -> Method:
         buffer = getattr(model, "replay_buffer", None)
         if buffer is not None and buffer.n_envs != env.num_envs:
             raise ConflictError(
-                f"The replay buffer beside {self.trained_agent} is of {buffer.n_envs} environments, and this run has "
-                f"{env.num_envs}: add -params n_envs={buffer.n_envs}, or move replay_buffer.pkl away."
+                f"The replay buffer beside {self.trained_agent} is for n_envs={buffer.n_envs}, and this run has "
+                f"n_envs={env.num_envs}: add -params n_envs={buffer.n_envs}, or move replay_buffer.pkl away."
             )
         return model
 

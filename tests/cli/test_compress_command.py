@@ -203,7 +203,7 @@ def test_two_processes_search_together(agent: Path, catch: tuple[str, ...], tmp_
         (
             "compress",
             ("--engine", "reuse", "--recipe", "dynamic-int8"),
-            "of 'static-int8' only, got --recipe 'dynamic-in",
+            "The engine 'reuse' runs policies of static-int8 only, and the recipe is 'dynamic-int8'",
         ),
         ("evaluate", ("--gym-packages", "my_games"), "--gym-packages names the module 'my_games', and there is none"),
     ],

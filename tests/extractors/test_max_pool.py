@@ -10,6 +10,7 @@ import pytest
 import torch as th
 import torch.nn.functional as F
 from gymnasium import spaces
+from helpers import Run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses import FakeTensorMode
@@ -164,8 +165,18 @@ def test_impala_uses_it(precision: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert all(map(applies, seen))
 
 
+def test_without_compiled_code(python: Run) -> None:
+    code = """if True:
+    import torch as th, torch.nn.functional as F
+    from sb3_efficient.extractors.max_pool import HalvingMaxPool
+    maps = th.randn(3, 16, 7, 8).contiguous(memory_format=th.channels_last)
+    print(th.equal(HalvingMaxPool()(maps), F.max_pool2d(maps, 3, 2, 1)))
+    """
+    assert python("-c", code, NUMBA_DISABLE_JIT="1").stdout.strip() == "True"
+
+
 @pytest.mark.parametrize("lanes", ["4", "8"])
-def test_vectors_of_other_cpus(lanes: str, python, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_vectors_of_other_cpus(lanes: str, python: Run, tmp_path: Path) -> None:
     code = """if True:
     import torch as th, torch.nn.functional as F
     from sb3_efficient.extractors.max_pool import HalvingMaxPool

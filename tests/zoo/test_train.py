@@ -163,7 +163,7 @@ def test_off_policy_with_buffer(zoo: Run, tmp_path: Path) -> None:
     assert "Loading replay buffer" in done.stdout
     assert "PongNoFrameskip-v4.zip is an agent of dqn, and --algo is ppo: continue it with its own." in other.stderr
     assert "cannot be continued in BreakoutNoFrameskip-v4: Action spaces do not match" in game.stderr
-    assert "is of 1 environments, and this run has 2: add -params n_envs=1, or move replay_buffer.pkl" in more.stderr
+    assert "is for n_envs=1, and this run has n_envs=2: add -params n_envs=1, or move replay_buffer.pkl" in more.stderr
     assert "Traceback" not in other.stderr + game.stderr + more.stderr
 
 
