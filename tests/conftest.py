@@ -16,8 +16,8 @@ from helpers import Run, checked, environment, preloaded
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 #: What to import ahead; not ONNX Runtime, whose thread a forked process waits for in vain
-ZOO = ("rl_zoo3.exp_manager", "rl_zoo3.import_envs", "ale_py", "moviepy")
-SCRIPTS = ("sb3_contrib", "ale_py", "matplotlib.pyplot", "onnxscript", "torch_pruning")
+ZOO = ("rl_zoo3.exp_manager", "rl_zoo3.import_envs", "ale_py", "moviepy", "torch._dynamo")
+SCRIPTS = ("sb3_contrib", "ale_py", "matplotlib.pyplot", "numba", "onnxscript", "torch_pruning", "torch._dynamo")
 
 
 @pytest.fixture(autouse=True)

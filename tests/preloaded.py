@@ -9,6 +9,7 @@ environment, and the files that take its ``output`` and ``errors``. The answer i
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -26,6 +27,8 @@ def main(modules: list[str]) -> None:
     sys.argv = modules[:1]
     for module in modules:
         importlib.import_module(module)
+    # Otherwise every child's garbage collector would go through all that was imported, and so copy it
+    gc.freeze()
     for line in sys.stdin:
         if (child := os.fork()) == 0:
             run(**json.loads(line))
