@@ -19,10 +19,9 @@ SOURCES = $(shell find sb3_efficient hyperparams -name '*.py' -o -name '*.yml')
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
-# Modules are compiled when they are imported; most of them never are
 $(VENV)/.requirements: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt setuptools '.[dev,box2d]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools '.[dev,box2d]'
 	touch $@
 
 # Installed as a user has it, not as a link into this folder, and again whenever a source file changes
