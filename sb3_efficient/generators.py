@@ -5,9 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
 
 
 @contextmanager
@@ -21,3 +24,25 @@ def kept_generators() -> Iterator[None]:
         finally:
             random.setstate(state)
             np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+@contextmanager
+def seeded(policy: Any, seed: int) -> Iterator[None]:
+    """
+    While inside, actions are drawn from ``seed``. A model that is in training goes on afterwards as if nothing had
+    been drawn: SB3 also seeds the generators that all share, the model's action space and its environment.
+
+    :param policy: SB3 model, or anything else with ``set_random_seed``
+    :param seed: Of the actions
+    """
+    is_model = isinstance(policy, BaseAlgorithm)
+    kept = {"env": policy.env, "action_space": policy.action_space} if is_model else {}
+    with kept_generators():
+        try:
+            if is_model:
+                policy.env, policy.action_space = None, deepcopy(policy.action_space)
+            policy.set_random_seed(seed)
+            yield
+        finally:
+            for name, value in kept.items():
+                setattr(policy, name, value)

@@ -23,6 +23,7 @@ from sb3_efficient.atomic import replace_file
 from sb3_efficient.errors import ArtifactError, ObservationError, OptionError, briefly
 from sb3_efficient.evaluation.episodes import Policy, masks_of
 from sb3_efficient.evaluation.progress import progress_bar
+from sb3_efficient.generators import seeded
 from sb3_efficient.options import whole_number
 from sb3_efficient.space_config import space_from_config, space_to_config
 
@@ -54,14 +55,13 @@ def collect(
     whole_number("n", n)
     env = _channels_first(_vectorized(env))
     rng = np.random.default_rng(seed)
-    policy.set_random_seed(seed)
-    env.seed(seed)
-    seen: Any = env.reset()
     # Not in step, so that what is kept comes from all parts of the first episodes
     wait = np.arange(env.num_envs) * whole_number("spacing", spacing) // env.num_envs
     kept: list[np.ndarray] = []
     state, starts, masks = None, np.ones(env.num_envs, bool), masks_of(policy, [env])
-    with progress_bar(title, n) as advance:
+    with seeded(policy, seed), progress_bar(title, n) as advance:
+        env.seed(seed)
+        seen: Any = env.reset()
         while len(kept) < n:
             for i in np.flatnonzero(wait == 0)[: n - len(kept)]:
                 kept.append(seen[i].copy())

@@ -8,6 +8,7 @@ Sampled actions come from one generator for all games at a time: the same again 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, closing
 from copy import deepcopy
 from inspect import signature
 from typing import Any, Protocol
@@ -22,6 +23,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor, is_vecenv_wrapp
 
 from sb3_efficient.errors import OptionError
 from sb3_efficient.evaluation.progress import progress_bar
+from sb3_efficient.generators import seeded
 
 
 class Policy(Protocol):
@@ -145,12 +147,9 @@ def play_games(
     if not seeds:
         raise OptionError("There is nothing to play: give at least one seed.")
     results = np.full((len(seeds), 2), np.nan)
-    policy.set_random_seed(seeds[0])
     waiting = iter(enumerate(seeds))
-    envs: list[VecEnv] = []
-    try:
-        for _ in range(min(n_envs, len(seeds))):
-            envs.append(make_env())
+    with seeded(policy, seeds[0]), ExitStack() as stack:
+        envs = [stack.enter_context(closing(make_env())) for _ in range(min(n_envs, len(seeds)))]
         games = [_Game(env) for env in envs]
         for game in games:
             game.start(*next(waiting))
@@ -165,9 +164,6 @@ def play_games(
                         results[game.episode] = found
                         game.start(*next(waiting, (None, 0)))
                         advance()
-    finally:
-        for env in envs:
-            env.close()
     return results
 
 

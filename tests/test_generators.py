@@ -1,0 +1,73 @@
+"""Looking at how a model plays is no part of its training."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch as th
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_efficient.envs import CatchEnv
+from sb3_efficient.evaluation.episodes import play
+from sb3_efficient.generators import seeded
+from sb3_efficient.observations import collect
+
+#: Long enough that environments are reset, and DQN explores
+STEPS = 48
+
+
+def catch() -> VecEnv:
+    return make_vec_env(CatchEnv, 1)
+
+
+def make(algorithm: str) -> BaseAlgorithm:
+    if algorithm == "ppo":
+        return PPO("CnnPolicy", catch(), n_steps=16, batch_size=16, n_epochs=1, seed=0)
+    return DQN("CnnPolicy", catch(), buffer_size=100, learning_starts=8, exploration_fraction=1.0, seed=0)
+
+
+def train(algorithm: str, *, looked_at: bool) -> tuple[list[th.Tensor], tuple[float, float, float]]:
+    model, env = make(algorithm), catch()
+    model.learn(STEPS)
+    if looked_at:
+        play(model, catch, [3, 4])
+        collect(model, env, 8)
+    model.learn(STEPS, reset_num_timesteps=False)
+    drawn = (random.random(), float(np.random.rand()), float(th.rand(1)))  # noqa: NPY002
+    return [p.detach() for p in model.policy.parameters()], drawn
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_training_goes_on_as_if_nothing_had_been_played(algorithm: str) -> None:
+    weights, drawn = train(algorithm, looked_at=False)
+    found, found_drawn = train(algorithm, looked_at=True)
+    assert found_drawn == drawn
+    assert all(th.equal(one, other) for one, other in zip(found, weights, strict=True))
+
+
+def test_what_was_there_comes_back_after_an_error() -> None:
+    model = make("dqn")
+    env, space = model.env, model.action_space
+    with pytest.raises(ValueError, match="in between"), seeded(model, 5):
+        assert model.env is None
+        assert model.action_space is not space
+        raise ValueError("in between")
+    assert model.env is env
+    assert model.action_space is space
+
+
+def test_actions_come_from_the_seed() -> None:
+    model = make("dqn")
+    model.exploration_rate = 1.0  # type: ignore[attr-defined]
+    observation = catch().reset()
+
+    def sampled(seed: int) -> list[int]:
+        with seeded(model, seed):
+            return [int(model.predict(observation)[0][0]) for _ in range(20)]
+
+    assert sampled(1) == sampled(1) != sampled(2)
