@@ -53,10 +53,15 @@ def test_training_goes_on_as_if_nothing_had_been_played(algorithm: str) -> None:
 def test_what_was_there_comes_back_after_an_error() -> None:
     model = make("dqn")
     env, space = model.env, model.action_space
-    with pytest.raises(ValueError, match="in between"), seeded(model, 5):
-        assert model.env is None
-        assert model.action_space is not space
-        raise ValueError("in between")
+
+    def fail() -> None:
+        with seeded(model, 5):
+            assert model.env is None
+            assert model.action_space is not space
+            raise ValueError("in between")
+
+    with pytest.raises(ValueError, match="in between"):
+        fail()
     assert model.env is env
     assert model.action_space is space
 

@@ -124,6 +124,11 @@ def _check(policy: Any) -> None:
             f"An engine acts for a Stable-Baselines3 model, such as PPO.load(path), got {briefly(policy)}."
         )
     name = type(policy).__name__
+    if broken := [key for key, values in policy.named_parameters() if not values.isfinite().all()]:
+        raise OptionError(
+            f"Weights of {name} are not finite numbers, {len(broken)} of its arrays, the first of them {broken[0]}: "
+            "training diverged. Take an earlier checkpoint."
+        )
     if isinstance(policy, RecurrentActorCriticPolicy):
         raise OptionError(f"Engines do not keep the state of recurrent policies yet, and the policy is {name}.")
     distribution = getattr(getattr(policy, "actor", policy), "action_dist", None)

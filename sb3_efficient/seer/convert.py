@@ -73,8 +73,9 @@ def release(buffer: ReplayBuffer) -> None:
 
     :param buffer: Never to be used again; who looks at it finds it empty
     """
+    plain = (bool, int, float, str, spaces.Space, th.device)
     for name, value in list(vars(buffer).items()):
-        if not isinstance(value, (bool, int, float, str, tuple, spaces.Space, th.device)):
+        if not all(isinstance(one, plain) for one in (value if isinstance(value, tuple) else [value])):
             delattr(buffer, name)
     buffer.pos, buffer.full = 0, False
 

@@ -36,6 +36,14 @@ def saved_freeze(path: str) -> dict[str, Any] | None:
     return _saved(path).get("seer")
 
 
+def saved_replay_buffer(path: str) -> type | None:
+    """
+    :param path: Zip of an SB3 agent
+    :return: Class of its replay buffer; None of one that keeps no transitions
+    """
+    return _saved(path).get("replay_buffer_class")
+
+
 def check_algorithm(path: str, algo: str) -> None:
     """
     Refuse to continue an agent of an algorithm with other networks.

@@ -14,7 +14,6 @@ What a hyper-parameter entry may say about the training loop, beside what it say
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +21,6 @@ from stable_baselines3.common.atari_wrappers import AtariWrapper
 
 from sb3_efficient.errors import ConflictError, OptionError, suggestion
 from sb3_efficient.fast import AccelerateCallback
-from sb3_efficient.frames.replay import FrameNStepReplayBuffer, FrameReplayBuffer, check_options
 from sb3_efficient.options import check_names, whole_number
 from sb3_efficient.seer import SEERCallback, ThawCallback
 from sb3_efficient.zoo.agents import saved_freeze
@@ -110,21 +108,6 @@ def check_frozen_agent(entry: Entry, agent: str) -> None:
             f"{agent} learns from latents, frozen by SEER at {frozen['timesteps']} timesteps ({frozen['depth']!r}). "
             "Continue it with -params seer=True, or with seer=False to train all of it from images."
         )
-
-
-def import_replay_buffer(entry: Entry) -> None:
-    """
-    Import a replay buffer that is given by a dotted name, and check its options; the zoo evaluates anything else.
-
-    :param entry: Hyper-parameters of one environment; altered
-    """
-    path = entry.get("replay_buffer_class")
-    if isinstance(path, str) and re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", path):
-        entry["replay_buffer_class"] = import_class("replay_buffer_class", path)
-    buffer_class, options = entry.get("replay_buffer_class"), entry.get("replay_buffer_kwargs")
-    # Others may take more than their signatures say
-    if buffer_class in (FrameReplayBuffer, FrameNStepReplayBuffer) and isinstance(options, dict):
-        check_options(buffer_class, options)
 
 
 def take_vec_env(entry: Entry, env_kwargs: Entry, env_id: str | None = None) -> Entry | None:

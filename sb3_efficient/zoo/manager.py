@@ -17,7 +17,8 @@ from sb3_efficient.errors import ConflictError, MissingExtraError
 from sb3_efficient.zoo.agents import check_algorithm, check_same_extractor, saved_entry
 from sb3_efficient.zoo.entries import KEYS, to_stock
 from sb3_efficient.zoo.lookup import entry_of_its_own
-from sb3_efficient.zoo.loop import check_frozen_agent, check_keys, import_replay_buffer, take_callbacks, take_vec_env
+from sb3_efficient.zoo.loop import check_frozen_agent, check_keys, take_callbacks, take_vec_env
+from sb3_efficient.zoo.replay import check_replay_buffer, import_replay_buffer, leave_saved_options
 
 Method = Callable[..., Any]
 
@@ -71,6 +72,8 @@ def preprocess_hyperparams(original: Method) -> Method:
         if self.ale_vec_env is not None:
             _check_ale(self.vec_env_class, hyperparams)
         hyperparams, *rest = original(self, hyperparams)
+        if self.continue_training:
+            leave_saved_options(hyperparams, self.trained_agent)
         check_keys(hyperparams, ALGOS[self.algo])
         return (to_stock(hyperparams, ALGOS[self.algo]), *rest)
 
@@ -123,7 +126,7 @@ def create_envs(original: Method) -> Method:
 
 
 def load_pretrained_agent(original: Method) -> Method:
-    """An agent of another game, or a replay buffer of another number of them: say so, in place of what SB3 says."""
+    """An agent of another game, or a replay buffer of another run: say so, in place of what SB3 says."""
 
     @wraps(original)
     def load(self: Any, hyperparams: dict[str, Any], env: VecEnv) -> Any:
@@ -136,12 +139,7 @@ def load_pretrained_agent(original: Method) -> Method:
                 f"{self.trained_agent} cannot be continued in {self.env_name.gym_id}: {error}. Name the environment "
                 "that it was trained in, with its wrappers, or train from scratch without -i."
             ) from error
-        buffer = getattr(model, "replay_buffer", None)
-        if buffer is not None and buffer.n_envs != env.num_envs:
-            raise ConflictError(
-                f"The replay buffer beside {self.trained_agent} is for n_envs={buffer.n_envs}, and this run has "
-                f"n_envs={env.num_envs}: add -params n_envs={buffer.n_envs}, or move replay_buffer.pkl away."
-            )
+        check_replay_buffer(model, hyperparams, self.trained_agent)
         return model
 
     return load

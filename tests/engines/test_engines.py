@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch as th
@@ -8,7 +10,7 @@ from sb3_contrib import RecurrentPPO
 from stable_baselines3 import A2C, PPO, SAC
 from stable_baselines3.common.evaluation import evaluate_policy
 
-from sb3_efficient import accelerate, make_engine
+from sb3_efficient import accelerate, compress, make_engine
 from sb3_efficient.engines import list_engines
 from sb3_efficient.errors import MissingExtraError, ObservationError, OptionError, UnknownNameError
 
@@ -192,6 +194,15 @@ def test_models_that_no_engine_knows_are_refused() -> None:
         make_engine(sde)
     with pytest.raises(OptionError, match=r"acts for a Stable-Baselines3 model, such as PPO.load\(path\), got 3"):
         make_engine(3)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(bad: float) -> None:
+    model = PPO("CnnPolicy", Images())
+    model.policy.action_net.bias.data[0] = bad
+    for make in (make_engine, partial(make_engine, name="reuse"), partial(compress, recipe="channel-pruning")):
+        with pytest.raises(OptionError, match="not finite numbers, 1 of its arrays, the first of them action_net.bias"):
+            make(model)
 
 
 def test_engines_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

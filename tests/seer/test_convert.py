@@ -181,12 +181,14 @@ def test_refused() -> None:
         convert(pickle.loads(pickle.dumps(shallow)), Stub(depth=2), 9)  # type: ignore[arg-type]
 
 
-def test_released_while_others_hold_it() -> None:
-    images = filled()
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_released_while_others_hold_it(layout: str) -> None:
+    images = filled(layout)
     held = images
     release(images)
     assert held.size() == 0
-    assert not [value for value in vars(held).values() if isinstance(value, np.ndarray)]
+    assert len(pickle.dumps(held)) < 2000, "spaces and numbers are all that is left"
+    assert b"ndarray" not in pickle.dumps({k: v for k, v in vars(held).items() if "space" not in k})
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.results_plotter import load_results
 
 from sb3_efficient.errors import ConflictError, EfficientError, OptionError
-from sb3_efficient.frames import FrameReplayBuffer
-from sb3_efficient.zoo.loop import check_keys, import_replay_buffer, take_callbacks, take_vec_env
+from sb3_efficient.zoo.loop import check_keys, take_callbacks, take_vec_env
 
 ATARI = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 CALLBACK = "sb3_efficient.fast.AccelerateCallback"
@@ -123,19 +122,6 @@ def test_contradictions(entry: dict, env_kwargs: dict, error: type[EfficientErro
 
     with pytest.raises(error, match=text):
         take()
-
-
-def test_replay_buffer_by_dotted_name() -> None:
-    entry = {"replay_buffer_class": "sb3_efficient.frames.FrameReplayBuffer"}
-    import_replay_buffer(entry)
-    assert entry == {"replay_buffer_class": FrameReplayBuffer}
-    for others in ({}, {"replay_buffer_class": "HerReplayBuffer"}, {"replay_buffer_class": "__import__('a.b').b"}):
-        entry = dict(others)
-        import_replay_buffer(entry)
-        assert entry == others, "the zoo's own"
-    for wrong in ("sb3_efficient.frames.Frame", "sb3_efficient.fram.FrameReplayBuffer"):
-        with pytest.raises(OptionError, match=f"replay_buffer_class: there is no '{wrong}' to import"):
-            import_replay_buffer({"replay_buffer_class": wrong})
 
 
 TRAIN = ("train", "--algo", "ppo", "--env", "PongNoFrameskip-v4", "-n", "64")

@@ -1,0 +1,78 @@
+"""Replay buffers of an entry, and of an agent that is continued."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_efficient.errors import ConflictError
+from sb3_efficient.frames.replay import FrameNStepReplayBuffer, FrameReplayBuffer, check_options
+from sb3_efficient.seer import LatentReplayBuffer
+from sb3_efficient.zoo.agents import saved_replay_buffer
+from sb3_efficient.zoo.entries import import_class
+
+Entry = dict[str, Any]
+
+
+def import_replay_buffer(entry: Entry) -> None:
+    """
+    Import a replay buffer that is given by a dotted name, and check its options; the zoo evaluates anything else.
+
+    :param entry: Hyper-parameters of one environment; altered
+    """
+    path = entry.get("replay_buffer_class")
+    if isinstance(path, str) and re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", path):
+        entry["replay_buffer_class"] = import_class("replay_buffer_class", path)
+    buffer_class, options = entry.get("replay_buffer_class"), entry.get("replay_buffer_kwargs")
+    # Others may take more than their signatures say
+    if buffer_class in (FrameReplayBuffer, FrameNStepReplayBuffer) and isinstance(options, dict):
+        check_options(buffer_class, options)
+        _check_gamma(entry.get("gamma", 0.99), options.get("gamma"))
+
+
+def leave_saved_options(entry: Entry, agent: str) -> None:
+    """
+    Of a replay buffer of another class than the one that is asked for, which cannot be made with them.
+
+    :param entry: Hyper-parameters of one environment, evaluated; altered
+    :param agent: Zip of the agent to continue, whose options SB3 takes where the entry has none
+    """
+    asked = entry.get("replay_buffer_class")
+    if asked is not None and asked is not saved_replay_buffer(agent):
+        entry.setdefault("replay_buffer_kwargs", {})
+
+
+def check_replay_buffer(model: BaseAlgorithm, entry: Entry, agent: str) -> None:
+    """
+    Refuse the file of a replay buffer that is not the one of this run, which SB3 notices in the first step, or never.
+
+    :param model: Continued, with the replay buffer that lay beside it, if there was one
+    :param entry: Hyper-parameters of one environment, evaluated
+    :param agent: Zip of the agent
+    """
+    buffer, env = getattr(model, "replay_buffer", None), model.get_env()
+    if buffer is None or env is None:
+        return
+    if buffer.n_envs != env.num_envs:
+        raise ConflictError(
+            f"The replay buffer beside {agent} is for n_envs={buffer.n_envs}, and this run has "
+            f"n_envs={env.num_envs}: add -params n_envs={buffer.n_envs}, or move replay_buffer.pkl away."
+        )
+    asked = entry.get("replay_buffer_class")
+    # Those of latents are SEER's, whatever class there was before
+    if asked not in (None, type(buffer)) and not isinstance(buffer, LatentReplayBuffer):
+        raise ConflictError(
+            f"The replay buffer beside {agent} is a {type(buffer).__name__}, and replay_buffer_class is "
+            f"{asked.__name__}: leave that out, or move replay_buffer.pkl away."
+        )
+
+
+def _check_gamma(gamma: Any, own: Any) -> None:
+    """Of the algorithm, whose default is the same in all of them, and of the buffer, which SB3 does not compare."""
+    if isinstance(gamma, float) and isinstance(own, float) and own != gamma:
+        raise ConflictError(
+            f"The algorithm has gamma={gamma} and replay_buffer_kwargs gamma={own}: n-step returns are discounted by "
+            "the one and what follows them by the other. Give both the same."
+        )

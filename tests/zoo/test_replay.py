@@ -1,0 +1,59 @@
+"""Replay buffers in the zoo: by name, and of agents that are continued."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers import Run
+from stable_baselines3 import DQN
+from stable_baselines3.common.buffers import ReplayBuffer
+
+from sb3_efficient.errors import ConflictError, OptionError
+from sb3_efficient.frames import FrameNStepReplayBuffer, FrameReplayBuffer
+from sb3_efficient.zoo.replay import import_replay_buffer
+
+DQN_ON_PONG = ("train", "--algo", "dqn", "--env", "PongNoFrameskip-v4", "-n", "64", "--eval-freq", "-1")
+SMALL = ("-params", "buffer_size=200", "learning_starts=20", "vec_env=ale")
+OURS = ("replay_buffer_class=sb3_efficient.frames.FrameReplayBuffer", "replay_buffer_kwargs=dict(compress='zlib')")
+SB3S = "replay_buffer_class=stable_baselines3.common.buffers.ReplayBuffer"
+
+
+def test_replay_buffer_by_dotted_name() -> None:
+    entry = {"replay_buffer_class": "sb3_efficient.frames.FrameReplayBuffer"}
+    import_replay_buffer(entry)
+    assert entry == {"replay_buffer_class": FrameReplayBuffer}
+    for others in ({}, {"replay_buffer_class": "HerReplayBuffer"}, {"replay_buffer_class": "__import__('a.b').b"}):
+        entry = dict(others)
+        import_replay_buffer(entry)
+        assert entry == others, "the zoo's own"
+    for wrong in ("sb3_efficient.frames.Frame", "sb3_efficient.fram.FrameReplayBuffer"):
+        with pytest.raises(OptionError, match=f"replay_buffer_class: there is no '{wrong}' to import"):
+            import_replay_buffer({"replay_buffer_class": wrong})
+
+
+@pytest.mark.parametrize("own", [0.99, 0.9])
+def test_one_gamma(own: float) -> None:
+    def entry(**algorithm: float) -> dict[str, object]:
+        options = {"n_steps": 3, "gamma": own}
+        return {"replay_buffer_class": FrameNStepReplayBuffer, "replay_buffer_kwargs": options, **algorithm}
+
+    import_replay_buffer(entry(gamma=own))
+    with pytest.raises(ConflictError, match=rf"algorithm has gamma=0.95 and replay_buffer_kwargs gamma={own}"):
+        import_replay_buffer(entry(gamma=0.95))
+    if own != 0.99:
+        with pytest.raises(ConflictError, match=r"algorithm has gamma=0.99 and"):
+            import_replay_buffer(entry())
+
+
+def test_another_class_than_the_one_of_the_agent(zoo: Run, tmp_path: Path) -> None:
+    run = tmp_path / "logs" / "dqn" / "PongNoFrameskip-v4_1"
+    continued = ("-i", str(run / "PongNoFrameskip-v4.zip"))
+    zoo(*DQN_ON_PONG, "--save-replay-buffer", *SMALL, *OURS)
+    refused = zoo(*DQN_ON_PONG, *continued, *SMALL, SB3S, fails=True)
+    assert "is a FrameReplayBuffer, and replay_buffer_class is ReplayBuffer: leave that out, or move" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    (run / "replay_buffer.pkl").unlink()
+    zoo(*DQN_ON_PONG, *continued, *SMALL, SB3S)
+    model = DQN.load(max(run.parent.iterdir()) / "PongNoFrameskip-v4.zip")
+    assert (model.replay_buffer_class, model.replay_buffer_kwargs) == (ReplayBuffer, {})
