@@ -19,5 +19,7 @@ python -m rl_zoo3.train --algo ppo --env "$ENV_ID" -n "$STEPS" -f "$LOGS" -P --e
 python -m rl_zoo3.enjoy --algo ppo --env "$ENV_ID" -f "$LOGS" --no-render -n 2500
 
 # Go on from where it stopped: the agent brings its network along
-LATEST=$(ls -t "$LOGS/ppo/$ENV_ID"_*/"$ENV_ID.zip" | head -n 1)
+NAME=$(echo "$ENV_ID" | tr / -)
+LATEST=$(ls -t "$LOGS/ppo/$NAME"_*/"$NAME.zip" | head -n 1)
+[ -n "$LATEST" ]
 python -m rl_zoo3.train --algo ppo --env "$ENV_ID" -n "$STEPS" -f "$LOGS" -P --eval-freq -1 -i "$LATEST"

@@ -16,14 +16,17 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 @contextmanager
 def kept_generators() -> Iterator[None]:
     """The generators of random numbers that all share, those of GPUs too, are afterwards as they were."""
-    # SB3 seeds numpy's old one
+    # SB3 seeds numpy's old one, and on GPUs makes cuDNN deterministic
     state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    cudnn = th.backends.cudnn
+    algorithms = cudnn.deterministic, cudnn.benchmark
     with th.random.fork_rng(devices=range(th.cuda.device_count())):
         try:
             yield
         finally:
             random.setstate(state)
             np.random.set_state(numpy_state)  # noqa: NPY002
+            cudnn.deterministic, cudnn.benchmark = algorithms
 
 
 @contextmanager

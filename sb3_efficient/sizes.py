@@ -37,10 +37,12 @@ def size(name: str, shape: tuple[int, int, int] = (4, 84, 84), **kwargs: object)
     """
     space = spaces.Box(0, 255, shape, np.uint8)
     with th.device("meta"):
-        # Sizes are the same in any number format, and the meta device has fp32 only
-        extractor = make_extractor(name, space, **{**kwargs, "precision": "fp32"})
+        extractor = make_extractor(name, space, **kwargs)
+        if isinstance(extractor, EncoderExtractor):
+            # Sizes are the same in any number format, and the meta device has this one only
+            extractor.precision = "fp32"
         with FlopCounterMode(display=False) as counter:
-            extractor(th.empty(1, *shape, dtype=th.uint8))
+            extractor(th.empty(1, *shape))
     parameters = sum(p.numel() for p in extractor.parameters())
     latent_dim = extractor.latent_dim if isinstance(extractor, EncoderExtractor) else extractor.features_dim
     return Size(parameters, counter.get_total_flops() // 2, latent_dim, extractor.features_dim)

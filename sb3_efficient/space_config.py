@@ -23,7 +23,7 @@ def space_to_config(space: spaces.Space) -> dict[str, Any]:
     if isinstance(space, spaces.Discrete):
         return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
     if isinstance(space, spaces.MultiDiscrete):
-        return {"type": "MultiDiscrete", "nvec": space.nvec.tolist()}
+        return {"type": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist()}
     if isinstance(space, spaces.MultiBinary):
         return {"type": "MultiBinary", "shape": list(space.shape)}
     raise ObservationError(f"Spaces of type {type(space).__name__} cannot be written to a file, found {space}.")
@@ -45,7 +45,9 @@ def space_from_config(config: dict[str, Any]) -> spaces.Space:
     if kind == "Discrete":
         return spaces.Discrete(config["n"], start=config["start"])
     if kind == "MultiDiscrete":
-        return spaces.MultiDiscrete(np.array(config["nvec"]))
+        nvec = np.array(config["nvec"])
+        # Files of older versions have none
+        return spaces.MultiDiscrete(nvec, start=np.array(config.get("start", np.zeros_like(nvec))))
     if kind == "MultiBinary":
         # MultiBinary((3,)) would be another space than MultiBinary(3)
         shape = config["shape"]

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 from helpers import Run
+from stable_baselines3.common.torch_layers import NatureCNN
 
 import sb3_efficient
-from sb3_efficient import cli, doctor
+from sb3_efficient import cli, doctor, extractors, register_extractor
 from sb3_efficient.errors import OptionError
 from sb3_efficient.sizes import size, table
 
@@ -44,6 +45,13 @@ def test_sizes_are_those_of_the_literature() -> None:
     assert size("impala", precision="bf16") == size("impala")
     with pytest.raises(OptionError, match="must be written CHANNELSxHEIGHTxWIDTH, as 4x84x84, got 'big'"):
         table("big")
+
+
+def test_size_of_an_extractor_without_our_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extractors._REGISTRY, "_items", dict(extractors._REGISTRY._items))
+    register_extractor("stock-nature", NatureCNN)
+    assert size("stock-nature").macs == size("nature").macs
+    assert "stock-nature" in table()
 
 
 def test_doctor_here(capsys: pytest.CaptureFixture[str]) -> None:

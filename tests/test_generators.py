@@ -66,6 +66,15 @@ def test_what_was_there_comes_back_after_an_error() -> None:
     assert model.action_space is space
 
 
+def test_gpus_go_on_with_the_algorithms_they_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, cudnn = make("ppo"), th.backends.cudnn
+    model.device = th.device("cuda")  # SB3 looks at this one
+    monkeypatch.setattr(cudnn, "benchmark", True)
+    with seeded(model, 0):
+        assert cudnn.deterministic
+    assert (cudnn.deterministic, cudnn.benchmark) == (False, True)
+
+
 def test_actions_come_from_the_seed() -> None:
     model = make("dqn")
     model.exploration_rate = 1.0  # type: ignore[attr-defined]

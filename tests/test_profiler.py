@@ -75,6 +75,21 @@ def test_shares_go_to_the_log_and_first_steps_may_be_left_out(tmp_path: Path) ->
     assert all(0 < row["profile/backward"] < 1 for row in logged[2:])
 
 
+def test_what_is_skipped_does_not_count() -> None:
+    agent, callback = model(PPO), ProfileCallback(skip=16, verbose=0)
+    slow = ConvertCallback(lambda *_: time.sleep(1.0 if agent.num_timesteps == 1 else 0) is None)
+    agent.learn(48, callback=[callback, slow])
+    assert callback.seconds["rest"] < 1.0
+
+
+def test_others_of_the_same_class_are_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent, other, callback = model(PPO), model(PPO), ProfileCallback(verbose=0)
+    monkeypatch.setattr(type(other.policy), "predict", lambda *_: time.sleep(1.0))
+    asks = ConvertCallback(lambda *_: agent.num_timesteps > 1 or other.policy.predict(None) is None)  # type: ignore
+    agent.learn(16, callback=[callback, asks])
+    assert callback.seconds["acting"] < 1.0 < callback.seconds["rest"]
+
+
 @pytest.mark.parametrize("algo", [PPO, DQN], ids=lambda algo: algo.__name__)
 def test_what_is_saved_meanwhile_is_as_ever(algo: type[BaseAlgorithm], tmp_path: Path) -> None:
     agent, backward = model(algo), th.Tensor.backward

@@ -1,4 +1,4 @@
-"""Tables in the README are those that the committed results give."""
+"""Tables in the README, and beside the results, are those that the committed results give."""
 
 from __future__ import annotations
 
@@ -15,6 +15,13 @@ BENCHMARKS = ROOT / "examples" / "benchmarks"
 #: Results that tell how long steps take, and what returns are by then
 BY_TIME = ("seer", "branches")
 SCRIPTS = [file.stem for file in sorted(BENCHMARKS.glob("*.py")) if re.search(r"^BEGIN\b", file.read_text(), re.M)]
+#: Those whose tables lie beside their rows
+FILES = [
+    script.stem
+    for script in sorted(BENCHMARKS.glob("*.py"))
+    if re.search(r"^def (table|page)\(rows", script.read_text(), re.M)
+    and (BENCHMARKS / "results" / f"{script.stem}.md").is_file()
+]
 
 
 def test_every_table_has_its_script() -> None:
@@ -22,19 +29,36 @@ def test_every_table_has_its_script() -> None:
     assert sorted(named) == SCRIPTS
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_table_is_that_of_the_results(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def _benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(BENCHMARKS)
+
+
+def _rows(script: str) -> list[dict]:
+    return json.loads((BENCHMARKS / "results" / f"{script}.json").read_text())["rows"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_table_is_that_of_the_results(script: str) -> None:
     module = importlib.import_module(script)
-    rows = json.loads((BENCHMARKS / "results" / f"{script}.json").read_text())["rows"]
     _, _, rest = (ROOT / "README.md").read_text().partition(module.BEGIN)
     shown, _, _ = rest.partition("<!-- end of table -->")
+    expected = getattr(module, "in_short", module.table)(_rows(script))
     again = f"python examples/benchmarks/{script}.py --rewrite"
-    assert shown.strip() == module.table(rows).strip(), f"{again} writes the README's table again"
+    assert shown.strip() == expected.strip(), f"{again} writes the README's table again"
+
+
+@pytest.mark.parametrize("script", FILES)
+def test_file_beside_the_results(script: str) -> None:
+    module = importlib.import_module(script)
+    # Beside nets.json lie the tables of the command
+    write = getattr(module, "page", None) or getattr(module, "tables", module.table)
+    shown = (BENCHMARKS / "results" / f"{script}.md").read_text()
+    assert shown.strip() == write(_rows(script)).strip()
 
 
 def test_what_frozen_steps_save() -> None:
-    """In whole runs frozen at half, and for the arms of which the README says so."""
+    """In whole runs frozen at half, and for the arms of which it is said."""
     results = {name: json.loads((BENCHMARKS / "results" / f"{name}.json").read_text())["rows"] for name in BY_TIME}
     on_one = [row for row in results["seer"] if row["kind"] == "ppo" and row["threads"] == 1]
     fps = {(row["network"], row["variant"]): row["median"] for row in on_one}
@@ -53,7 +77,8 @@ def test_what_frozen_steps_save() -> None:
         return float(np.interp(step, [point[0] for point in curve], [point[-1] for point in curve]))
 
     slow = 1_000_000 + 950_000 * share["nature"]
-    text = " ".join((ROOT / "README.md").read_text().split())
+    shown = (ROOT / "README.md", BENCHMARKS / "results" / "branches.md")
+    text = " ".join(" ".join(file.read_text().split()) for file in shown)
     for words in (
         f"at most {whole['nature']:.2f} (NatureCNN) or {whole['impala']:.2f} times (Impala) as fast",
         f"the frozen 500,000 steps from 600,000 take, the other makes {500 * share['nature']:.0f},000, and is at "

@@ -17,6 +17,7 @@ SPACES = [
     spaces.Discrete(6),
     spaces.Discrete(6, start=2),
     spaces.MultiDiscrete([3, 2]),
+    spaces.MultiDiscrete([3, 2], start=[1, -1]),
     spaces.MultiDiscrete([[3, 2], [1, 5]]),
     spaces.MultiBinary([2, 3]),
     spaces.MultiBinary(3),
@@ -43,3 +44,7 @@ def test_other_spaces_are_refused() -> None:
         space_to_config(spaces.Text(3))
     with pytest.raises(ObservationError, match="Unknown kind of space 'Sphere': the file was written by a newer"):
         space_from_config({"type": "Sphere"})
+
+
+def test_files_of_older_versions() -> None:
+    assert space_from_config({"type": "MultiDiscrete", "nvec": [3, 2]}) == spaces.MultiDiscrete([3, 2])

@@ -6,7 +6,7 @@ When and how deep to freeze: arms of one training run that part at a checkpoint.
 
 The checkpoint is one of a run of the zoo (see publish_agent.py), with its learning rate going on as it would have.
 Each call adds one row, the learning curve of one arm and seed, to results/branches.json; a row that is there is not
-computed again. --rewrite puts them into the table in README.md and draws results/branches.png. Wall-clock is not
+computed again. --rewrite writes the table results/branches.md and draws results/branches.png. Wall-clock is not
 recorded: arms may run side by side.
 
 A whole run may be an arm itself: one that SEER froze at a step, or one with the same seed, the same up to there. Its
@@ -43,7 +43,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import torch as th
-from common import RESULTS, open_rows, run_program, write_readme
+from common import RESULTS, open_rows, run_program, write_table
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.monitor import LoadMonitorResultsError, load_results
@@ -59,7 +59,22 @@ from sb3_efficient.seer import SEERCallback
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-BEGIN = "<!-- table of examples/benchmarks/branches.py -->\n"
+#: What stands above the table
+NOTES = """\
+Return of the last 100 games of arms that part at a checkpoint of a run. Runs were planned for 2 million steps, over
+which learning rates fall (Pong from 500,000 and 700,000: 2.5 million; Qbert from 400,000: 1 million; DQN: 600,000, on
+n-step returns); arms end earlier. Accelerated except "plain"; "never" is never frozen, "random conv" has random
+convolutions, frozen. One number per seed; at the end their mean, and in brackets, of so few, the lowest and the
+highest.
+
+- The arms from 599,000, 699,000 and 702,000 begin where "auto" with `earliest=0.1` froze; the one from 500,000 froze
+  all three convolutions at 798,000, as it was told to go on.
+- In the time that the frozen 500,000 steps from 600,000 take, the other makes 376,000, and is at -7. The slow run
+  from 1 million ends at -1.3 frozen, and at -0.5 after the same time without.
+- Two continuations of the slow run that are never frozen (the rows from 699 k and 1000 k) are at -8.8 and -3.5 at 1.6
+  million: single runs that differ by less say little.
+- Within some 100 games of the branch arms cannot be compared: some still count games from before it.
+"""
 KEYS = ("algo", "env", "checkpoint", "arm", "seed", "network")
 EVERY = 25_000
 FRAME_SKIP = 4
@@ -114,7 +129,7 @@ def main() -> None:
             parser.error("a checkpoint is needed")
         run(arguments)
     rows = open_rows("branches", KEYS).rows
-    write_readme(BEGIN, table(rows))
+    write_table("branches", page(rows))
     draw(rows, RESULTS / "branches.png")
 
 
@@ -236,6 +251,11 @@ def groups(rows: list[dict[str, Any]]) -> dict[tuple[str, int, str], list[dict[i
         game = ", ".join([*names, *([row["network"]] if "network" in row else [])])
         found[game, int(row["checkpoint"].split("_")[2]), row["arm"]].append(dict(row["curve"]))
     return dict(sorted(found.items(), key=lambda group: (*group[0][:2], ARMS.index(group[0][2]))))
+
+
+def page(rows: list[dict[str, Any]]) -> str:
+    """With what there is to know about it."""
+    return f"{NOTES}\n{table(rows)}"
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -42,16 +42,17 @@ def write_table(name: str, text: str) -> None:
     (RESULTS / f"{name}.md").write_text(f"{text.strip()}\n", encoding="utf-8")
 
 
-def write_readme(begin: str, text: str) -> None:
+def write_readme(begin: str, text: str, full: str = "") -> None:
     """
-    The table beside the rows, and in README.md.
+    The table in README.md, and beside the rows.
 
     :param begin: Line behind which it stands there, with the name of the script
     :param text: Markdown
+    :param full: What stands beside the rows, where README.md has a part of it only
     """
     name = re.search(r"(\w+)\.py", begin)
     assert name is not None
-    write_table(name[1], text)
+    write_table(name[1], full or text)
     if not IN_README:
         return
     with locked(README):

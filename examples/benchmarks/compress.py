@@ -34,7 +34,7 @@ from typing import Any
 import torch as th
 from common import open_rows, run_program, write_readme
 from compress_agent import AGENTS, FOLDER, TINY_AGENT, Bench, say
-from compress_tables import NAMES, TINY_RL, table
+from compress_tables import NAMES, TINY_RL, in_short, table
 from stable_baselines3.common.torch_layers import NatureCNN
 
 from sb3_efficient import make_engine
@@ -90,7 +90,7 @@ def main() -> None:
             rows.add([row])
     print(table(ordered(rows.rows)))
     if rows.file is not None:
-        write_readme(BEGIN, table(ordered(rows.rows)))
+        write_readme(BEGIN, in_short(rows.rows), full=table(ordered(rows.rows)))
 
 
 def hurry(arguments: argparse.Namespace) -> None:

@@ -111,6 +111,8 @@ TINY_RL: dict[str, tuple[str, Source]] = {
         Source(None, None, None),
     ),
 }
+#: What README.md shows
+SHOWN = ("static-int8", "channels, distilled, static-int8")
 Row = dict[str, Any]
 
 
@@ -128,6 +130,24 @@ def table(rows: list[Row]) -> str:
     scores = {(row["agent"], row["recipe"]): row["returns"] for row in kinds["returns"]}
     tables = [engines(kinds["latency"]), sizes(kinds["recipes"], scores), tiny(kinds["tiny_rl"], scores)]
     return "\n".join(found for found in tables if found)
+
+
+def in_short(rows: list[Row]) -> str:
+    """Markdown, of the recipes that are recommended: what a user gets."""
+    scores = {(row["agent"], row["recipe"]): row["returns"] for row in rows if row["kind"] == "returns"}
+    lines = ["| agent | recipe | bytes | acts on 1 image | on 100 | mean return | games, verdict |", "|" + "---|" * 7]
+    for row in rows:
+        if row["kind"] != "recipes" or row["recipe"] not in SHOWN:
+            continue
+        agent, original = row["agent"], row["original_timing"]
+        if row["recipe"] == SHOWN[0]:
+            mean, _, games = played(agent, "original", scores)
+            cells = [f"{row['original_bytes']:,}", *speeds(original, None), mean, games]
+            lines.append(f"| {agent} | original | {' | '.join(cells)} |")
+        mean, _, games = played(agent, row["recipe"], scores)
+        cells = [size_of(row), *speeds(row["timing"], original), mean, games]
+        lines.append(f"| {agent} | {row['recipe']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def engines(rows: list[Row]) -> str:

@@ -52,9 +52,7 @@ def main() -> None:
         subprocess.run(command, check=True)
     rows = json.loads(FILE.read_text())["rows"]
     print(table(rows))
-    write_readme(BEGIN, table(rows))
-    # The file keeps all of it
-    FILE.with_suffix(".md").write_text(tables(rows))
+    write_readme(BEGIN, table(rows), full=tables(rows))
     draw(rows, FILE.with_suffix(".png"))
 
 

@@ -65,6 +65,8 @@ RATIOS = {
     "in int8: x int8": ("static-int8", "int8 reuse"),
     "x SB3's `predict`": ("SB3 predict", "reuse predict"),
 }
+#: What README.md shows, of batches of one: where much is saved, little, and nothing
+SHOWN = {("trained", "Pong"), ("random", "Breakout"), ("random", "Seaquest"), ("random", NOISE)}
 Act = Callable[[np.ndarray], Any]
 
 
@@ -97,7 +99,7 @@ def main() -> None:
         rows.add([child(job, arguments)])
     print(table(rows.rows))
     if rows.file is not None:
-        write_readme(BEGIN, table(rows.rows))
+        write_readme(BEGIN, in_short(rows.rows), full=table(rows.rows))
 
 
 def jobs(arguments: argparse.Namespace) -> list[tuple[str, str, str, int]]:
@@ -235,6 +237,21 @@ def table(rows: list[dict]) -> str:
         cells.append(f"{row['work_left']:.0%}")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def in_short(rows: list[dict]) -> str:
+    """Medians, and how many times faster than torch and than a dense int8 network reuse in int8 is."""
+    head = ["network", "game", *(f"{text}, µs" for text in COLUMNS.values()), "work left"]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for row in sorted(rows, key=order):
+        if row["batch"] != 1 or (row["weights"], row["game"]) not in SHOWN:
+            continue
+        medians = {name: row["microseconds"][name]["median"] for name in COLUMNS}
+        fastest = medians["int8 reuse"]
+        cells = [f"{value:.0f}" for value in medians.values()]
+        cells[-1] += f" ({medians['eager'] / fastest:.1f}x torch, {medians['static-int8'] / fastest:.1f}x int8)"
+        lines.append("| " + " | ".join([row["network"], row["game"], *cells, f"{row['work_left']:.0%}"]) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def compared_times(times: dict[str, dict[str, float]], slow: str, fast: str) -> str:

@@ -17,7 +17,7 @@ Every network and game, and every variant of training, in a process of its own; 
 Games are played as in reuse_acting.py, weights are random.
 
 Writes results/reuse_updates.json, in which rows of the same network and game, or variant, are replaced, and the tables
-in README.md. Only a machine that does nothing else gives numbers worth keeping.
+results/reuse_updates.md. Only a machine that does nothing else gives numbers worth keeping.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ import numpy as np
 import seer_speed
 import torch as th
 import training_loop as loop
-from common import check_games, open_rows, run_program, write_readme
+from common import check_games, open_rows, run_program, write_table
 from gymnasium import spaces
 from reuse_acting import play
 from stable_baselines3 import PPO
@@ -50,9 +50,14 @@ from sb3_efficient.reuse.first import first_convolution, first_pooled
 from sb3_efficient.reuse.patches import distinct
 from sb3_efficient.reuse.updating import distinct_latents
 
-BEGIN = "<!-- tables of examples/benchmarks/reuse_updates.py -->\n"
 #: What a row is about
 KEYS = ("kind", "network", "game", "variant")
+#: What stands above the tables
+NOTES = """\
+Forward and backward through the features extractor for a minibatch, and whole training, on one thread, the other core
+in use at times; the rows of `impala` are of an Intel Xeon with AMX, the others of an AMD EPYC. The last column is the
+fastest dense time over the fastest time from patches.
+"""
 GAMES = ("Pong", "Breakout", "Seaquest", "MsPacman")
 #: Network -> its options, and side and stride of the patches that its first layers are computed from
 NETWORKS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
@@ -101,7 +106,7 @@ def main() -> None:
             rows.add([new])
     print(table(rows.rows))
     if rows.file is not None:
-        write_readme(BEGIN, table(rows.rows))
+        write_table("reuse_updates", page(rows.rows))
 
 
 def order(row: dict) -> tuple:
@@ -254,6 +259,11 @@ def serve_training(name: str, _: argparse.Namespace) -> None:
 
 
 # Tables
+
+
+def page(rows: list[dict]) -> str:
+    """With what there is to know about them."""
+    return f"{NOTES}\n{table(rows)}"
 
 
 def table(rows: list[dict]) -> str:

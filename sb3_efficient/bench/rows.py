@@ -51,12 +51,13 @@ class Rows:
 
     def add(self, rows: Iterable[Row]) -> None:
         """
-        :param rows: New ones, each in the place of the one that it replaces, or at the end
+        :param rows: New ones, each in the place of the one that it replaces, or at the end. One that says where it was
+            measured was there before
         """
         # The file's own machine is that of the newest rows
         known = [value for key in _KNOWN if (value := self._machine.get(key))]
         # Made first: they may be measured now, which must not keep others waiting
-        new = [{**row, "measured_on": ", ".join(known)} if known else row for row in rows]
+        new = [{"measured_on": ", ".join(known), **row} if known else row for row in rows]
         if self.file is None:
             self._merge(new)
             return

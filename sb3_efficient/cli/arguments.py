@@ -22,9 +22,36 @@ def add_agent_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--exp-id", type=int, default=0, help="number of the run (default: the latest)")
     group.add_argument("--load-best", action="store_true", help="best model of the run in place of the last")
-    group.add_argument(
+    add_gym_packages(group)
+
+
+def add_gym_packages(parser: argparse._ActionsContainer) -> None:
+    """
+    :param parser: Of a command about environments, or a group of it
+    """
+    parser.add_argument(
         "--gym-packages", nargs="+", default=[], metavar="MODULE", help="imported first, as they register environments"
     )
+
+
+def add_game_arguments(parser: argparse.ArgumentParser) -> None:
+    """
+    :param parser: Of a command that scores agents
+    """
+    parser.add_argument("--episodes", type=int, default=100, help="whole games of each agent (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first game (default: %(default)s)")
+    parser.add_argument("--n-envs", type=int, default=8, help="games at a time (default: %(default)s)")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="threads of torch and of the engine (default: %(default)s)"
+    )
+
+
+def check_game_arguments(arguments: argparse.Namespace) -> None:
+    """
+    :param arguments: Of :func:`add_game_arguments`
+    """
+    whole_arguments(arguments, "episodes", "n_envs", "threads")
+    whole_arguments(arguments, "seed", least=0)
 
 
 def add_play_arguments(parser: argparse.ArgumentParser) -> None:

@@ -59,14 +59,26 @@ def run(arguments: argparse.Namespace) -> int:
     check_writable(Path(f"{arguments.output}.md"))
     agent = saved_agent(arguments)
     model = loaded(agent)
-    others = [_candidate(file, model, arguments) for file in arguments.files]
+    named = zip(_names(arguments.files), arguments.files, strict=True)
+    others = [_candidate(name, file, model, arguments) for name, file in named]
     candidates = [model_candidate("original", model, threads=arguments.threads), *others]
     report = compared(arguments, agent, candidates, observations_for(arguments, agent, model))
     show(report, arguments.output)
     return 0
 
 
-def _candidate(file: Path, original: BaseAlgorithm, arguments: argparse.Namespace) -> Candidate:
+def _names(files: list[Path]) -> list[str]:
+    """Of files, with as many folders as tell them apart: all agents of a game have the same in the zoo's layout."""
+    paths = [file.resolve().parts for file in files]
+    depth = next((n for n in range(1, max(map(len, paths), default=1)) if _differ(paths, n)), 1)
+    return [str(Path(*parts[-depth:])) for parts in paths]
+
+
+def _differ(paths: list[tuple[str, ...]], depth: int) -> bool:
+    return len({parts[-depth:] for parts in paths}) == len(paths)
+
+
+def _candidate(name: str, file: Path, original: BaseAlgorithm, arguments: argparse.Namespace) -> Candidate:
     from sb3_efficient.compression import load_policy
     from sb3_efficient.compression.policy import check_spaces
     from sb3_efficient.evaluation.candidates import graph_candidate, model_candidate
@@ -77,6 +89,6 @@ def _candidate(file: Path, original: BaseAlgorithm, arguments: argparse.Namespac
     if file.suffix == ".zip":
         model = load_model(arguments.algo, file)
         check_spaces(file, model, original)
-        return model_candidate(file.name, model, threads=arguments.threads)
+        return model_candidate(name, model, threads=arguments.threads)
     policy, engine = load_policy(file, original), {"engine": arguments.engine, "threads": arguments.threads}
-    return graph_candidate(file.name, policy, file.stat().st_size, **engine)
+    return graph_candidate(name, policy, file.stat().st_size, **engine)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sb3_efficient.atomic import check_writable
-from sb3_efficient.cli.arguments import add_agent_arguments
+from sb3_efficient.cli.arguments import add_agent_arguments, add_game_arguments, check_game_arguments
 from sb3_efficient.cli.common import saved_agent
-from sb3_efficient.cli.leaderboard import add_game_arguments, whole_games
+from sb3_efficient.cli.leaderboard import whole_games
 from sb3_efficient.errors import EfficientError
 from sb3_efficient.options import whole_arguments
 
@@ -48,8 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from sb3_efficient.zoo.hub import Score, write_card, write_files
 
-    whole_arguments(arguments, "video_steps", "seed", least=0)
-    whole_arguments(arguments, "episodes", "n_envs", "threads")
+    check_game_arguments(arguments)
+    whole_arguments(arguments, "video_steps", least=0)
     target: Path = arguments.output
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise EfficientError(f"{target} is there already and not empty: name another folder with -o.")

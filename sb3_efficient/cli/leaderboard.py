@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sb3_efficient.bench.rows import Row, Rows
+from sb3_efficient.cli.arguments import add_game_arguments, add_gym_packages, check_game_arguments
 from sb3_efficient.errors import EfficientError
-from sb3_efficient.options import whole_arguments
 from sb3_efficient.zoo.record import read_record
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ examples:
   sb3-efficient bench leaderboard -f logs --episodes 20 --results scores
 
 Whole games, sampled actions on Atari (DQN and QR-DQN: greedy ones), no sticky actions: what rl-zoo3's benchmark.md
-has, which rl_zoo3.benchmark computes inside its own checkout only. Writes leaderboard.json and leaderboard.md; agents
-that are in it are not scored again (--again). Hours and memory of training, and steps of all runs that led to an agent,
-are shown where its folder says them, in training.json: {"n_timesteps": 4000000, "hours": 1.2, "peak_rss_mb": 700}. The
-zoo's training writes it, with this package installed.
+has, which rl_zoo3.benchmark computes inside its own checkout only. Writes leaderboard.json and, of the agents of that
+folder, leaderboard.md; those that have been scored with the same options are not scored again (--again). Hours and
+memory of training, and steps of all runs that led to an agent, are shown where its folder says them, in training.json:
+{"n_timesteps": 4000000, "hours": 1.2, "peak_rss_mb": 700}. The zoo's training writes it, with this package installed.
 """
 KEYS = ("algo", "env_id", "run")
 _COLUMNS = {
@@ -55,19 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-f", "--folder", type=Path, default=Path("logs"), help="the zoo's (default: %(default)s)")
     parser.add_argument("--results", type=Path, default=Path("bench"), help="folder (default: %(default)s)")
     parser.add_argument("--again", action="store_true", help="score agents that are there as well")
+    add_gym_packages(parser)
     add_game_arguments(parser)
-
-
-def add_game_arguments(parser: argparse.ArgumentParser) -> None:
-    """
-    :param parser: Of a command that scores agents
-    """
-    parser.add_argument("--episodes", type=int, default=100, help="whole games of each agent (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the first game (default: %(default)s)")
-    parser.add_argument("--n-envs", type=int, default=8, help="games at a time (default: %(default)s)")
-    parser.add_argument(
-        "--threads", type=int, default=1, help="threads of torch and of the engine (default: %(default)s)"
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -76,11 +66,17 @@ def run(arguments: argparse.Namespace) -> int:
     :return: Exit status
     """
     from sb3_efficient.doctor import machine
+    from sb3_efficient.zoo.packages import import_packages
     from sb3_efficient.zoo.saved import all_agents
 
-    whole_arguments(arguments, "episodes", "n_envs", "threads")
-    whole_arguments(arguments, "seed", least=0)
-    agents = all_agents(arguments.folder)
+    check_game_arguments(arguments)
+    import_packages(arguments.gym_packages)
+    agents, unknown = all_agents(arguments.folder)
+    for path in unknown:
+        print(
+            f"skipped {path}: its environment is not registered; name the module that does it with --gym-packages",
+            file=sys.stderr,
+        )
     if not agents:
         raise EfficientError(
             f"There is no agent in {arguments.folder}. They lie in <folder>/<algo>/<env>_<n>/<env>.zip, as rl-zoo3 and "
@@ -89,12 +85,13 @@ def run(arguments: argparse.Namespace) -> int:
     file = arguments.results / "leaderboard.json"
     rows = Rows(file, machine(), KEYS)
     for agent in agents:
-        key = {"algo": agent.algo, "env_id": agent.env_id, "run": agent.path.parent.name}
-        row = None if arguments.again else rows.find(**key, eval_episodes=arguments.episodes)
+        facts = _facts(agent, arguments)
+        row = None if arguments.again else rows.find(**facts)
         if row is not None:
             print(f"{agent.path.parent}: there already", file=sys.stderr)
-        rows.add([{**key, **(row or _score(agent, arguments)), **read_record(agent.path.parent)}])
-    text = table(rows.rows)
+        rows.add([{**(row or {**facts, **_score(agent, arguments)}), **read_record(agent.path.parent)}])
+    # The file may have those of other folders
+    text = table([row for agent in agents if (row := rows.find(**_facts(agent, arguments)))])
     file.with_suffix(".md").write_text(text)
     print(text)
     return 0
@@ -135,6 +132,18 @@ def whole_games(agent: SavedAgent, model: BaseAlgorithm, arguments: argparse.Nam
     return games, greedy
 
 
+def _facts(agent: SavedAgent, arguments: argparse.Namespace) -> Row:
+    """What a score depends on, but for the machine: the agent, not only its name, and how it plays."""
+    return {
+        "algo": agent.algo,
+        "env_id": agent.env_id,
+        "run": agent.path.parent.name,
+        "sha256": hashlib.sha256(agent.path.read_bytes()).hexdigest()[:16],
+        "eval_episodes": arguments.episodes,
+        **{name: getattr(arguments, name) for name in ("seed", "n_envs", "threads")},
+    }
+
+
 def _score(agent: SavedAgent, arguments: argparse.Namespace) -> Row:
     from sb3_efficient.engines import make_engine
     from sb3_efficient.evaluation.latency import time_in_turns, torch_threads
@@ -157,11 +166,9 @@ def _score(agent: SavedAgent, arguments: argparse.Namespace) -> Row:
         "std_reward": round(float(games[:, 0].std()), 3),
         "n_timesteps": model.num_timesteps,
         "eval_timesteps": int(games[:, 1].sum()),
-        "eval_episodes": arguments.episodes,
         "actions": "greedy" if greedy else "sampled",
         "zip_mb": round(agent.path.stat().st_size / 1e6, 2),
         **{name: round(found.median, 3) for name, found in latency.items()},
-        "threads": arguments.threads,
     }
 
 

@@ -88,7 +88,7 @@ class Reusing(EncoderExtractor):
 
     def __getstate__(self) -> dict[str, Any]:
         # What was seen is nobody else's business
-        return {**self.__dict__, "_acting": None}
+        return {**super().__getstate__(), "_acting": None}  # type: ignore[no-untyped-call]
 
 
 def _observed(images: th.Tensor) -> bool:

@@ -137,9 +137,8 @@ class CompressedFrames:
         else:
             self._compressed.append(compressed)
         self._bytes += sys.getsizeof(compressed)
-        latest, earlier = self._at_hand
-        latest[number] = frame.copy()
-        earlier.pop(number, None)
+        # Asked before the earlier one, which may have what this number was before
+        self._at_hand[0][number] = frame.copy()
 
     def grow(self, count: int) -> None:
         """It has what it needs."""

@@ -22,7 +22,7 @@ from huggingface_sb3 import EnvironmentName, ModelName
 
 from sb3_efficient.errors import EfficientError
 from sb3_efficient.policies import find_algorithm
-from sb3_efficient.zoo.record import read_record
+from sb3_efficient.zoo.record import record_of
 from sb3_efficient.zoo.saved import SavedAgent, typed_env_kwargs
 
 _CARD = """\
@@ -122,7 +122,7 @@ def write_card(agent: SavedAgent, score: Score, target: Path, *, needs_package: 
     )
     tags = [agent.env_id, "deep-reinforcement-learning", "reinforcement-learning", "stable-baselines3"]
     # The configuration has what was planned
-    steps = read_record(agent.path.parent).get("n_timesteps")
+    steps = record_of(agent.path).get("n_timesteps")
     config = (target / "config.yml").read_text(encoding="utf-8")
     card = _CARD.format(
         name=name,

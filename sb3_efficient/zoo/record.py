@@ -40,6 +40,14 @@ def read_record(folder: Path) -> dict[str, Any]:
         ) from error
 
 
+def record_of(agent: Path) -> dict[str, Any]:
+    """
+    :param agent: Zip, in the zoo's layout
+    :return: What is known of ``KINDS``: nothing of a checkpoint, which was trained for less than the agent beside it
+    """
+    return read_record(agent.parent) if agent.stem == agent.parent.name.rpartition("_")[0] else {}
+
+
 def write_record(folder: Path, record: dict[str, Any]) -> None:
     """
     :param folder: Of an agent in the zoo's layout
@@ -54,7 +62,7 @@ def learn(original: Callable[..., None]) -> Callable[..., None]:
     @wraps(original)
     def timed(self: Any, model: BaseAlgorithm) -> None:
         # Read first: what is wrong with it must not cost the agent, which is saved after this
-        before = _before(Path(self.trained_agent)) if self.continue_training else dict.fromkeys(KINDS, 0)
+        before = record_of(Path(self.trained_agent)) if self.continue_training else dict.fromkeys(KINDS, 0)
         start = time.perf_counter()
         original(self, model)
         self.took = before, round((time.perf_counter() - start) / 3600, 4)
@@ -79,11 +87,6 @@ def save(original: Callable[..., None]) -> Callable[..., None]:
             write_record(Path(self.save_path), record)
 
     return recorded
-
-
-def _before(agent: Path) -> dict[str, Any]:
-    """Nothing for a checkpoint, which was trained for less than the agent beside it."""
-    return read_record(agent.parent) if agent.stem == agent.parent.name.rpartition("_")[0] else {}
 
 
 def _peak_mb() -> int | None:

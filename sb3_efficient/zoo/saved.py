@@ -143,18 +143,23 @@ def no_agent(message: str, folder: str | Path) -> EfficientError:
     return EfficientError(f"{message.rstrip('.')}. Agents in {folder}: {agents}. {hint}")
 
 
-def all_agents(folder: str | Path) -> list[SavedAgent]:
+def all_agents(folder: str | Path) -> tuple[list[SavedAgent], list[Path]]:
     """
     :param folder: The zoo's folder of logs
-    :return: The last model of every run in it, by path
+    :return: The last model of every run in it, by path; and files that look like one, of environments that are not
+        registered
     """
     ids = {str(EnvironmentName(env_id)): env_id for env_id in gym.registry}
-    found = []
+    found, unknown = [], []
     for path in sorted(Path(folder).glob("*/*_*/*.zip")):
         algo, name = path.parents[1].name, path.parent.name.rpartition("_")[0]
-        if path.stem == name and name in ids and algo in ALGOS:
+        if path.stem != name or algo not in ALGOS:
+            continue
+        if name in ids:
             found.append(SavedAgent(algo, ids[name], path))
-    return found
+        else:
+            unknown.append(path)
+    return found, unknown
 
 
 def load_model(algo: str, path: str | Path) -> BaseAlgorithm:

@@ -72,3 +72,6 @@ def test_each_row_says_what_it_was_measured_on(tmp_path: Path) -> None:
     Rows(file, {"cpu": "new", "revision": "def"}, ("net",)).add([{"net": "b", "ms": 1}])
     found = {row["net"]: row["measured_on"] for row in Rows(file, {}, ("net",)).rows}
     assert found == {"a": "old, abc", "b": "new, def"}
+    kept = Rows(file, {"cpu": "third"}, ("net",))
+    kept.add(kept.rows)
+    assert {row["net"]: row["measured_on"] for row in kept.rows} == found

@@ -62,6 +62,9 @@ def test_evaluate_takes_policies_and_zips(
     assert "50 observations of shape (1, 84, 84) in" in capsys.readouterr().out
     options = ("--observations", observations, *QUICK, "--episodes", "0")
     assert cli.main(["compress", *catch, *options, "--recipe", ""]) == 0
+    other = agent.with_name("Catch-v0_2") / "Catch-v0.zip"
+    other.parent.mkdir()
+    other.write_bytes((agent / "Catch-v0.zip").read_bytes())
     files = [str(agent / "Catch-v0-float32.policy"), str(agent / "Catch-v0.zip")]
     capsys.readouterr()
     assert cli.main(["evaluate", *files, *catch, *options, "-o", str(tmp_path / "found")]) == 0
@@ -70,6 +73,9 @@ def test_evaluate_takes_policies_and_zips(
     assert [row[0] for row in rows[2:]] == ["| original", "| Catch-v0-float32.policy", "| Catch-v0.zip"]
     assert "return" not in rows[0]
     assert all("100.0 %" in row for row in rows[3:])
+    assert cli.main(["evaluate", files[1], str(other), *catch, *options, "-o", str(tmp_path / "found")]) == 0
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert [row[0] for row in rows[2:]] == ["| original", "| Catch-v0_1/Catch-v0.zip", "| Catch-v0_2/Catch-v0.zip"]
     assert (tmp_path / "found.html").exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from argparse import Namespace
 from collections import OrderedDict
 from pathlib import Path
@@ -63,6 +64,16 @@ def test_folder_goes_through_the_zoos_downloader(
     assert found.path.read_bytes() == (trained / "Catch-v0.zip").read_bytes()
     assert isinstance(found.load(), PPO)
     assert (found.path.parent / "0.monitor.csv").is_file()
+
+
+def test_steps_are_those_of_the_zip(trained: Path, catch: tuple[str, ...], tmp_path: Path) -> None:
+    (trained / "training.json").write_text('{"n_timesteps": 4000000}')
+    shutil.copy(trained / "Catch-v0.zip", trained / "best_model.zip")
+    command = ["bench", "hub-folder", *catch, "--episodes", "1", "--video-steps", "0", "-o"]
+    assert cli.main([*command, str(tmp_path / "last")]) == 0
+    assert cli.main([*command, str(tmp_path / "best"), "--load-best"]) == 0
+    assert "after 4,000,000 steps of training" in (tmp_path / "last" / "README.md").read_text()
+    assert "steps of training" not in (tmp_path / "best" / "README.md").read_text()
 
 
 def test_what_the_zip_needs() -> None:

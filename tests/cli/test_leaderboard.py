@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
+from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_efficient import cli
@@ -26,7 +30,7 @@ def test_every_agent_has_a_row(agent: Path, tmp_path: Path, capsys: pytest.Captu
     assert cli.main(command) == 0
     rows = json.loads((results / "leaderboard.json").read_text())["rows"]
     assert [row["run"] for row in rows] == ["Catch-v0_1", "Catch-v0_2"]
-    first = all_agents(logs)[0]
+    first = all_agents(logs)[0][0]
     games = play_games(first.load(), lambda: first.make_env(0.0), range(3), n_envs=2, deterministic=True)
     assert games.shape == (3, 2)
     assert rows[0]["mean_reward"] == pytest.approx(games[:, 0].mean(), abs=1e-3)
@@ -40,7 +44,6 @@ def test_every_agent_has_a_row(agent: Path, tmp_path: Path, capsys: pytest.Captu
     assert text.splitlines()[0].startswith("| algo | env_id | mean_reward | std_reward | n_timesteps | eval_timesteps")
     assert f" | {rows[0]['run']} | " in text
 
-    (results / "leaderboard.json").chmod(0o644)
     (agent / "training.json").write_text('{"n_timesteps": 123000, "hours": 2.5}')
     assert cli.main(command) == 0
     captured = capsys.readouterr()
@@ -49,9 +52,79 @@ def test_every_agent_has_a_row(agent: Path, tmp_path: Path, capsys: pytest.Captu
     assert " | 2.5 | 700 | " in captured.out, "what was known of the memory stays"
     assert cli.main([*command, "--again"]) == 0
     assert "there already" not in capsys.readouterr().err
-    assert cli.main([*command, "--episodes", "2"]) == 0
-    assert "there already" not in capsys.readouterr().err, "scored by other games"
-    assert {row["eval_episodes"] for row in json.loads((results / "leaderboard.json").read_text())["rows"]} == {2}
+
+
+@pytest.fixture
+def scored(agent: Path, tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
+    """Score the agents of a folder, and give the rows of the file."""
+
+    def run(*options: str, logs: Path = agent.parents[1]) -> list[dict[str, Any]]:
+        command = ["bench", "leaderboard", "-f", str(logs), "--episodes", "1", "--results", str(tmp_path / "scores")]
+        assert cli.main([*command, *options]) == 0
+        return json.loads((tmp_path / "scores" / "leaderboard.json").read_text())["rows"]
+
+    return run
+
+
+@pytest.mark.parametrize("option", ["episodes", "seed", "n-envs", "threads"])
+def test_other_games_are_other_scores(
+    option: str, scored: Callable[..., list[dict[str, Any]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    scored()
+    (row,) = scored(f"--{option}", "2")
+    assert "there already" not in capsys.readouterr().err
+    assert row[{"episodes": "eval_episodes"}.get(option, option.replace("-", "_"))] == 2
+
+
+def test_another_agent_of_the_same_name_is_scored(
+    agent: Path,
+    scored: Callable[..., list[dict[str, Any]]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (before,) = scored()
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("sb3_efficient.doctor.machine", lambda: {"cpu": "another"})
+        (again,) = scored()
+    assert again == before, "measured where it was"
+    other = tmp_path / "others"
+    for number in (1, 2):
+        target = other / "ppo" / f"Catch-v0_{number}"
+        shutil.copytree(agent, target)
+        model = PPO.load(target / "Catch-v0.zip")
+        model.num_timesteps += number
+        model.save(target / "Catch-v0.zip")
+    capsys.readouterr()
+    first, second = scored(logs=other)
+    captured = capsys.readouterr()
+    assert "there already" not in captured.err
+    assert (first["n_timesteps"], second["n_timesteps"]) == (before["n_timesteps"] + 1, before["n_timesteps"] + 2)
+    shutil.rmtree(other / "ppo" / "Catch-v0_2")
+    assert len(scored(logs=other)) == 2, "what was scored is kept"
+    assert capsys.readouterr().out.count("| ppo |") == 1, "what is not in the folder is not shown"
+
+
+def test_environments_of_other_packages(
+    agent: Path,
+    scored: Callable[..., list[dict[str, Any]]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    mine = agent.with_name("MyCatch-v0_1")
+    shutil.copytree(agent, mine)
+    (mine / "Catch-v0.zip").rename(mine / "MyCatch-v0.zip")
+    assert [row["env_id"] for row in scored()] == ["Catch-v0"]
+    assert f"skipped {mine / 'MyCatch-v0.zip'}: its environment is not registered" in capsys.readouterr().err
+    (tmp_path / "my_catch.py").write_text(
+        "import gymnasium as gym\ngym.register('MyCatch-v0', 'sb3_efficient.envs:CatchEnv')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    request.addfinalizer(lambda: gym.registry.pop("MyCatch-v0", None))
+    rows = scored("--gym-packages", "my_catch")
+    assert [row["env_id"] for row in rows] == ["Catch-v0", "MyCatch-v0"]
 
 
 def test_spread_is_that_of_returns_and_no_action_is_sticky(

@@ -217,6 +217,16 @@ def test_copies_and_files_hold_nothing_that_was_seen(name: str) -> None:
     assert extractor.plans
 
 
+def test_a_copy_of_a_compiled_one_has_weights_of_its_own(name: str) -> None:
+    extractor = make(name)
+    extractor._compiled_call_impl = lambda images: extractor._call_impl(images)
+    other = pickle.loads(pickle.dumps(copy.deepcopy(extractor)))
+    for parameter in other.parameters():
+        parameter.data.zero_()
+    with th.no_grad():
+        assert not other(batch(2)).any()
+
+
 def test_bf16_is_left_to_the_network(name: str) -> None:
     extractor = make(name, precision="bf16")
     with th.no_grad():
