@@ -51,11 +51,14 @@ def number(option: str, value: Any, least: float | None = None) -> float:
     :param least: None: anything above zero
     :return: ``value``, if it is a finite number, and large enough
     """
-    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not is_number or not np.isfinite(value) or (value <= 0 if least is None else value < least):
+    if not _is_number(value) or not np.isfinite(value) or (value <= 0 if least is None else value < least):
         asked = "a positive number" if least is None else f"a number of at least {least:g}"
         raise OptionError(f"{option} must be {asked}, got {value!r}.")
     return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def whole_arguments(arguments: Any, *names: str, least: int = 1) -> None:
@@ -71,8 +74,7 @@ def fraction(option: str, value: Any) -> float:
     """
     :return: ``value``, if it is a part of something, and not all of it
     """
-    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not is_number or not 0 <= value < 1:
+    if not _is_number(value) or not 0 <= value < 1:
         raise OptionError(f"{option} must be a part, in [0, 1), as 0.5 for one half, got {value!r}.")
     return float(value)
 

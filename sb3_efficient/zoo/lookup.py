@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import yaml
@@ -14,6 +13,7 @@ from huggingface_sb3 import EnvironmentName
 
 from sb3_efficient.errors import ConflictError, EfficientError, UnknownNameError, suggestion
 from sb3_efficient.zoo.conf import files, module_names
+from sb3_efficient.zoo.packages import import_if_there
 
 
 @contextmanager
@@ -87,7 +87,7 @@ def _entries(config: str) -> dict[str, Any]:
     """Entries of a YAML file or package; none for a Python file, which the zoo shall not run twice."""
     path = Path(config)
     is_file = path.suffix in (".yml", ".yaml", ".py")
-    if (is_file and not path.exists()) or not (is_file or hasattr(_module(config), "hyperparams")):
+    if (is_file and not path.exists()) or not (is_file or hasattr(import_if_there(config), "hyperparams")):
         # Who has no checkout means the installed file of the same name
         hint = suggestion(f"sb3_efficient.hyperparams.{path.stem}" if path.stem in files() else config, module_names())
         raise UnknownNameError(
@@ -97,12 +97,3 @@ def _entries(config: str) -> dict[str, Any]:
     if path.suffix == ".py":
         return {}
     return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if is_file else import_module(config).hyperparams
-
-
-def _module(name: str) -> ModuleType | None:
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise
-        return None

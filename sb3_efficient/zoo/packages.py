@@ -1,9 +1,10 @@
-"""``--gym-packages``: modules that register environments when they are imported."""
+"""Modules that a command line names: ``--gym-packages``, which register environments, and ``-conf``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib import import_module
+from types import ModuleType
 
 from sb3_efficient.errors import OptionError
 
@@ -12,17 +13,22 @@ def import_packages(modules: Iterable[str]) -> None:
     """
     :param modules: Dotted names
     """
-    for module in modules:
-        _import(module)
+    for name in modules:
+        if import_if_there(name) is None:
+            raise OptionError(
+                f"--gym-packages names the module {name!r}, and there is none: it must be installed, or lie in the "
+                "current folder or on PYTHONPATH."
+            )
 
 
-def _import(module: str) -> None:
+def import_if_there(name: str) -> ModuleType | None:
+    """
+    :param name: Dotted
+    :return: The module; None if there is none by that name. What it cannot import itself is its own error
+    """
     try:
-        import_module(module)
+        return import_module(name)
     except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
-        raise OptionError(
-            f"--gym-packages names the module {module!r}, and there is none ({error}): it must be installed, or lie in "
-            "the current folder or on PYTHONPATH."
-        ) from error
+        return None
