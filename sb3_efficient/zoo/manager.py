@@ -18,7 +18,7 @@ from sb3_efficient.zoo.agents import check_algorithm, check_same_extractor, save
 from sb3_efficient.zoo.entries import KEYS, to_stock
 from sb3_efficient.zoo.lookup import entry_of_its_own
 from sb3_efficient.zoo.loop import check_frozen_agent, check_keys, take_callbacks, take_vec_env
-from sb3_efficient.zoo.replay import check_replay_buffer, import_replay_buffer, leave_saved_options
+from sb3_efficient.zoo.replay_buffer import check_replay_buffer, import_replay_buffer, leave_saved_options
 
 Method = Callable[..., Any]
 

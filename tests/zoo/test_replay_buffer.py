@@ -11,7 +11,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 
 from sb3_efficient.errors import ConflictError, OptionError
 from sb3_efficient.frames import FrameNStepReplayBuffer, FrameReplayBuffer
-from sb3_efficient.zoo.replay import import_replay_buffer
+from sb3_efficient.zoo.replay_buffer import import_replay_buffer
 
 DQN_ON_PONG = ("train", "--algo", "dqn", "--env", "PongNoFrameskip-v4", "-n", "64", "--eval-freq", "-1")
 SMALL = ("-params", "buffer_size=200", "learning_starts=20", "vec_env=ale")
