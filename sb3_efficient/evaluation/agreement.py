@@ -48,9 +48,12 @@ def sqnr(values: np.ndarray, signals: np.ndarray) -> float:
 
     :param values: What came out
     :param signals: What should have, of the same shape
-    :return: dB; infinite where nothing differs
+    :return: dB; infinite where nothing differs, and not a number where an output is none
     """
     # float32 sums of many squares would be the noise that is measured
     signals = signals.astype(np.float64)
     noise = np.square(values - signals).sum()
-    return float(10 * np.log10(np.square(signals).sum() / noise)) if noise > 0 else float("inf")
+    if noise == 0:
+        return float("inf")
+    with np.errstate(divide="ignore"):
+        return float(10 * np.log10(np.square(signals).sum() / noise))

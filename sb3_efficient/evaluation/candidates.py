@@ -13,6 +13,8 @@ from sb3_efficient.evaluation.compare import Candidate
 
 #: Operators whose inputs but the first say how numbers are rounded, and are no parameters
 _ROUNDING = ("QuantizeLinear", "DequantizeLinear")
+#: The same of dynamic int8, as ONNX Runtime names them
+_ENDINGS = ("_scale", "_zero_point")
 
 
 def model_candidate(method: str, model: BaseAlgorithm, *, threads: int = 1) -> Candidate:
@@ -44,4 +46,4 @@ def _parameters(graph: GraphProto) -> int:
     """Without the numbers by which others are rounded, divided and reshaped."""
     rounding = {name for node in graph.node if node.op_type in _ROUNDING for name in node.input[1:]}
     tensors = (t for t in graph.initializer if t.dims and t.data_type != TensorProto.INT64)
-    return sum(prod(tensor.dims) for tensor in tensors if tensor.name not in rounding)
+    return sum(prod(t.dims) for t in tensors if t.name not in rounding and not t.name.endswith(_ENDINGS))

@@ -24,6 +24,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor, is_vecenv_wrapp
 from sb3_efficient.errors import OptionError
 from sb3_efficient.evaluation.progress import progress_bar
 from sb3_efficient.generators import seeded
+from sb3_efficient.options import whole_number
 
 
 class Policy(Protocol):
@@ -144,6 +145,7 @@ def play_games(
         clipped, on Atari in frames
     """
     seeds = list(seeds)
+    whole_number("n_envs", n_envs)
     if not seeds:
         raise OptionError("There is nothing to play: give at least one seed.")
     results = np.full((len(seeds), 2), np.nan)

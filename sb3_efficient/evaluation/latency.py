@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -56,7 +57,9 @@ def time_policies(
 ) -> dict[str, Timing]:
     """
     :param policies: By name, what acts and what runs its network
-    :param observations: (N, C, H, W), uint8, of which the first are used
+    :param observations: (N, C, H, W), uint8. Every call sees the next batch of them, the same for all policies: what
+        computes only what changed would find nothing to do in one that it has just seen. In no order, as ``collect``
+        gives them, more changes from one to the next than in a game
     :param batch_sizes: Observations in a call
     :param repeats: Timed calls of each kind
     :param seconds: See :func:`time_in_turns`
@@ -70,9 +73,9 @@ def time_policies(
     title = "timing" if progress else None
     with torch_threads(threads), progress_bar(title, 2 * len(batch_sizes)) as advance:
         for size in batch_sizes:
-            batch = observations[:size]
-            network = {name: _network(engine, batch) for name, (_, engine) in policies.items()}
-            predict = {name: _predict(policy, batch) for name, (policy, _) in policies.items()}
+            batches = [observations[i : i + size] for i in range(0, len(observations) - size + 1, size)]
+            network = {name: _on_each(engine.outputs, batches) for name, (_, engine) in policies.items()}
+            predict = {name: _on_each(policy.predict, batches) for name, (policy, _) in policies.items()}
             for kind, calls in (("network", network), ("predict", predict)):
                 for name, latency in time_in_turns(calls, repeats, seconds).items():
                     getattr(found[name], kind)[size] = latency
@@ -115,12 +118,10 @@ def torch_threads(threads: int) -> Iterator[None]:
         th.set_num_threads(before)
 
 
-def _network(engine: Engine, batch: np.ndarray) -> Callable[[], object]:
-    return lambda: engine.outputs(batch)
-
-
-def _predict(policy: Policy, batch: np.ndarray) -> Callable[[], object]:
-    return lambda: policy.predict(batch)
+def _on_each(act: Callable[[np.ndarray], object], batches: Sequence[np.ndarray]) -> Callable[[], object]:
+    """One after the other, and from the first one again."""
+    turns = itertools.cycle(batches)
+    return lambda: act(next(turns))
 
 
 def _seconds(call: Callable[[], object]) -> float:

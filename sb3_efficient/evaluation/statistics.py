@@ -129,7 +129,8 @@ def non_inferiority(
     difference = bootstrap(mean, one - other, seed=seed)
     margin = _TOLERANCE * float(other.mean() - _matrix(random_returns).mean())
     verdict = "not shown"
-    if margin > 0 and one.size >= LEAST_EPISODES:
+    # Of single episodes nothing is known of what lies between them
+    if margin > 0 and one.size >= LEAST_EPISODES and one.shape[1] > 1:
         verdict = "same" if difference.low > -margin else "worse" if difference.high < -margin else verdict
     return Comparison(difference, margin, verdict)
 

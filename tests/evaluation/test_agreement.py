@@ -22,6 +22,8 @@ def test_sqnr() -> None:
     assert sqnr(1.1 * signal, signal) == pytest.approx(20, abs=1e-4)
     assert sqnr(2 * signal, signal) == pytest.approx(0, abs=1e-4)
     assert sqnr(signal, signal) == float("inf")
+    assert np.isnan(sqnr(np.where(signal == signal.max(), np.nan, signal), signal))
+    assert sqnr(signal, 0 * signal) == float("-inf")
 
 
 def test_the_same_policy_agrees() -> None:

@@ -29,6 +29,7 @@ def test_parameters_that_act() -> None:
     assert float32.n_bytes == 123
     int8 = graph_candidate("int8", compress(model, "static-int8", calibration=IMAGES), 123)
     assert int8.parameters == found.parameters
+    assert graph_candidate("dynamic", compress(model, "dynamic-int8"), 123).parameters == found.parameters
 
 
 def test_critics_do_not_act() -> None:

@@ -143,6 +143,8 @@ def test_progress_is_shown_on_stderr(capsys: pytest.CaptureFixture[str]) -> None
 def test_what_cannot_be_played(make_env: Callable[[], VecEnv], seeds: list[int], text: str) -> None:
     with pytest.raises(OptionError, match=text):
         play(Counts(3), make_env, seeds)
+    with pytest.raises(OptionError, match="n_envs must be a whole number of at least 1, got 0"):
+        play(Counts(3), make_env, seeds, n_envs=0)
 
 
 class Masked(CatchEnv):

@@ -56,6 +56,25 @@ def test_policies() -> None:
         assert all(0 < t.median <= t.p99 for t in [*timing.network.values(), *timing.predict.values()])
 
 
+@pytest.mark.parametrize(("size", "turns"), [(1, [0, 1, 2, 3, 0, 1]), (2, [0, 2, 0, 2, 0, 2]), (3, [0] * 6)])
+def test_every_call_sees_the_next_observations(size: int, turns: list[int]) -> None:
+    numbered = np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1) + IMAGES
+    seen: dict[str, list[int]] = {"one": [], "other": []}
+
+    class Policy:
+        def __init__(self, name: str) -> None:
+            self.seen = seen[name]
+
+        def predict(self, observation: np.ndarray) -> None:
+            assert len(observation) == size
+            self.seen.append(int(observation[0, 0, 0, 0]))
+
+    engine = make_engine(PPO("CnnPolicy", FakeImageEnv(screen_height=40, screen_width=40)))
+    time_policies({name: (Policy(name), engine) for name in seen}, numbered, batch_sizes=[size], repeats=10)
+    assert seen["one"] == seen["other"], "all policies the same"
+    assert seen["one"][:6] == turns
+
+
 def test_threads_are_those_of_before_afterwards() -> None:
     seen = []
 

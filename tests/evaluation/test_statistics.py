@@ -128,6 +128,8 @@ def test_nothing_is_shown_of_an_original_that_cannot_play() -> None:
 
 def test_nothing_is_shown_by_few_episodes() -> None:
     assert non_inferiority(np.full(19, 90), np.full(19, 90), [0]).verdict == "not shown"
+    # Twenty runs of an episode each, which cannot be drawn again
+    assert non_inferiority(np.full((20, 1), 50), np.full((20, 1), 90), [0]).verdict == "not shown"
     assert non_inferiority(np.full((2, 10), 90), np.full((2, 10), 90), [0]).verdict == "same"
 
 
