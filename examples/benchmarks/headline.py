@@ -4,7 +4,7 @@ The picture at the top of README.md, from the results of other scripts.
     python examples/benchmarks/headline.py
 
 Left: return on Pong over hours, from the learning curves of the agents in examples/agents (publish_agent.py); thin, of
-other seeds (runs.py). The runs shared their machine with other work; hours are their steps over the speeds that seer.py
+other runs (runs.py). The runs shared their machine with other work; hours are their steps over the speeds that seer.py
 measured on a quiet one, one thread, for each network as far as it was frozen at that step. The stock lines are the
 curves of runs that were never frozen, at plain SB3's speed. Right: resident memory over a DQN run (seer.py).
 """
@@ -44,7 +44,7 @@ def main() -> None:
     for label, (name, network, is_stock, color) in CURVES.items():
         content = json.loads((RESULTS / f"{name}.json").read_text())
         draw_curve(left, label, content, speeds(rows, network), is_stock, color)
-    for row in other_seeds():
+    for row in other_runs():
         _, network, is_stock, color = CURVES[row["label"]]
         curve = [(step, 0, value) for step, value in row["curve"]]
         frozen = [(row["seer"]["timesteps"], str(deepest(row["seer"]["depth"])))] if row.get("seer") else []
@@ -63,11 +63,12 @@ def main() -> None:
     print(PICTURE)
 
 
-def other_seeds() -> list[dict[str, Any]]:
-    """Of the queue's runs on Pong (runs.py), of which the first seed's are the agents' or were gone on with."""
+def other_runs() -> list[dict[str, Any]]:
+    """Of the queue's runs on Pong (runs.py); NatureCNN's with the first seed are the agents', or were gone on with."""
     file = RESULTS / "runs.json"
     rows = json.loads(file.read_text()) if file.exists() else []
-    return [r for r in rows if r["env"] == "PongNoFrameskip-v4" and r["label"] in CURVES and r["seed"] > 1]
+    on_pong = [row for row in rows if row["env"] == "PongNoFrameskip-v4" and row["label"] in CURVES]
+    return [row for row in on_pong if row["seed"] > 1 or row["extractor"] == "impala"]
 
 
 def deepest(depth: Any) -> Any:
@@ -89,7 +90,7 @@ def draw_curve(
         frozen = [(0, "plain")]
     steps, _, returns = zip(*curve, strict=True)
     times = hours(steps, frozen, speed)
-    # Other seeds are thin, and without a name
+    # Other runs are thin, and without a name
     axes.plot(times, returns, color=color, label=label, linewidth=None if label else 0.8)
     for step, depth in frozen[1:]:
         at = np.interp(step, steps, times)
