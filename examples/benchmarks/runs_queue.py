@@ -57,7 +57,9 @@ class Entry:
             return "running"
         if self.prefix is not None and self.prefix.state() != "done":
             return "waits"
-        return "failed" if self.log.exists() and "failed" in self.log.read_text()[-2000:] else "open"
+        # As runs.py ends it
+        last = self.log.read_text().rstrip().rpartition("\n")[2] if self.log.exists() else ""
+        return "failed" if last.startswith("failed with exit status ") else "open"
 
 
 def read_queue(file: Path) -> dict[str, Row]:

@@ -101,6 +101,7 @@ def interval(values: list[list[float]]) -> str:
     :param values: Of each game its runs
     """
     found = bootstrap(interquartile_mean, values)
-    if sum(map(len, values)) == 1:
+    if max(map(len, values)) == 1:
+        # Single runs cannot be drawn again
         return f"{found.estimate:.4g}"
     return f"{found.estimate:.4g} [{found.low:.4g}, {found.high:.4g}]"

@@ -53,7 +53,7 @@ PPO_SETTINGS: dict[str, Any] = {
     "clip_range": 0.1,
     "ent_coef": 0.01,
 }
-# As late in training: the network acts, and a full buffer is sampled from
+# As late in training: the network acts, and minibatches are sampled; the buffer fills meanwhile
 DQN_SETTINGS: dict[str, Any] = {
     "buffer_size": 10_000,
     "learning_rate": 1e-4,

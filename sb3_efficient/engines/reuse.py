@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.preprocessing import is_image_space
 from torch import nn
 
 from sb3_efficient.engines.base import Engine
@@ -135,7 +136,9 @@ def _check_model(source: ActingNetwork) -> None:
 def _scale(source: ActingNetwork) -> float:
     """What a byte of an image is divided by."""
     prepare: Any = source.extractors[0][0]  # type: ignore[index]
-    return (255.0 if prepare.normalize_images else 1.0) * (255.0 if prepare.divides else 1.0)
+    # As SB3's preprocess_obs, which leaves other bytes than those of 0 to 255 as they are
+    divides = prepare.normalize_images and is_image_space(prepare.space)
+    return (255.0 if divides else 1.0) * (255.0 if prepare.divides else 1.0)
 
 
 def _structure(source: ActingNetwork) -> Any:

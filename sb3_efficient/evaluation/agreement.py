@@ -30,13 +30,14 @@ def agreement(engine: Engine, original: Engine, observations: np.ndarray) -> Agr
     :param original: Of the policy that it was made from
     :param observations: (N, C, H, W), uint8
     """
-    greedy, signals, values = [], [], []
+    greedy, signals, values, rng = [], [], [], np.random.default_rng(0)
     for start in range(0, len(observations), _BATCH):
         batch = observations[start : start + _BATCH]
-        chosen, expected = (e.predict(batch, deterministic=True)[0] for e in (engine, original))
+        own, its = (list(e.outputs(batch).values()) for e in (engine, original))
+        chosen, expected = (original.head.act(found, deterministic=True, rng=rng) for found in (own, its))
         greedy.append((chosen == expected).reshape(len(batch), -1).all(axis=1))
-        values.append(next(iter(engine.outputs(batch).values())))
-        signals.append(next(iter(original.outputs(batch).values())))
+        values.append(own[0])
+        signals.append(its[0])
     real = isinstance(original.action_space, spaces.Box)
     share = None if real else float(np.concatenate(greedy).mean())
     return Agreement(share, sqnr(np.concatenate(values), np.concatenate(signals)))

@@ -73,7 +73,7 @@ def time_policies(
     title = "timing" if progress else None
     with torch_threads(threads), progress_bar(title, 2 * len(batch_sizes)) as advance:
         for size in batch_sizes:
-            batches = [observations[i : i + size] for i in range(0, len(observations) - size + 1, size)]
+            batches = _batches(observations, size)
             network = {name: _on_each(engine.outputs, batches) for name, (_, engine) in policies.items()}
             predict = {name: _on_each(policy.predict, batches) for name, (policy, _) in policies.items()}
             for kind, calls in (("network", network), ("predict", predict)):
@@ -116,6 +116,13 @@ def torch_threads(threads: int) -> Iterator[None]:
         yield
     finally:
         th.set_num_threads(before)
+
+
+def _batches(observations: np.ndarray, size: int) -> list[np.ndarray]:
+    """Of few observations they overlap, and yet no row of a batch has what it had in the one before."""
+    around = np.concatenate([observations, observations[:size]])
+    step = size if len(observations) >= 2 * size else 1
+    return [around[i : i + size] for i in range(0, len(observations), step)]
 
 
 def _on_each(act: Callable[[np.ndarray], object], batches: Sequence[np.ndarray]) -> Callable[[], object]:

@@ -12,7 +12,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.envs import FakeImageEnv
 from stable_baselines3.common.torch_layers import NatureCNN
 
-from sb3_efficient import prune
+from sb3_efficient import compress, prune
 from sb3_efficient.compression.channels import ChannelPruning
 from sb3_efficient.compression.distillation import Distillation
 from sb3_efficient.compression.networks import networks
@@ -167,3 +167,31 @@ def test_several_actions_at_a_time(space: spaces.Space) -> None:
         return sum(float((expected.log_prob(a) - own.log_prob(a)).mean()) for a in drawn)
 
     assert disagreement(distilled(student, teacher, images())) < 0.5 * disagreement(student)
+
+
+def test_prune_teaches_by_the_teacher_that_is_given() -> None:
+    teacher, taught = teacher_of("ppo"), Distillation(steps=60, batch_size=32)
+    student = prune(teacher, "channel-pruning")
+    found = prune(student, taught, teacher=teacher, observations=images())
+    assert distance(found, teacher) < 0.5 * distance(student, teacher)
+
+
+def test_recipes_teach_by_the_model_that_they_begin_with() -> None:
+    teacher, taught = teacher_of("ppo"), Distillation(steps=60, batch_size=32)
+    wanted, before, after = (
+        compress(teacher, steps, calibration=images()).engine().outputs(images())["logits"]
+        for steps in ([], ["channel-pruning"], ["channel-pruning", taught])
+    )
+    assert np.square(after - wanted).mean() < 0.5 * np.square(before - wanted).mean()
+
+
+def test_the_learning_rate_falls(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates, step = [], th.optim.Adam.step
+
+    def noted(optimizer: th.optim.Adam, *arguments: Any) -> Any:
+        rates.append(optimizer.param_groups[0]["lr"])
+        return step(optimizer, *arguments)
+
+    monkeypatch.setattr(th.optim.Adam, "step", noted)
+    prune(teacher_of("ppo"), "distillation", observations=images(), steps=4, batch_size=8)
+    np.testing.assert_allclose(rates, 1e-3 * np.array([1, 0.75, 0.5, 0.25]))

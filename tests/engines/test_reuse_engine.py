@@ -130,6 +130,18 @@ def test_pixels_are_scaled_as_the_model_does_it() -> None:
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_bytes_that_sb3_does_not_take_for_an_image_are_not_scaled() -> None:
+    env = Images()
+    env.observation_space = spaces.Box(0, 254, env.observation_space.shape, np.uint8)
+    kwargs = {"features_extractor_kwargs": {"normalized_image": True}}
+    model = PPO("CnnPolicy", env, policy_kwargs=kwargs, device="cpu", seed=0)
+    for parameter in model.policy.parameters():
+        # New biases are all zero, behind which scaling changes no action
+        parameter.data.add_(0.02)
+    found, expected = (make_engine(model, name).outputs(images(2))["logits"] for name in ("reuse", "eager"))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_a_copy_has_weights_and_states_of_its_own() -> None:
     model = agent("ppo nature")
     engine = make_engine(model, "reuse")

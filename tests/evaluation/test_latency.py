@@ -56,7 +56,10 @@ def test_policies() -> None:
         assert all(0 < t.median <= t.p99 for t in [*timing.network.values(), *timing.predict.values()])
 
 
-@pytest.mark.parametrize(("size", "turns"), [(1, [0, 1, 2, 3, 0, 1]), (2, [0, 2, 0, 2, 0, 2]), (3, [0] * 6)])
+@pytest.mark.parametrize(
+    ("size", "turns"),
+    [(1, [0, 1, 2, 3, 0, 1]), (2, [0, 2, 0, 2, 0, 2]), (3, [0, 1, 2, 3, 0, 1]), (4, [0, 1, 2, 3, 0, 1])],
+)
 def test_every_call_sees_the_next_observations(size: int, turns: list[int]) -> None:
     numbered = np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1) + IMAGES
     seen: dict[str, list[int]] = {"one": [], "other": []}
