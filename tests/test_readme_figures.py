@@ -88,6 +88,33 @@ def test_what_frozen_steps_save() -> None:
         assert words in text
 
 
+def test_hours_below_the_first_picture() -> None:
+    headline = importlib.import_module("headline")
+    seer = _rows("seer")
+
+    def reached(network: str, points: list[tuple[int, float]], frozen: list[tuple[int, str]]) -> float:
+        step = next(step for step, value in points if value >= 18)
+        return float(headline.hours((step,), frozen, headline.speeds(seer, network))[0])
+
+    found = {}
+    for label, (name, network, is_stock, _) in headline.CURVES.items():
+        content = json.loads((BENCHMARKS / "results" / f"{name}.json").read_text())
+        points = [(step, value) for step, _, value in content["curve"]]
+        if max(value for _, value in points) >= 18:
+            found[label] = reached(network, points, [(0, "plain")] if is_stock else [(0, ""), *content["frozen"]])
+    (second,) = (row for row in headline.other_runs() if row["label"] == "Impala, everything on")
+    frozen = [(0, ""), (second["seer"]["timesteps"], str(headline.deepest(second["seer"]["depth"])))]
+    words = (
+        f"Impala with everything on reaches a return of 18 after {found['Impala, everything on']:.1f} hours, frozen by "
+        f'hand, and after {reached("impala", second["curve"], frozen):.1f} in a second run, frozen by "auto"; '
+        f"accelerated but not frozen after {found['Impala, accelerated']:.1f}; NatureCNN accelerated after "
+        f"{found['Nature, accelerated']:.1f}.",
+        f"reach 18 after {found['stock Impala']:.1f} (Impala) and {found['stock Nature']:.1f} hours (NatureCNN).",
+    )
+    text = " ".join((ROOT / "README.md").read_text().split())
+    assert all(sentence in text for sentence in words), words
+
+
 def test_tables_of_the_queue_are_those_of_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(BENCHMARKS)
     runs = importlib.import_module("runs")
