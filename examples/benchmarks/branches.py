@@ -29,7 +29,8 @@ Pong (n-step returns, as one-step DQN has learnt nothing yet after 200,000 steps
         --arm features --until 400000 --total 600000
 
 The unit is the run: its mean return of the last 100 games where the shortest arm of its group ends. Several make an
-interquartile mean with its bootstrap interval, runs drawn again (Agarwal et al., NeurIPS 2021), wide as few runs are.
+interquartile mean with its bootstrap interval, runs drawn again (Agarwal et al., NeurIPS 2021). Of two or three runs
+that is the lowest and the highest of them, which cover the true mean in 52 and 74 cases of 100, not in 95.
 """
 
 from __future__ import annotations
@@ -270,7 +271,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def aggregate(curves: list[dict[int, float]]) -> str:
-    """Interquartile mean of the runs where the shortest of them ends, with its 95 % interval."""
+    """Interquartile mean of the runs where the shortest of them ends, with its bootstrap interval."""
     if len(curves) < 2:
         return ""
     end = min(max(curve) for curve in curves)

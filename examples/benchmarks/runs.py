@@ -13,7 +13,8 @@ put together by copying them there; each has its true steps, its seed and the ma
 Writes results/runs.json (by zoo_runs.py), branches.json (by branches.py) and the tables runs.md: for each arm the
 interquartile mean of its runs' last returns with its bootstrap interval, and the probability that a run of it ends
 better than one of the first arm; over several games the same of human-normalised scores, drawn again within games
-(Agarwal et al., NeurIPS 2021).
+(Agarwal et al., NeurIPS 2021). Of two or three runs the interval is the lowest and the highest of them, which cover the
+true mean in 52 and 74 cases of 100, not in 95.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def aggregate(curves: list[dict[int, float]]) -> str:
-    """Interquartile mean of several runs, with its 95 % interval."""
+    """Interquartile mean of several runs, with its bootstrap interval: of so few, the lowest and the highest."""
     if len(curves) < 2:
         return ""
     found = bootstrap(interquartile_mean, [curve[max(curve)] for curve in curves])
