@@ -136,17 +136,18 @@ def in_short(rows: list[Row]) -> str:
     """Markdown, of the recipes that are recommended: what a user gets."""
     scores = {(row["agent"], row["recipe"]): row["returns"] for row in rows if row["kind"] == "returns"}
     lines = ["| agent | recipe | bytes | acts on 1 image | on 100 | mean return | games, verdict |", "|" + "---|" * 7]
+
+    def add(agent: str, recipe: str, size: str, times: list[str]) -> None:
+        mean, _, games = played(agent, recipe, scores)
+        lines.append(f"| {' | '.join([agent, recipe, size, *times, mean, games])} |")
+
     for row in rows:
         if row["kind"] != "recipes" or row["recipe"] not in SHOWN:
             continue
         agent, original = row["agent"], row["original_timing"]
         if row["recipe"] == SHOWN[0]:
-            mean, _, games = played(agent, "original", scores)
-            cells = [f"{row['original_bytes']:,}", *speeds(original, None), mean, games]
-            lines.append(f"| {agent} | original | {' | '.join(cells)} |")
-        mean, _, games = played(agent, row["recipe"], scores)
-        cells = [size_of(row), *speeds(row["timing"], original), mean, games]
-        lines.append(f"| {agent} | {row['recipe']} | {' | '.join(cells)} |")
+            add(agent, "original", f"{row['original_bytes']:,}", speeds(original, None))
+        add(agent, row["recipe"], size_of(row), speeds(row["timing"], original))
     return "\n".join(lines) + "\n"
 
 

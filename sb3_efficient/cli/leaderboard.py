@@ -84,14 +84,14 @@ def run(arguments: argparse.Namespace) -> int:
         )
     file = arguments.results / "leaderboard.json"
     rows = Rows(file, machine(), KEYS)
-    for agent in agents:
-        facts = _facts(agent, arguments)
+    wanted = [_facts(agent, arguments) for agent in agents]
+    for agent, facts in zip(agents, wanted, strict=True):
         row = None if arguments.again else rows.find(**facts)
         if row is not None:
             print(f"{agent.path.parent}: there already", file=sys.stderr)
         rows.add([{**(row or {**facts, **_score(agent, arguments)}), **read_record(agent.path.parent)}])
     # The file may have those of other folders
-    text = table([row for agent in agents if (row := rows.find(**_facts(agent, arguments)))])
+    text = table([row for facts in wanted if (row := rows.find(**facts))])
     file.with_suffix(".md").write_text(text)
     print(text)
     return 0

@@ -120,9 +120,12 @@ def torch_threads(threads: int) -> Iterator[None]:
 
 def _batches(observations: np.ndarray, size: int) -> list[np.ndarray]:
     """Of few observations they overlap, and yet no row of a batch has what it had in the one before."""
-    around = np.concatenate([observations, observations[:size]])
-    step = size if len(observations) >= 2 * size else 1
-    return [around[i : i + size] for i in range(0, len(observations), step)]
+    n = len(observations)
+    if n >= 2 * size:
+        # Views: there may be gigabytes of them
+        return [observations[i : i + size] for i in range(0, n - size + 1, size)]
+    around = np.concatenate([observations, observations])
+    return [around[i : i + size] for i in range(n)]
 
 
 def _on_each(act: Callable[[np.ndarray], object], batches: Sequence[np.ndarray]) -> Callable[[], object]:

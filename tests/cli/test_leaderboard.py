@@ -19,6 +19,9 @@ from sb3_efficient.cli.leaderboard import table
 from sb3_efficient.evaluation.episodes import play_games
 from sb3_efficient.zoo.saved import SavedAgent, all_agents
 
+#: Options of the command -> rows of its file
+Scored = Callable[..., list[dict[str, Any]]]
+
 
 def test_every_agent_has_a_row(agent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     logs, results = agent.parents[1], tmp_path / "scores"
@@ -55,7 +58,7 @@ def test_every_agent_has_a_row(agent: Path, tmp_path: Path, capsys: pytest.Captu
 
 
 @pytest.fixture
-def scored(agent: Path, tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
+def scored(agent: Path, tmp_path: Path) -> Scored:
     """Score the agents of a folder, and give the rows of the file."""
 
     def run(*options: str, logs: Path = agent.parents[1]) -> list[dict[str, Any]]:
@@ -67,27 +70,24 @@ def scored(agent: Path, tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("option", ["episodes", "seed", "n-envs", "threads"])
-def test_other_games_are_other_scores(
-    option: str, scored: Callable[..., list[dict[str, Any]]], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_games_are_other_scores(option: str, scored: Scored, capsys: pytest.CaptureFixture[str]) -> None:
     scored()
     (row,) = scored(f"--{option}", "2")
     assert "there already" not in capsys.readouterr().err
     assert row[{"episodes": "eval_episodes"}.get(option, option.replace("-", "_"))] == 2
 
 
+def test_scores_stay_where_they_were_measured(scored: Scored, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = scored()
+    monkeypatch.setattr("sb3_efficient.doctor.machine", lambda: {"cpu": "another"})
+    assert scored() == before
+    assert scored("--again")[0]["measured_on"] == "another"
+
+
 def test_another_agent_of_the_same_name_is_scored(
-    agent: Path,
-    scored: Callable[..., list[dict[str, Any]]],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    agent: Path, scored: Scored, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (before,) = scored()
-    with monkeypatch.context() as elsewhere:
-        elsewhere.setattr("sb3_efficient.doctor.machine", lambda: {"cpu": "another"})
-        (again,) = scored()
-    assert again == before, "measured where it was"
     other = tmp_path / "others"
     for number in (1, 2):
         target = other / "ppo" / f"Catch-v0_{number}"
@@ -107,7 +107,7 @@ def test_another_agent_of_the_same_name_is_scored(
 
 def test_environments_of_other_packages(
     agent: Path,
-    scored: Callable[..., list[dict[str, Any]]],
+    scored: Scored,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
