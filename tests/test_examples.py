@@ -17,7 +17,7 @@ import torch
 from helpers import Run
 from stable_baselines3 import PPO
 
-from sb3_efficient.errors import ArtifactError
+from sb3_efficient.errors import ArtifactError, OptionError
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 README = EXAMPLES.parent / "README.md"
@@ -257,6 +257,17 @@ def test_figures_of_the_environments_in_the_readme_are_the_measured_ones() -> No
         f"to {two[fastest]:.1f} in {names[fastest]}), {statistics.median(one.values()):.1f} times on one; "
         f"`SubprocVecEnv` {others[0]:.2f} and {others[1]:.2f} times"
     ) in " ".join(README.read_text().split())
+
+
+def test_games_of_a_run_end_at_its_timesteps(tmp_path: Path) -> None:
+    benchmark, _ = measured("branches")
+    for i, lengths in enumerate([(400, 40), (80, 80)]):
+        lines = [f"{i}.{j},{length},{i + j}" for j, length in enumerate(lengths)]
+        (tmp_path / f"{i}.monitor.csv").write_text("\n".join(['#{"t_start": 0.0}', "r,l,t", *lines]))
+    games = benchmark.finished_games(tmp_path)
+    assert games[["r", "step"]].to_numpy().tolist() == [[1.0, 40], [1.1, 80], [0.0, 200], [0.1, 220]]
+    with pytest.raises(OptionError, match="name the folder of a run of the zoo"):
+        benchmark.finished_games(tmp_path / "none")
 
 
 def test_random_convolutions_are_those_of_the_arms_seed() -> None:

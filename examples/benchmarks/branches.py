@@ -47,8 +47,8 @@ import torch as th
 from common import RESULTS, open_rows, run_program, write_table
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.monitor import LoadMonitorResultsError, load_results
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from zoo_log import finished_games
 
 import sb3_efficient
 from sb3_efficient.envs import AleVecEnv
@@ -74,11 +74,12 @@ highest.
   from 1 million ends at -1.3 frozen, and at -0.5 after the same time without.
 - Two continuations of the slow run that are never frozen (the rows from 699 k and 1000 k) are at -8.8 and -3.5 at 1.6
   million: single runs that differ by less say little.
+- Curves of whole runs stand some 7,000 steps too early, half a game for each of eight environments: they were read
+  from their monitor files without the games that were going on.
 - Within some 100 games of the branch arms cannot be compared: some still count games from before it.
 """
 KEYS = ("algo", "env", "checkpoint", "arm", "seed", "network")
 EVERY = 25_000
-FRAME_SKIP = 4
 #: Arm -> depth, at the checkpoint or as pairs of (timesteps after the checkpoint, depth)
 DEPTHS: dict[str, Any] = {
     "stage 1": 1,
@@ -164,12 +165,7 @@ def read(arguments: argparse.Namespace) -> None:
     run: Path = arguments.of
     algo, env_id = run.parent.name, run.name.rpartition("_")[0]
     key = key_of(algo, env_id, f"rl_model_{arguments.start}_steps", arguments)
-    try:
-        games = load_results(str(run))
-    except LoadMonitorResultsError as error:
-        raise OptionError(f"{error}: name the folder of a run of the zoo, <env>_<n>.") from error
-    # The emulator's steps, of which an action takes four
-    games["step"] = games["l"].cumsum() / FRAME_SKIP
+    games = finished_games(run)
     # As arms that begin at a checkpoint, which have no games from before it
     after = games[games["step"] > arguments.start]
     until = min(arguments.until, int(games["step"].iloc[-1]) // EVERY * EVERY)

@@ -56,7 +56,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from common import RESULTS, run_program
-from stable_baselines3.common.monitor import load_results
+from zoo_log import finished_games
 from zoo_runs import checkpoints
 
 import sb3_efficient
@@ -128,8 +128,9 @@ def learning_curve(runs: list[Path], steps: list[int]) -> list[tuple[int, int, f
     """
     parts, seconds = [], 0.0
     for i, run in enumerate(runs):
-        games = load_results(str(run))
-        games["step"] = sum(steps[:i]) + games["l"].cumsum() / games["l"].sum() * steps[i]
+        games = finished_games(run)
+        # Later games are of a run that was not gone on with from its end
+        games = games[games["step"] <= steps[i]].assign(step=games["step"] + sum(steps[:i]))
         games["t"] += seconds
         seconds = games["t"].max()
         parts.append(games)

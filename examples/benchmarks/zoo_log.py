@@ -1,4 +1,4 @@
-"""What a trainer of the zoo prints, and the memory that it takes."""
+"""What a trainer of the zoo prints and writes, and the memory that it takes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psutil
+from stable_baselines3.common.monitor import get_monitor_files
 
 from sb3_efficient.atomic import replace_file
+from sb3_efficient.errors import OptionError
+
+FRAME_SKIP = 4
 
 
 def read(file: Path) -> list[dict[str, Any]]:
@@ -50,6 +55,21 @@ class Log:
         self.points.append([step, seconds, self._found.get("ep_rew_mean"), fps, peak // 2**20])
         replace_file(self.file, json.dumps(self.points).encode())
         return True
+
+
+def finished_games(run: Path) -> pd.DataFrame:
+    """
+    :param run: Folder of a run of the zoo, <env>_<n>, with the monitor files of all its environments
+    :return: Games in the order of their ends, with the timestep of the run (of all environments) at which they ended:
+        columns r, l and t of SB3's Monitor, and step
+    """
+    parts = [pd.read_csv(file, skiprows=1) for file in sorted(get_monitor_files(str(run)))]
+    if not parts:
+        raise OptionError(f"{run} has no monitor files: name the folder of a run of the zoo, <env>_<n>.")
+    for games in parts:
+        # Environments step together, and an action is four steps of the emulator
+        games["step"] = games["l"].cumsum() * len(parts) / FRAME_SKIP
+    return pd.concat(parts).sort_values("step", ignore_index=True)
 
 
 def watch_memory(pid: int) -> list[int]:

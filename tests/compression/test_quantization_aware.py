@@ -63,6 +63,23 @@ def test_zeros_stay() -> None:
     assert sparsity(networks(fine_tuned(sparse)), "conv") >= 0.499
 
 
+def test_weights_that_training_began_with_are_judged_by_the_range_of_many_images(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    largest: list[float] = []
+
+    def look(best: Any) -> None:
+        layer = next(layer for layer in best.policy.modules() if "forward" in vars(layer))
+        largest.append(layer.forward.inputs.bounds[1].item())
+
+    monkeypatch.setattr("sb3_efficient.compression.distillation._Best.look", look)
+    observations = images()
+    observations[0] = 0
+    model = agent()
+    QuantizationAware(steps=1, batch_size=16).apply(model, teacher=model, observations=observations)
+    assert largest[0] == 1.0
+
+
 def test_weights_are_rounded_symmetrically_for_each_output() -> None:
     weight = th.randn(4, 3, 2, 2)
     scale = (weight.flatten(1).abs().amax(dim=1) / 127).reshape(4, 1, 1, 1)
