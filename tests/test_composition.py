@@ -19,7 +19,8 @@ BENCHMARKS = Path(__file__).parents[1] / "examples" / "benchmarks"
 def composition(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.syspath_prepend(BENCHMARKS)
     module: Any = importlib.import_module("composition")
-    monkeypatch.setattr(module, "RESULTS", tmp_path)
+    for owner in (module, importlib.import_module("common")):
+        monkeypatch.setattr(owner, "RESULTS", tmp_path)
     return module
 
 

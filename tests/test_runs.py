@@ -45,7 +45,7 @@ def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """The script as a module, whose results go to an empty folder."""
     monkeypatch.syspath_prepend(BENCHMARKS)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(importlib.import_module("runs_queue"), "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(importlib.import_module("common"), "RESULTS", tmp_path / "results")
     (tmp_path / "results").mkdir()
     return importlib.import_module("runs")
 

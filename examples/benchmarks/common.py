@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from sb3_efficient.atomic import locked, replace_file
 from sb3_efficient.bench.rows import Rows
@@ -30,6 +32,16 @@ def open_rows(name: str, keys: Iterable[str], *, quick: bool = False) -> Rows:
     from sb3_efficient.doctor import machine
 
     return Rows(None if quick and IN_README else RESULTS / f"{name}.json", machine(), tuple(keys))
+
+
+def rows_of(name: str) -> list[dict[str, Any]]:
+    """
+    :param name: Of a file of results, with its ending or without
+    :return: Its rows; none where there is no such file
+    """
+    file = (RESULTS / name).with_suffix(".json")
+    content = json.loads(file.read_text()) if file.exists() else []
+    return content if isinstance(content, list) else content["rows"]
 
 
 def write_table(name: str, text: str) -> None:

@@ -23,7 +23,6 @@ keeping.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,7 +35,7 @@ import reuse_acting
 import seer_speed
 import torch as th
 import training_loop
-from common import RESULTS, open_rows, run_program, write_readme
+from common import RESULTS, open_rows, rows_of, run_program, write_readme
 from compress_agent import AGENTS, FOLDER, Bench
 from compress_tables import NARROW, recipes_of
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -186,13 +185,12 @@ def impala(name: str) -> dict[str, Row]:
     :param name: Of another benchmark
     :return: Its rows of PPO with Impala on one thread, by variant
     """
-    file = RESULTS / f"{name}.json"
-    rows = json.loads(file.read_text())["rows"] if file.exists() else []
     wanted = {"algo": "ppo", "network": "impala", "threads": 1}
-    found = {row["variant"]: row for row in rows if wanted.items() <= row.items()}
+    found = {row["variant"]: row for row in rows_of(name) if wanted.items() <= row.items()}
     if not found:
         raise UnavailableError(
-            f"The speeds of Impala are taken from {file}, which has none: run {name}.py without --quick first."
+            f"The speeds of Impala are taken from {RESULTS / name}.json, which has none: run {name}.py without "
+            "--quick first."
         )
     return found
 

@@ -7,12 +7,11 @@ The recipes that compress.py measures, the rows of tiny_rl's tables, and the tab
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from common import RESULTS, run_program
+from common import rows_of, run_program
 
 from sb3_efficient.evaluation.statistics import bootstrap, interquartile_mean, non_inferiority
 
@@ -119,7 +118,7 @@ Row = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
-    print(table(json.loads((RESULTS / "compress.json").read_text())["rows"]))
+    print(table(rows_of("compress")))
 
 
 def table(rows: list[Row]) -> str:

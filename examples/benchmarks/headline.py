@@ -17,7 +17,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from common import RESULTS, run_program
+from common import RESULTS, rows_of, run_program
 from seer_tables import draw_run
 
 matplotlib.use("Agg")
@@ -39,7 +39,7 @@ CURVES = {
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    rows = json.loads((RESULTS / "seer.json").read_text())["rows"]
+    rows = rows_of("seer")
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
     for label, (name, network, is_stock, color) in CURVES.items():
         content = json.loads((RESULTS / f"{name}.json").read_text())
@@ -65,9 +65,7 @@ def main() -> None:
 
 def other_runs() -> list[dict[str, Any]]:
     """Of the queue's runs on Pong (runs.py); NatureCNN's with the first seed are the agents', or were gone on with."""
-    file = RESULTS / "runs.json"
-    rows = json.loads(file.read_text()) if file.exists() else []
-    on_pong = [row for row in rows if row["env"] == "PongNoFrameskip-v4" and row["label"] in CURVES]
+    on_pong = [row for row in rows_of("runs") if row["env"] == "PongNoFrameskip-v4" and row["label"] in CURVES]
     return [row for row in on_pong if row["seed"] > 1 or row["extractor"] == "impala"]
 
 

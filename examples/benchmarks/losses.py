@@ -21,7 +21,7 @@ import branches
 import compress_tables
 import nets
 import numpy as np
-from common import RESULTS, run_program, write_readme
+from common import RESULTS, rows_of, run_program, write_readme
 
 from sb3_efficient.atomic import replace_file
 from sb3_efficient.evaluation.statistics import non_inferiority
@@ -47,12 +47,6 @@ def find() -> list[Row]:
     """What lost, against what, where and how much, and the script that says so."""
     speeds = [*extractors(), *frameworks(), *replaying(), *acting(), *updating()]
     return [*speeds, *freezing(), *training(), *compressing()]
-
-
-def rows_of(name: str) -> list[Row]:
-    file = RESULTS / f"{name}.json"
-    content = json.loads(file.read_text()) if file.exists() else []
-    return content if isinstance(content, list) else content["rows"]
 
 
 def grouped(losses: Iterator[tuple[str, str, str, float]], script: str) -> list[Row]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 
 import yaml
 import zoo_runs
-from common import HERE, RESULTS
+from common import HERE, rows_of
 
 from sb3_efficient.atomic import is_locked
 from sb3_efficient.errors import OptionError
@@ -75,12 +74,6 @@ def read_queue(file: Path) -> dict[str, Row]:
     if unknown := kinds - set(KINDS):
         raise OptionError(f"{file}: unknown kind {sorted(unknown)}. Kinds: {', '.join(KINDS)}.")
     return found
-
-
-def rows_of(file: str) -> list[Row]:
-    path = RESULTS / file
-    content = json.loads(path.read_text()) if path.exists() else []
-    return content if isinstance(content, list) else content["rows"]
 
 
 def entries(group: Row) -> Iterator[Entry]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from runs_queue import Row, entries, game, rows_of
+from common import rows_of
+from runs_queue import Row, entries, game
 
 from sb3_efficient.evaluation.statistics import bootstrap, interquartile_mean, probability_of_improvement
 
