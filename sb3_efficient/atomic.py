@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import time
@@ -30,9 +31,8 @@ def replace_file(path: str | Path, data: bytes) -> Path:
     try:
         return _replaced(Path(path), data)
     except OSError as error:
-        raise WriteError(
-            f"{path} could not be written: {error.strerror or error}. Make room for it, or name another file."
-        ) from error
+        remedy = "Make room for it, or name" if error.errno == errno.ENOSPC else "Name"
+        raise WriteError(f"{path} could not be written: {error.strerror or error}. {remedy} another file.") from error
 
 
 def check_writable(file: Path) -> None:

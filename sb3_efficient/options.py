@@ -42,7 +42,7 @@ def check_known(owner: str, options: Iterable[str], accepted: Collection[str]) -
 def check_switches(**switches: Any) -> None:
     """Refuse what Python would silently take for true, such as ``"no"``."""
     for name, value in switches.items():
-        if value not in (True, False):
+        if not isinstance(value, (bool, int, np.bool_)) or value not in (True, False):
             raise OptionError(f"{name} must be true or false, got {value!r}.")
 
 

@@ -388,6 +388,27 @@ class Normalized(FlattenNetwork):
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+class Noisy(NatureCNN):
+    """Draws when it computes."""
+
+    def forward(self, images: th.Tensor) -> th.Tensor:
+        return super().forward(images) * (1 + 0.1 * th.rand(1))
+
+
+def test_to_try_a_network_draws_nothing() -> None:
+    agent = model("ppo", policy_kwargs={"features_extractor_class": Noisy})
+    th.manual_seed(0)
+    before = th.get_rng_state()
+    assert "Noisy gives other results" in str(accelerate(agent, **FP32))
+    assert th.equal(th.get_rng_state(), before)
+
+
+def test_optimizers_with_other_options_are_left_alone() -> None:
+    agent = model("ppo", policy_kwargs={"optimizer_class": th.optim.Adafactor})
+    accelerate(agent, **FP32)
+    agent.learn(16)
+
+
 def test_networks_that_cannot_be_copied_are_left_alone() -> None:
     agent = learnt(model("ppo", policy_kwargs={"features_extractor_class": Normalized}))
     assert "Normalized gives other results" in str(accelerate(agent, **FP32))
@@ -409,6 +430,13 @@ def test_auto_is_bf16_where_it_runs_in_hardware(in_hardware: bool, monkeypatch: 
     monkeypatch.setattr("sb3_efficient.fast.model.cpu_has_bf16", lambda: in_hardware)
     assert accelerate(model("ppo"), keep_memory=False).precision == ("bf16" if in_hardware else "fp32")
     assert accelerate(model("trpo"), keep_memory=False).precision == "fp32"
+
+
+def test_auto_knows_what_is_derived_from_trpo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sb3_efficient.fast.model.cpu_has_bf16", lambda: True)
+    agent: Any = model("trpo")
+    agent.__class__ = type("MyTRPO", (type(agent),), {})
+    assert accelerate(agent, keep_memory=False).precision == "fp32"
 
 
 def test_off_policy_models_act_on_single_images_in_fp32() -> None:

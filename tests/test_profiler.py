@@ -7,12 +7,14 @@ import json
 import time
 import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch as th
+from sb3_contrib import ARS
 from stable_baselines3 import A2C, DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import CheckpointCallback, ConvertCallback
+from stable_baselines3.common.callbacks import CheckpointCallback, ConvertCallback, EveryNTimesteps
 from stable_baselines3.common.envs import FakeImageEnv
 from stable_baselines3.common.logger import configure
 
@@ -160,6 +162,39 @@ def test_an_interrupted_training_does_not_live_on_in_classes() -> None:
     gc.collect()
     assert [one() for one in seen] == [None, None]
     assert (DQN.train, owner.add, th.Tensor.backward) == (train, add, backward)
+
+
+def test_one_that_another_training_displaces_says_so(tmp_path: Path) -> None:
+    inner = ProfileCallback(verbose=0)
+
+    def train(*_: object) -> bool:
+        model(PPO).learn(16, callback=inner)
+        return True
+
+    outer = ProfileCallback(tmp_path / "profile.json", verbose=0)
+    with pytest.warns(UserWarning, match="There is no profile: a ProfileCallback of another training took over"):
+        model(PPO).learn(16, callback=[outer, ConvertCallback(train)])
+    assert inner.steps == 16
+    assert not (tmp_path / "profile.json").exists()
+
+
+def test_where_it_is_told_of_steps_only_it_is_refused() -> None:
+    backward = th.Tensor.backward
+    with pytest.raises(ConflictError, match="give ProfileCallback to learn\\(\\) by itself or in a list"):
+        model(PPO).learn(16, callback=EveryNTimesteps(8, ProfileCallback(verbose=0)))
+    assert th.Tensor.backward is backward
+
+
+def test_algorithms_that_have_not_all_that_is_timed() -> None:
+    callback = ProfileCallback(verbose=0)
+    ARS("LinearPolicy", "Pendulum-v1", n_delta=1, n_eval_episodes=1).learn(400, callback=callback)
+    assert sum(callback.seconds.values()) > 0
+
+
+@pytest.mark.parametrize("skip", ["1e4", -5, 0.5])
+def test_what_is_skipped_is_a_number_of_steps(skip: Any) -> None:
+    with pytest.raises(OptionError, match="skip must be a whole number of at least 0, got"):
+        ProfileCallback(skip=skip)
 
 
 def test_two_in_one_training_are_refused() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from stable_baselines3.common.callbacks import BaseCallback
 from torch.optim import Optimizer
 
+from sb3_efficient.callbacks import check_parent
 from sb3_efficient.compression.layers import check_part
 from sb3_efficient.compression.masks import (
     Masks,
@@ -22,7 +23,6 @@ from sb3_efficient.compression.networks import networks
 from sb3_efficient.errors import OptionError, UnknownNameError, suggestion
 from sb3_efficient.options import fraction, number, whole_number
 from sb3_efficient.policies import optimizers
-from sb3_efficient.seer.checks import check_parent
 from sb3_efficient.seer.frozen import frozen_layers
 
 #: (sparsity at the start, final sparsity, progress in [0, 1]) -> sparsity

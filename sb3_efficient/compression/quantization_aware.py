@@ -9,6 +9,7 @@ import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
+from sb3_efficient.callbacks import check_parent
 from sb3_efficient.compression.copying import copied
 from sb3_efficient.compression.distillation import Training, distil
 from sb3_efficient.compression.layers import Layer, layers
@@ -17,7 +18,6 @@ from sb3_efficient.compression.recipe import ModelMethod, register_method
 from sb3_efficient.compression.size import acting_parameters
 from sb3_efficient.compression.straight_through import coarsen, settle, settled_at_the_end
 from sb3_efficient.options import fraction
-from sb3_efficient.seer.checks import check_parent
 from sb3_efficient.seer.frozen import frozen_layers
 
 #: What a new minimum or maximum counts in their moving average, as in torch's MovingAverageMinMaxObserver

@@ -7,6 +7,7 @@ import numpy as np
 from gymnasium import spaces
 
 from sb3_efficient.errors import ObservationError, OptionError
+from sb3_efficient.options import whole_number
 
 
 class DownsampleWrapper(gym.ObservationWrapper):
@@ -31,9 +32,9 @@ class DownsampleWrapper(gym.ObservationWrapper):
                 f"DownsampleWrapper needs uint8 images of shape (height, width, channels), found {space}. "
                 "Put it before wrappers that change the image."
             )
-        if factor not in (2, 4):
+        if whole_number("factor", factor) not in (2, 4):
             raise OptionError(f"factor must be 2 or 4, got {factor!r}.")
-        if channel not in range(space.shape[2]):
+        if whole_number("channel", channel, least=0) not in range(space.shape[2]):
             raise OptionError(f"channel must be one of the image's {space.shape[2]} (0 is the first), got {channel!r}.")
         self.factor, self.channel = factor, channel
         shape = (-(-space.shape[0] // factor), -(-space.shape[1] // factor), 1)

@@ -37,9 +37,15 @@ def plan_denormals(plan: Plan, model: BaseAlgorithm) -> None:
     :param model: Any SB3 model
     """
     for optimizer in optimizers(model.policy):
-        if optimizer not in _hooks and all(group.get("eps", 1) >= LEAST_EPS for group in optimizer.param_groups):
+        if optimizer not in _hooks and all(map(_bears_zeros, optimizer.param_groups)):
             plan.step(partial(_watch, optimizer), partial(_unwatch, optimizer))
             plan.change("averages: of gradients, below 1e-38, become zero, as CPUs are slow with them")
+
+
+def _bears_zeros(group: dict[str, Any]) -> bool:
+    # Adafactor has two, of another meaning
+    eps = group.get("eps", 1)
+    return isinstance(eps, (int, float)) and eps >= LEAST_EPS
 
 
 def _watch(optimizer: Optimizer) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch as th
+from sb3_contrib import TRPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.errors import OptionError
@@ -27,7 +28,7 @@ _LOG = logging.getLogger("sb3_efficient")
 #: What ``precision="auto"`` is where bfloat16 runs in hardware
 AUTO: Precision = "bf16"
 #: Algorithms that "auto" leaves in fp32: TRPO takes gradients of gradients, and a line search by small differences
-AUTO_FP32 = ("TRPO",)
+AUTO_FP32 = (TRPO,)
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def _checked(model: BaseAlgorithm, precision: str) -> Precision:
     if precision != "auto":
         return explicit
     in_hardware = th.cuda.is_bf16_supported() if model.device.type == "cuda" else cpu_has_bf16()
-    return AUTO if in_hardware and type(model).__name__ not in AUTO_FP32 else "fp32"
+    return AUTO if in_hardware and not isinstance(model, AUTO_FP32) else "fp32"
 
 
 def _plan_threads(plan: Plan, num_threads: int | None) -> None:

@@ -11,7 +11,9 @@ from weakref import finalize, ref
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_efficient.atomic import check_writable, replace_file
+from sb3_efficient.callbacks import check_parent
 from sb3_efficient.errors import ConflictError, WriteError
+from sb3_efficient.options import whole_number
 from sb3_efficient.profiler.patches import Patches, buffers, timed_methods
 from sb3_efficient.profiler.stopwatch import SECTIONS, Stopwatch, shares
 
@@ -39,8 +41,9 @@ class ProfileCallback(BaseCallback):
         if file is not None:
             check_writable(Path(file))
         self.file = file
-        self.skip = skip
+        self.skip = whole_number("skip", skip, least=0)
         self.steps = 0
+        self._displaced = False
         self._patches = Patches()
         # Nothing says so when a training is interrupted
         finalize(self, self._patches.put_back)
@@ -51,6 +54,7 @@ class ProfileCallback(BaseCallback):
         return self._stopwatch.seconds
 
     def _on_training_start(self) -> None:
+        check_parent(self)
         self._take_over()
         self._stopwatch = Stopwatch(self.model.device)
         self._started_at = self.model.num_timesteps
@@ -63,6 +67,7 @@ class ProfileCallback(BaseCallback):
         before, _active = None if _active is None else _active(), ref(self)
         if before is None:
             return
+        self._displaced, before._displaced = False, before is not self and bool(before._patches)
         before._patches.put_back()
         if before is not self and before.locals is self.locals:
             raise ConflictError("Two ProfileCallbacks in one training would time each other: leave one out.")
@@ -95,6 +100,8 @@ class ProfileCallback(BaseCallback):
         return True
 
     def _on_training_end(self) -> None:
+        if self._displaced:
+            warnings.warn("There is no profile: a ProfileCallback of another training took over.", stacklevel=2)
         if not self._patches:
             # The zoo says so twice
             return

@@ -75,14 +75,15 @@ def timed_methods(model: BaseAlgorithm) -> list[tuple[Any, str, str]]:
     methods += [(model.env, "step", "environment")]
     for buffer in buffers(model):
         names = ("add", "get", "sample", "compute_returns_and_advantage")
-        methods += [(buffer, method, "buffer") for method in names if hasattr(buffer, method)]
+        methods += [(buffer, method, "buffer") for method in names]
     # On-policy algorithms act by calling the policy, off-policy ones through predict()
     methods += [(model.policy, method, "acting") for method in ("forward", "predict")]
     # SAC learns its entropy coefficient with one of its own
     own = [value for value in vars(model).values() if isinstance(value, th.optim.Optimizer)]
     for optimizer in (*own, *optimizers(model.policy)):
         methods += [(optimizer, "step", "optimizer"), (optimizer, "zero_grad", "optimizer")]
-    return [*methods, (th.nn.utils, "clip_grad_norm_", "optimizer")]
+    # ARS trains by other methods
+    return [entry for entry in (*methods, (th.nn.utils, "clip_grad_norm_", "optimizer")) if hasattr(*entry[:2])]
 
 
 def buffers(model: BaseAlgorithm) -> list[Any]:

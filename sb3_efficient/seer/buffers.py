@@ -10,7 +10,7 @@ from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from sb3_efficient.errors import ConflictError, OptionError
 from sb3_efficient.fast.memory import give_back_memory
-from sb3_efficient.seer.capacity import buffer_bytes, latent_bytes, new_capacity, stored_transitions
+from sb3_efficient.seer.capacity import buffer_bytes, latent_bytes, new_capacity, room, stored_transitions
 from sb3_efficient.seer.convert import check_convertible, convert, release
 from sb3_efficient.seer.encoder import LatentEncoder
 from sb3_efficient.seer.replay import LatentReplayBuffer
@@ -56,14 +56,20 @@ def latent_buffer(model: Any, encoder: LatentEncoder, capacity: str | int) -> An
     left = max(model._total_timesteps - model.num_timesteps, model.buffer_size - stored_transitions(buffer))
     before, after = buffer.buffer_size * buffer.n_envs, new_capacity(capacity, buffer, encoder, left)
     bytes_before, bytes_after = buffer_bytes(buffer), after * latent_bytes(buffer, encoder)
-    if capacity == "same-memory" and (after < before or bytes_after > bytes_before):
+    if capacity == "same-memory" and (after < before or bytes_after > room(buffer)):
         # What is stored is kept in any case
+        smaller = [depth for depth in ("conv", "features") if _latent_dim(model, depth) < encoder.latent_dim]
         _LOG.warning(
-            "SEER: latents of depth=%r are larger than frames kept once: the replay buffer holds %s transitions in "
-            "%.0f MB from now on, and held %s in %.0f MB. Latents of a deeper stage are smaller.",
+            "SEER: latents of depth=%r are larger than what was stored before: the replay buffer holds %s transitions "
+            "in %.3g MB from now on, and held %s in %.3g MB.%s",
             *(encoder.depth, f"{after:,}", bytes_after / 1e6, f"{before:,}", bytes_before / 1e6),
+            f" Those of {' and '.join(map(repr, smaller))} are smaller." if smaller else "",
         )
     return convert(buffer, encoder, after)
+
+
+def _latent_dim(model: Any, depth: str) -> int:
+    return LatentEncoder(model, depth, "float32").latent_dim
 
 
 def check_room(model: Any, capacity: str | int, freeze_at: int) -> None:

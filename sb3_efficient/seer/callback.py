@@ -10,10 +10,11 @@ from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
+from sb3_efficient.callbacks import check_parent
 from sb3_efficient.errors import ConflictError, ConversionError, OptionError, TrialError, suggestion
 from sb3_efficient.seer.buffers import buffer_of, check_room, latent_buffer, set_buffer
 from sb3_efficient.seer.capacity import check_capacity
-from sb3_efficient.seer.checks import check_model, check_parent, check_times, first_update
+from sb3_efficient.seer.checks import check_model, check_times, first_update
 from sb3_efficient.seer.criterion import Convergence, check_threshold
 from sb3_efficient.seer.encoder import LatentEncoder, encoders
 from sb3_efficient.seer.replay import LatentReplayBuffer

@@ -40,7 +40,7 @@ def new_capacity(rule: Capacity, buffer: ReplayBuffer, encoder: LatentEncoder, l
     stored, now = stored_transitions(buffer), buffer.buffer_size * buffer.n_envs
     if not isinstance(rule, str):
         return max(stored, int(rule))
-    wanted = now if rule == "same-length" else buffer_bytes(buffer) // latent_bytes(buffer, encoder)
+    wanted = now if rule == "same-length" else room(buffer) // latent_bytes(buffer, encoder)
     # Slots that stay empty take no memory, so that nothing is gained by fewer than now: a later learn() may need them
     return max(stored, min(wanted, max(stored + left, now)))
 
@@ -61,6 +61,13 @@ def buffer_bytes(buffer: ReplayBuffer) -> int:
     if isinstance(buffer, FrameReplayBuffer):
         return buffer.nbytes
     return sum(value.nbytes for value in vars(buffer).values() if isinstance(value, (np.ndarray, Successors)))
+
+
+def room(buffer: ReplayBuffer) -> int:
+    """
+    :return: Bytes that latents may take in place of this buffer: those of the images, if it has latents itself
+    """
+    return max(buffer_bytes(buffer), getattr(buffer, "room", 0))
 
 
 def latent_bytes(buffer: ReplayBuffer, encoder: LatentEncoder) -> int:

@@ -7,7 +7,6 @@ from typing import Any
 
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BaseModel
 from stable_baselines3.common.vec_env import VecNormalize, unwrap_vec_wrapper
@@ -19,16 +18,6 @@ from sb3_efficient.seer.encoder import encoders
 from sb3_efficient.seer.stages import check_staged, n_layers
 
 NEEDS_IMAGES = "SEER freezes the convolutions of a policy that looks at images"
-
-
-def check_parent(callback: BaseCallback) -> None:
-    """Refuse a place in which SB3 tells a callback of steps only."""
-    if callback.parent is not None:
-        own, parent = type(callback).__name__, type(callback.parent).__name__
-        raise ConflictError(
-            f"{own} acts at the ends of rollouts, of which {parent} tells it nothing: give {own} to learn() by itself "
-            "or in a list."
-        )
 
 
 def check_model(model: Any) -> None:

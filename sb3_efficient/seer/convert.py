@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from sb3_efficient.errors import ConversionError, ObservationError, OptionError
 from sb3_efficient.frames import FrameNStepReplayBuffer, FrameReplayBuffer
-from sb3_efficient.seer.capacity import stored_transitions
+from sb3_efficient.seer.capacity import room, stored_transitions
 from sb3_efficient.seer.encoder import CHUNK, LatentEncoder
 from sb3_efficient.seer.replay import PER_SLOT, LatentNStepReplayBuffer, LatentReplayBuffer
 from sb3_efficient.seer.rollout import latent_space
@@ -50,6 +50,7 @@ def convert(buffer: ReplayBuffer, encoder: LatentEncoder, capacity: int) -> Late
         raise OptionError(f"A replay buffer for {capacity} transitions was asked for, to hold the {stored} stored.")
     try:
         latents = empty_latents(buffer, encoder, capacity)
+        latents.room = room(buffer)
         _fill(latents, buffer, encoder)
     except (RuntimeError, MemoryError) as error:
         raise ConversionError(f"{stored} transitions could not be made latents: {error!r}.") from error

@@ -74,6 +74,8 @@ class LatentReplayBuffer(ReplayBuffer):
         self.encoder: LatentEncoder | None = None
         self.made_by: Maker | None = None
         self._version: Any = None
+        #: Bytes of the images that these latents took the place of, and which those of a deeper stage may take
+        self.room = 0
 
     def attach(self, encoder: LatentEncoder) -> None:
         """

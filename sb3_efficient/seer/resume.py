@@ -10,6 +10,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_efficient.errors import ConflictError
 from sb3_efficient.seer.buffers import buffer_of
+from sb3_efficient.seer.frozen import frozen_layers
 from sb3_efficient.seer.replay import LatentReplayBuffer
 from sb3_efficient.seer.rollout import is_latent_rollout
 
@@ -61,7 +62,7 @@ class ThawCallback(BaseCallback):
         model: Any = self.model
         if "seer" not in vars(model):
             return
-        if holds_latents(model) and buffer_of(model).encoder is not None:
+        if frozen_layers(model):
             raise ConflictError(
                 "ThawCallback trains from images, and this model is frozen in this process: save it, and load it."
             )

@@ -32,5 +32,9 @@ def test_bad_options() -> None:
         DownsampleWrapper(env, factor=3)
     with pytest.raises(OptionError, match="channel must be one of the image's 3 .* got 3"):
         DownsampleWrapper(env, channel=3)
+    with pytest.raises(OptionError, match="factor must be a whole number of at least 1, got 2.0"):
+        DownsampleWrapper(env, factor=2.0)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="channel must be a whole number of at least 0, got True"):
+        DownsampleWrapper(env, channel=True)
     with pytest.raises(ObservationError, match="needs uint8 images of shape .height, width, channels., found Box"):
         DownsampleWrapper(gym.make("CartPole-v1"))

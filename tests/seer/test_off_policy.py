@@ -346,3 +346,28 @@ def test_one_array_of_images() -> None:
     )
     agent.learn(32, callback=seer(at=28, capacity=200))
     assert agent.replay_buffer.size() == 19 + 4
+
+
+def test_a_deeper_freeze_may_take_the_memory_of_the_images(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Latents of the convolutions are smaller here than the features."""
+    wide = policy_kwargs("nature", "dqn", channels=(4, 4, 4), features_dim=64)
+    agent: Any = model("dqn", policy_kwargs=wide)
+    agent.learn(40, callback=SEERCallback(20, "conv"))
+    agent.save_replay_buffer(tmp_path / "buffer")
+    agent.load_replay_buffer(tmp_path / "buffer")
+    agent.learn(40, callback=SEERCallback(50, "features"), reset_num_timesteps=False)
+    assert agent.replay_buffer.obs_shape == (64,)
+    assert agent.replay_buffer.buffer_size == 200
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(("depth", "smaller"), [(1, "'conv' and 'features'"), ("features", "'conv'")])
+def test_latents_larger_than_what_was_stored(depth: Any, smaller: str, caplog: pytest.LogCaptureFixture) -> None:
+    wide = policy_kwargs("nature", "dqn", channels=(64, 4, 4), features_dim=8 if depth == 1 else 4000)
+    agent: Any = model("dqn", policy_kwargs=wide, buffer_size=100)
+    with caplog.at_level("WARNING", "sb3_efficient"):
+        agent.learn(40, callback=SEERCallback(20, depth))
+    held = agent.replay_buffer.buffer_size
+    assert held < 100
+    assert f"depth={depth!r} are larger than what was stored before: the replay buffer holds {held} " in caplog.text
+    assert caplog.messages[-1].endswith(f"and held 100 in 0.642 MB. Those of {smaller} are smaller.")

@@ -84,6 +84,17 @@ def test_what_is_frozen_in_this_process_cannot_be_thawed(algo: str) -> None:
     agent.learn(20, reset_num_timesteps=False)
 
 
+@pytest.mark.parametrize("images", [False, True])
+def test_another_replay_buffer_thaws_nothing(images: bool, tmp_path: Path) -> None:
+    agent = model("dqn") if images else frozen("dqn")
+    agent.save_replay_buffer(tmp_path / "buffer")
+    agent = frozen("dqn") if images else agent
+    agent.load_replay_buffer(tmp_path / "buffer")
+    with pytest.raises(ConflictError, match="is frozen in this process: save it, and load it"):
+        agent.learn(20, callback=ThawCallback(), reset_num_timesteps=False)
+    assert agent.seer
+
+
 @pytest.mark.parametrize("n_step", [False, True])
 def test_thawed_with_stored_latents_the_buffer_begins_empty(n_step: bool, tmp_path: Path) -> None:
     options: Any = {"replay_buffer_class": FrameReplayBuffer}
