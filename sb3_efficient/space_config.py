@@ -21,9 +21,10 @@ def space_to_config(space: spaces.Space) -> dict[str, Any]:
         bounds = {"low": _bounds(space.low), "high": _bounds(space.high)}
         return {"type": "Box", "shape": list(space.shape), "dtype": str(space.dtype), **bounds}
     if isinstance(space, spaces.Discrete):
-        return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
+        return {"type": "Discrete", "n": int(space.n), "start": int(space.start), "dtype": str(space.dtype)}
     if isinstance(space, spaces.MultiDiscrete):
-        return {"type": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist()}
+        sizes = {"nvec": space.nvec.tolist(), "start": space.start.tolist()}
+        return {"type": "MultiDiscrete", **sizes, "dtype": str(space.dtype)}
     if isinstance(space, spaces.MultiBinary):
         return {"type": "MultiBinary", "shape": list(space.shape)}
     raise ObservationError(f"Spaces of type {type(space).__name__} cannot be written to a file, found {space}.")
@@ -43,16 +44,23 @@ def space_from_config(config: dict[str, Any]) -> spaces.Space:
         low, high = (np.broadcast_to(np.asarray(config[k]).astype(dtype), shape) for k in ("low", "high"))
         return spaces.Box(low, high, shape, dtype.type)
     if kind == "Discrete":
-        return spaces.Discrete(config["n"], start=config["start"])
+        return spaces.Discrete(config["n"], start=config["start"], dtype=_whole(config))
     if kind == "MultiDiscrete":
-        nvec = np.array(config["nvec"])
+        dtype = _whole(config)
+        nvec = np.array(config["nvec"], dtype)
         # Files of older versions have none
-        return spaces.MultiDiscrete(nvec, start=np.array(config.get("start", np.zeros_like(nvec))))
+        start = np.array(config.get("start", np.zeros_like(nvec)), dtype)
+        return spaces.MultiDiscrete(nvec, dtype=dtype, start=start)
     if kind == "MultiBinary":
         # MultiBinary((3,)) would be another space than MultiBinary(3)
         shape = config["shape"]
         return spaces.MultiBinary(shape[0] if len(shape) == 1 else shape)
     raise ObservationError(f"Unknown kind of space {kind!r}: the file was written by a newer sb3-efficient.")
+
+
+def _whole(config: dict[str, Any]) -> Any:
+    """Type of discrete numbers, which files of older versions do not say."""
+    return np.dtype(config.get("dtype", "int64")).type
 
 
 def _bounds(values: np.ndarray) -> Any:

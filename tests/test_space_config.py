@@ -19,6 +19,8 @@ SPACES = [
     spaces.MultiDiscrete([3, 2]),
     spaces.MultiDiscrete([3, 2], start=[1, -1]),
     spaces.MultiDiscrete([[3, 2], [1, 5]]),
+    spaces.MultiDiscrete(np.array([3, 2], np.int32), dtype=np.int32),
+    spaces.Discrete(3, dtype=np.int32),
     spaces.MultiBinary([2, 3]),
     spaces.MultiBinary(3),
     spaces.Box(0, np.iinfo(np.int64).max, (2,), np.int64),

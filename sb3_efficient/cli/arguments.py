@@ -51,7 +51,17 @@ def check_game_arguments(arguments: argparse.Namespace) -> None:
     :param arguments: Of :func:`add_game_arguments`
     """
     whole_arguments(arguments, "episodes", "n_envs", "threads")
-    whole_arguments(arguments, "seed", least=0)
+    check_seed(arguments.seed, arguments.episodes)
+
+
+def check_seed(seed: int, episodes: int) -> None:
+    """
+    :param seed: Of the first game
+    :param episodes: Games, each with the next seed
+    """
+    # What SB3 and gymnasium seed with
+    if not 0 <= seed <= 2**32 - 1 - episodes:
+        raise OptionError(f"--seed must be a whole number from 0 to {2**32 - 1 - episodes}, got {seed}.")
 
 
 def add_play_arguments(parser: argparse.ArgumentParser) -> None:
@@ -123,7 +133,7 @@ def check_play_arguments(arguments: argparse.Namespace) -> None:
     :param arguments: Of :func:`add_play_arguments`
     """
     whole_number("--n-envs", arguments.n_envs)
-    whole_number("--seed", arguments.seed, least=0)
+    check_seed(arguments.seed, getattr(arguments, "episodes", 0))
     if not 0 <= arguments.sticky < 1:
         raise OptionError(f"--sticky is a chance in [0, 1), got {arguments.sticky!r}.")
 

@@ -50,7 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_game_arguments(arguments)
     whole_arguments(arguments, "video_steps", least=0)
-    target: Path = arguments.output
+    target: Path = arguments.output.absolute()
+    if target == Path.cwd():
+        raise EfficientError("The folder is put in its place when it is finished: name one in here with -o.")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise EfficientError(f"{target} is there already and not empty: name another folder with -o.")
     check_writable(target.parent / f".{target.name}.new")

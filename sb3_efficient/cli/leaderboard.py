@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sb3_efficient.atomic import replace_file
 from sb3_efficient.bench.rows import Row, Rows
 from sb3_efficient.cli.arguments import add_game_arguments, add_gym_packages, check_game_arguments
 from sb3_efficient.errors import EfficientError
@@ -85,14 +86,24 @@ def run(arguments: argparse.Namespace) -> int:
     file = arguments.results / "leaderboard.json"
     rows = Rows(file, machine(), KEYS)
     wanted = [_facts(agent, arguments) for agent in agents]
+    reasons: list[str] = []
     for agent, facts in zip(agents, wanted, strict=True):
         row = None if arguments.again else rows.find(**facts)
         if row is not None:
             print(f"{agent.path.parent}: there already", file=sys.stderr)
-        rows.add([{**(row or {**facts, **_score(agent, arguments)}), **read_record(agent.path.parent)}])
+        try:
+            found = row or {**facts, **_score(agent, arguments)}
+        except EfficientError as error:
+            # One that is damaged, or of an algorithm without images, costs the others nothing
+            print(f"skipped {agent.path}: {error}", file=sys.stderr)
+            reasons.append(str(error))
+            continue
+        rows.add([{**found, **read_record(agent.path.parent)}])
+    if len(reasons) == len(agents):
+        raise EfficientError(f"None of the agents in {arguments.folder} could be scored: {reasons[0]}")
     # The file may have those of other folders
     text = table([row for facts in wanted if (row := rows.find(**facts))])
-    file.with_suffix(".md").write_text(text)
+    replace_file(file.with_suffix(".md"), text.encode())
     print(text)
     return 0
 

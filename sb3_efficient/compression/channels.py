@@ -114,7 +114,7 @@ class ChannelPruning(ModelMethod):
         names = {_key(layer) for group in structure for layer in group.layers}
         for name in self.layers or {}:
             if name not in names:
-                hint = suggestion(name, names)
+                hint = suggestion(str(name), names)
                 raise OptionError(f"There is no layer {name!r} to prune.{hint} Found: {', '.join(sorted(names))}.")
         self._widths(structure, 0 if self._has_target else self._ratio)
         # Layers that are added to the features are as wide as these, whoever built them

@@ -37,7 +37,11 @@ def feed_pixels(graph: GraphProto) -> None:
         cast = producers.get(divide.input[0])
         if cast is None or cast.op_type != "Cast" or constant(graph, divide.input[1]) != 255.0:
             continue
-        for quantize in _consumers(graph)[divide.output[0]]:
+        users = _consumers(graph)[divide.output[0]]
+        if any(node.op_type != "QuantizeLinear" for node in users):
+            # What pools, flattens or clips first reads numbers, not pixels
+            continue
+        for quantize in users:
             (dequantize,) = _consumers(graph)[quantize.output[0]]
             scale = _add_constant(graph, f"{cast.input[0]}_scale", np.float32(1 / 255))
             zero = _add_constant(graph, f"{cast.input[0]}_zero_point", np.uint8(0))

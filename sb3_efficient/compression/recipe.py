@@ -159,6 +159,9 @@ def _parsed(text: str) -> dict[str, Any]:
         raise OptionError(
             f"A step of a recipe is written as 'channel-pruning' or 'channel-pruning(ratio=0.5)', got {text!r}."
         ) from None
+    options = [str(keyword.arg) for keyword in call.keywords]
+    if twice := {option for option in options if options.count(option) > 1}:
+        raise OptionError(f"A step of a recipe says {', '.join(sorted(twice))} twice: {text!r}.")
     return {"method": name.strip(), **{str(k.arg): _value(str(k.arg), k.value) for k in call.keywords}}
 
 

@@ -71,6 +71,11 @@ class Head:
 def _masked(head: Head, logits: np.ndarray, action_masks: np.ndarray) -> np.ndarray:
     if not head.maskable:
         raise OptionError(f"action_masks are for discrete actions of PPO, and this head is {head.kind!r}.")
+    if np.size(action_masks) != logits.size:
+        raise OptionError(
+            f"action_masks must be of shape {logits.shape}, one for each action of each environment, got shape "
+            f"{np.shape(action_masks)}."
+        )
     # sb3-contrib's MaskableCategorical puts the same number there
     return np.where(np.asarray(action_masks, dtype=bool).reshape(logits.shape), logits, np.float32(-1e8))
 

@@ -151,8 +151,10 @@ def test_policies_of_other_games_and_files_that_are_none(
     enjoy = ["enjoy", *catch, "--no-render", "-n", "10", "--policy", str(tmp_path / "other.policy")]
     assert cli.main(enjoy) == 1
     assert "is a policy for observations of" in capsys.readouterr().err
+    assert cli.main(["evaluate", *catch, "--seed", str(2**32 - 9), "--episodes", "9"]) == 1
+    assert "--seed must be a whole number from 0 to 4294967286, got 4294967287" in capsys.readouterr().err
     assert cli.main(["collect", *catch, "--seed", "-1"]) == 1
-    assert "--seed must be a whole number of at least 0" in capsys.readouterr().err
+    assert "--seed must be a whole number from 0 to 4294967295, got -1" in capsys.readouterr().err
 
 
 def test_policy_without_a_file(capsys: pytest.CaptureFixture[str]) -> None:

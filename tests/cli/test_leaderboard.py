@@ -150,6 +150,23 @@ def test_spread_is_that_of_returns_and_no_action_is_sticky(
     assert set(chances) == {0}
 
 
+def test_a_damaged_agent_costs_the_others_nothing(
+    agent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = agent.with_name("Catch-v0_0")
+    damaged.mkdir()
+    (damaged / "Catch-v0.zip").write_bytes((agent / "Catch-v0.zip").read_bytes()[:-100])
+    where = ["-f", str(agent.parents[1]), "--results", str(tmp_path / "scores")]
+    command = ["bench", "leaderboard", *where, "--episodes", "1", "--n-envs", "1"]
+    assert cli.main(command) == 0
+    captured = capsys.readouterr()
+    assert f"skipped {damaged / 'Catch-v0.zip'}: " in captured.err
+    assert "| Catch-v0_1 |" in captured.out
+    shutil.rmtree(agent)
+    assert cli.main(command) == 1
+    assert "None of the agents in " in capsys.readouterr().err
+
+
 def test_best_agent_of_a_game_first() -> None:
     row = {"algo": "ppo", "env_id": "Catch-v0", "mean_reward": 1.0, "n_timesteps": 2_500_000, "eval_timesteps": 12345}
     lines = table([row, {**row, "mean_reward": 4.25}]).splitlines()

@@ -196,6 +196,15 @@ def test_dictionaries(method: str) -> None:
     np.testing.assert_allclose(made, expected, atol=0.05)
 
 
+def test_first_layers_that_are_no_convolution_read_numbers() -> None:
+    """SB3's MlpPolicy flattens images."""
+    model = PPO("MlpPolicy", Images(), n_steps=16, batch_size=16, seed=0, device="cpu")
+    batch = images(64)
+    expected = make_engine(model, "eager").outputs(batch)["logits"]
+    found = make_engine(compress(model, "static-int8", calibration=batch), "onnxruntime").outputs(batch)["logits"]
+    np.testing.assert_allclose(found, expected, atol=0.05)
+
+
 def test_dictionaries_and_other_things_are_refused() -> None:
     with pytest.raises(ObservationError, match="Calibration knows observations that are one array, and the policy"):
         compress(dict_agent(), "static-int8", calibration=images(64))

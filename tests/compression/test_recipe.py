@@ -36,6 +36,11 @@ def methods(monkeypatch: pytest.MonkeyPatch) -> dict[str, type[Method]]:
     return {"shave": Shave, "pack-8": Pack}
 
 
+def test_an_option_twice() -> None:
+    with pytest.raises(OptionError, match="says ratio twice"):
+        make_method("channel-pruning(ratio=0.5, ratio=0.3)")
+
+
 def test_by_name_as_text_and_as_config(methods: dict[str, type[Method]]) -> None:
     shave, pack = methods["shave"], methods["pack-8"]
     assert make_method("shave") == shave()
