@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from hashlib import sha256
@@ -25,14 +26,20 @@ from sb3_efficient.cli.common import (
     saved_agent,
     show,
 )
-from sb3_efficient.errors import ConflictError
+from sb3_efficient.errors import ConflictError, OptionError
 from sb3_efficient.options import whole_number
 
 if TYPE_CHECKING:
     from sb3_efficient.compression.recipe import Method
+    from sb3_efficient.zoo.saved import SavedAgent
 
 #: File systems allow 255 bytes for a name; some of them are the agent's
 LONGEST_SLUG = 120
+#: What two trials must have in common to be compared, beside the agent
+_OF_TRIALS = (
+    *("observations", "n_observations", "sticky", "episodes", "seed", "n_envs", "deterministic", "engine", "threads"),
+    *("batch_size", "distillation"),
+)
 _OF_SEARCH = ("n_trials", "storage", "study_name", "distillation")
 HELP = "make an agent's policy smaller and faster, and report what it cost"
 EXAMPLES = """\
@@ -45,8 +52,9 @@ examples:
 Each policy is written beside the agent, as NAME.policy: play it with 'sb3-efficient enjoy ... --policy NAME.policy'.
 "Same" in the report: the 95 % interval of the paired difference in return excludes a loss of 5 % of what the agent
 gains over random play. static-int8 takes seconds to make, distillation minutes; games take most of the time.
-A search goes on where its storage ended. To spread it over processes of one machine, start the last command in each
-of them; over several machines, with --storage postgresql://USER:PASSWORD@HOST/DATABASE.
+A search of the same agent with the same settings goes on where its storage ended. To spread it over processes of one
+machine, start the last command in each of them; over several machines, with
+--storage postgresql://USER:PASSWORD@HOST/DATABASE.
 """
 
 
@@ -69,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--n-trials", type=int, help="trials of this process (default: 20)")
     group.add_argument("--storage", help="URL of a database, or a journal file (.log) (default: memory)")
-    group.add_argument("--study-name", help="name of the study (default: algorithm and environment)")
+    group.add_argument("--study-name", help="name of the study (default: one for each agent and settings)")
     group.add_argument("--distillation", help="step that follows pruning, with options (default: distillation)")
 
 
@@ -126,6 +134,8 @@ def search_recipes(arguments: argparse.Namespace) -> int:
     """
     from sb3_efficient.compression import make_recipe
     from sb3_efficient.compression.compress import check_recipe
+    from sb3_efficient.compression.observations import LEAST
+    from sb3_efficient.compression.recipe import LastMethod
     from sb3_efficient.evaluation.compare import Candidate
     from sb3_efficient.evaluation.episodes import play, takes_masks
     from sb3_efficient.search import Searcher, search, table
@@ -134,6 +144,10 @@ def search_recipes(arguments: argparse.Namespace) -> int:
     whole_number("--episodes", arguments.episodes)
     text = arguments.distillation or "distillation"
     distillation = make_recipe(text)
+    if any(isinstance(step, LastMethod) for step in distillation):
+        raise OptionError(f"--distillation stands between pruning and the last step of a recipe, got {text!r}.")
+    if arguments.observations is None:
+        whole_number("--n-observations", arguments.n_observations, LEAST)
     agent = saved_agent(arguments)
     model = loaded(agent)
     check_recipe(model, distillation)
@@ -161,9 +175,18 @@ def search_recipes(arguments: argparse.Namespace) -> int:
         repeats=arguments.repeats,
         distillation=text,
     )
-    name = arguments.study_name or f"{agent.algo}-{agent.name}"
-    print(table(search(searcher, trials, storage=arguments.storage, name=name)))
-    return 0
+    name = arguments.study_name or _study_name(arguments, agent)
+    print(f"study {name}", file=sys.stderr)
+    study = search(searcher, trials, storage=arguments.storage, name=name)
+    print(table(study))
+    return 0 if study.best_trials else 1
+
+
+def _study_name(arguments: argparse.Namespace, agent: SavedAgent) -> str:
+    """Another one where trials of another agent, or with other settings, would stand beside these."""
+    settings = {option: str(getattr(arguments, option)) for option in _OF_TRIALS}
+    facts = json.dumps(settings).encode() + agent.path.read_bytes()
+    return f"{agent.algo}-{agent.name}-{sha256(facts).hexdigest()[:8]}"
 
 
 def slug(recipe: tuple[Method, ...]) -> str:

@@ -175,6 +175,29 @@ def test_engines_that_there_are_not(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Did you mean 'reuse'?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--distillation", "static-int8"), "--distillation stands between pruning and the last step"),
+        (("--n-observations", "20", "--batch-size", "1"), "--n-observations must be a whole number of at least 32"),
+    ],
+)
+def test_what_a_search_cannot_use(
+    options: tuple[str, ...], text: str, catch: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["compress", *catch, "--search", *options]) == 1
+    assert text in capsys.readouterr().err
+
+
+def test_searches_with_other_settings_are_other_studies(catch: tuple[str, ...], tmp_path: Path) -> None:
+    storage = str(tmp_path / "search.log")
+    few = ("--n-trials", "1", "--distillation", "distillation(steps=1, batch_size=4)", "--episodes", "1")
+    for sticky in ("0", "0.25"):
+        cli.main(["compress", *catch, "--search", "--storage", storage, *few, *QUICK, "--sticky", sticky])
+    backend = optuna.storages.journal.JournalFileBackend(storage)
+    assert len(optuna.get_all_study_names(optuna.storages.JournalStorage(backend))) == 2
+
+
 def test_two_processes_search_together(agent: Path, catch: tuple[str, ...], tmp_path: Path) -> None:
     storage = str(tmp_path / "search.log")
     options = ("--search", "--n-trials", "2", "--storage", storage, "--episodes", "1", *QUICK)
@@ -185,7 +208,10 @@ def test_two_processes_search_together(agent: Path, catch: tuple[str, ...], tmp_
     tables = [worker.communicate(timeout=300)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0]
     backend = optuna.storages.journal.JournalFileBackend(storage)
-    study = optuna.load_study(study_name="ppo-Catch-v0", storage=optuna.storages.JournalStorage(backend))
+    journal = optuna.storages.JournalStorage(backend)
+    (name,) = optuna.get_all_study_names(journal)
+    assert name.startswith("ppo-Catch-v0-")
+    study = optuna.load_study(study_name=name, storage=journal)
     assert len(study.trials) == 4
     # The agent has not learnt, and recipes that leave nothing of its small last layer do not fit
     assert {trial.state.name for trial in study.trials} <= {"COMPLETE", "PRUNED"}
