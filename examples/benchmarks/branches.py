@@ -74,8 +74,8 @@ highest.
   from 1 million ends at -1.3 frozen, and at -0.5 after the same time without.
 - Two continuations of the slow run that are never frozen (the rows from 699 k and 1000 k) are at -8.8 and -3.5 at 1.6
   million: single runs that differ by less say little.
-- Curves of whole runs stand some 7,000 steps too early, half a game for each of eight environments: they were read
-  from their monitor files without the games that were going on.
+- Curves of whole runs, but for those from 1003 k, stand some 7,000 steps too early, half a game for each of eight
+  environments: they were read from their monitor files without the games that were going on.
 - Within some 100 games of the branch arms cannot be compared: some still count games from before it.
 """
 KEYS = ("algo", "env", "checkpoint", "arm", "seed", "network")
