@@ -387,7 +387,6 @@ class Normalized(FlattenNetwork):
         nn.utils.weight_norm(self.convolution)
 
 
-@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
 class Noisy(NatureCNN):
     """Draws when it computes."""
 
@@ -409,6 +408,7 @@ def test_optimizers_with_other_options_are_left_alone() -> None:
     agent.learn(16)
 
 
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
 def test_networks_that_cannot_be_copied_are_left_alone() -> None:
     agent = learnt(model("ppo", policy_kwargs={"features_extractor_class": Normalized}))
     assert "Normalized gives other results" in str(accelerate(agent, **FP32))

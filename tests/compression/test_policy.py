@@ -64,7 +64,7 @@ def test_it_is_an_ordinary_zip(tmp_path: Path) -> None:
         manifest = json.loads(archive.read("manifest.json"))
         assert len(archive.read("network.onnx")) < 10_000
     assert manifest["format"] == 1
-    assert manifest["head"]["action_space"] == {"type": "Discrete", "n": 6, "start": 0}
+    assert manifest["head"]["action_space"] == {"type": "Discrete", "n": 6, "start": 0, "dtype": "int64"}
     assert set(manifest["versions"]) == {"sb3-efficient", "stable-baselines3", "torch", "onnx"}
 
 
