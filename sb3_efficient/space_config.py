@@ -44,7 +44,10 @@ def space_from_config(config: dict[str, Any]) -> spaces.Space:
         low, high = (np.broadcast_to(np.asarray(config[k]).astype(dtype), shape) for k in ("low", "high"))
         return spaces.Box(low, high, shape, dtype.type)
     if kind == "Discrete":
-        return spaces.Discrete(config["n"], start=config["start"], dtype=_whole(config))
+        dtype = _whole(config)
+        # Older versions of gymnasium know int64 only, and no such argument
+        options = {} if dtype is np.int64 else {"dtype": dtype}
+        return spaces.Discrete(config["n"], start=config["start"], **options)
     if kind == "MultiDiscrete":
         dtype = _whole(config)
         nvec = np.array(config["nvec"], dtype)
