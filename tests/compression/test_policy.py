@@ -72,6 +72,8 @@ def test_masked_actions_are_never_taken() -> None:
     masks = np.zeros((100, 6), bool)
     masks[:, [1, 4]] = True
     assert set(policy("maskable").predict(images(100), action_masks=masks)[0]) == {1, 4}
+    with pytest.raises(OptionError, match=r"action_masks must be of shape \(100, 6\), .* got shape \(100, 5\)"):
+        policy("maskable").predict(images(100), action_masks=masks[:, 1:])
 
 
 def test_copies_act_alike() -> None:
