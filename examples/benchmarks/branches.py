@@ -68,8 +68,8 @@ n-step returns); arms end earlier. Accelerated except "plain"; "never" is never 
 convolutions, frozen. One number per seed; at the end their mean, and in brackets, of so few, the lowest and the
 highest.
 
-- The arms from 599,000, 699,000 and 702,000 begin where "auto" with `earliest=0.1` froze; the one from 500,000 froze
-  all three convolutions at 798,000, as it was told to go on.
+- The arms from 599,000, 699,000 and 702,000 begin where "auto" with `earliest=0.1` froze, those from 1003 k where its
+  default did; the one from 500,000 froze all three convolutions at 798,000, as it was told to go on.
 - In the time that the frozen 500,000 steps from 600,000 take, the other makes 376,000, and is at -7. The slow run
   from 1 million ends at -1.3 frozen, and at -0.5 after the same time without.
 - Two continuations of the slow run that are never frozen (the rows from 699 k and 1000 k) are at -8.8 and -3.5 at 1.6

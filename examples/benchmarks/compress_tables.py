@@ -223,11 +223,17 @@ def played(agent: str, recipe: str, scores: dict[tuple[str, str], list[float]]) 
         return ["", "", ""]
     iqm = bootstrap(interquartile_mean, found)
     shown = [f"{np.mean(found):.2f}", f"{iqm.estimate:.2f} [{iqm.low:.2f}, {iqm.high:.2f}]"]
-    originals, random = (scores.get((agent, name), []) for name in ("original", "random play"))
+    n, said = verdict(agent, recipe, scores)
+    return [*shown, f"{n}, {said}" if said else f"{len(found)}"]
+
+
+def verdict(agent: str, recipe: str, scores: dict[tuple[str, str], list[float]]) -> tuple[int, str]:
+    """Games that it and its original have both played, and what they show; "" where there is nothing to compare."""
+    found, originals, random = (scores.get((agent, name), []) for name in (recipe, "original", "random play"))
     n = min(len(found), len(originals))
     if recipe == "original" or not n or not random:
-        return [*shown, f"{len(found)}"]
-    return [*shown, f"{n}, {non_inferiority(found[:n], originals[:n], random).verdict}"]
+        return n, ""
+    return n, non_inferiority(found[:n], originals[:n], random).verdict
 
 
 def tiny(rows: list[Row], scores: dict[tuple[str, str], list[float]]) -> str:

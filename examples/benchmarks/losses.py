@@ -24,7 +24,6 @@ import numpy as np
 from common import RESULTS, rows_of, run_program, write_readme
 
 from sb3_efficient.atomic import replace_file
-from sb3_efficient.evaluation.statistics import non_inferiority
 
 BEGIN = "<!-- table of examples/benchmarks/losses.py -->\n"
 #: Slower by less is noise
@@ -214,12 +213,9 @@ def compressing() -> list[Row]:
     games = {(row["agent"], row["recipe"]): row["returns"] for row in rows}
     found = []
     for (agent, recipe), own in games.items():
-        original, random = games.get((agent, "original"), []), games.get((agent, "random play"), [])
-        n = min(len(own), len(original))
-        if recipe not in (*compress_tables.NAMES, *compress_tables.TINY_RL) or not n or not random:
-            continue
-        if non_inferiority(own[:n], original[:n], random).verdict == "worse":
-            shown = f"return {np.mean(own[:n]):.1f}, not {np.mean(original[:n]):.1f} ({n} games)"
+        n, said = compress_tables.verdict(agent, recipe, games)
+        if recipe in (*compress_tables.NAMES, *compress_tables.TINY_RL) and said == "worse":
+            shown = f"return {np.mean(own[:n]):.1f}, not {np.mean(games[agent, 'original'][:n]):.1f} ({n} games)"
             found.append({"what": f"{recipe}, {agent}", "against": "original", "found": shown, "script": "compress"})
     return found
 

@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_game_arguments(arguments)
     whole_arguments(arguments, "video_steps", least=0)
-    target: Path = arguments.output.absolute()
+    target: Path = arguments.output.resolve()
     if target == Path.cwd():
         raise EfficientError("The folder is put in its place when it is finished: name one in here with -o.")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):

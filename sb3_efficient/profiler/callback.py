@@ -43,7 +43,6 @@ class ProfileCallback(BaseCallback):
         self.file = file
         self.skip = whole_number("skip", skip, least=0)
         self.steps = 0
-        self._displaced = False
         self._patches = Patches()
         # Nothing says so when a training is interrupted
         finalize(self, self._patches.put_back)
@@ -67,7 +66,6 @@ class ProfileCallback(BaseCallback):
         before, _active = None if _active is None else _active(), ref(self)
         if before is None:
             return
-        self._displaced, before._displaced = False, before is not self and bool(before._patches)
         before._patches.put_back()
         if before is not self and before.locals is self.locals:
             raise ConflictError("Two ProfileCallbacks in one training would time each other: leave one out.")
@@ -80,7 +78,7 @@ class ProfileCallback(BaseCallback):
             self._patches.replace(owner, name, partial(wrap, name=section))
 
     def _on_rollout_start(self) -> None:
-        if any(new is not old for new, old in zip(buffers(self.model), self._buffers, strict=True)):
+        if self._patches and any(new is not old for new, old in zip(buffers(self.model), self._buffers, strict=True)):
             # SEER has another one since it froze
             self._patches.put_back()
             self._take_times()
@@ -100,10 +98,10 @@ class ProfileCallback(BaseCallback):
         return True
 
     def _on_training_end(self) -> None:
-        if self._displaced:
-            warnings.warn("There is no profile: a ProfileCallback of another training took over.", stacklevel=2)
         if not self._patches:
             # The zoo says so twice
+            if _active is None or _active() is not self:
+                warnings.warn("There is no profile: a ProfileCallback of another training took over.", stacklevel=2)
             return
         self._stopwatch.read()
         self.steps = self.model.num_timesteps - self._started_at

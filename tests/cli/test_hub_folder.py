@@ -96,6 +96,21 @@ def test_film_of_an_environment_of_other_packages(tmp_path: Path, monkeypatch: p
     assert commands[0][-2:] == ["--gym-packages", "my_games"]
 
 
+@pytest.mark.parametrize("place", [".", "../here"])
+def test_folder_in_the_place_of_this_one(
+    place: str,
+    catch: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert cli.main(["bench", "hub-folder", *catch, "-o", place, "--episodes", "1"]) == 1
+    assert "name one in here with -o" in capsys.readouterr().err
+    assert Path.cwd().exists()
+
+
 def test_bad_input(agent: Path, catch: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["bench", "hub-folder", *catch, "--episodes", "1"]
     assert cli.main([*command, "-o", str(agent)]) == 1
