@@ -96,14 +96,13 @@ def suggest(trial: optuna.Trial, distillation: str = "distillation") -> tuple[Me
     return make_recipe([*steps, *([] if last == "none" else [last])])
 
 
-def search(searcher: Searcher, n_trials: int, *, storage: str | None = None, name: str = "compression") -> optuna.Study:
+def open_study(storage: str | None = None, name: str = "compression") -> optuna.Study:
     """
-    :param searcher: What trials are made with
-    :param n_trials: Of this process
     :param storage: URL of a database, ``"postgresql://..."`` or ``"sqlite:///..."``, or a journal file that ends in
         ``.log``; None for memory
     :param name: Of the study; one that is there is continued
-    :return: The study; ``best_trials`` are those that no other beats in everything
+    :return: The study, which :class:`Searcher` is to be optimized in; ``best_trials`` are those that no other beats in
+        everything
     """
     try:
         study = optuna.create_study(
@@ -114,7 +113,6 @@ def search(searcher: Searcher, n_trials: int, *, storage: str | None = None, nam
         raise OptionError(f"Optuna cannot use storage {storage!r} for the study {name!r}: {error}{driver}") from error
     if study.directions != list(DIRECTIONS):
         raise OptionError(f"The study {name!r} in {storage} is not one of this search. Choose another --study-name.")
-    study.optimize(searcher, n_trials)
     return study
 
 

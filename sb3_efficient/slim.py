@@ -29,6 +29,8 @@ def save_slim(model: BaseAlgorithm, path: str | Path) -> Path:
         raise OptionError(
             f"save_slim takes a Stable-Baselines3 model, such as PPO('CnnPolicy', env), got {briefly(model)}."
         )
+    if not isinstance(path, (str, Path)):
+        raise OptionError(f"save_slim writes a file: its path must be text or a Path, got {briefly(path)}.")
     path = Path(path)
     if not path.suffix:
         path = path.with_suffix(".zip")

@@ -15,7 +15,7 @@ from stable_baselines3.common.envs import FakeImageEnv
 
 from sb3_efficient.compression import ChannelPruning, Distillation, MagnitudePruning, StaticInt8
 from sb3_efficient.errors import OptionError
-from sb3_efficient.search import DIRECTIONS, Searcher, search, suggest, table
+from sb3_efficient.search import DIRECTIONS, Searcher, open_study, suggest, table
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 1, 40, 40), dtype=np.uint8)
 
@@ -43,8 +43,9 @@ def test_trials_know_return_latency_and_bytes(tmp_path: Path) -> None:
     study = optuna.create_study(study_name="it", storage=storage, directions=DIRECTIONS)
     study.enqueue_trial({"pruning": "none", "last": "none"})
     study.enqueue_trial({"pruning": "channel-pruning", "channel-pruning-ratio": 0.5, "last": "static-int8"})
-    search(made, 1, storage=storage, name="it")
-    study = search(made, 1, storage=storage, name="it")
+    open_study(storage, "it").optimize(made, 1)
+    study = open_study(storage, "it")
+    study.optimize(made, 1)
     float32, small = study.trials
     assert float32.values[0] == small.values[0] == 1
     assert float32.values[2] > 10 * small.values[2]
@@ -64,7 +65,7 @@ def test_what_an_engine_does_not_run_is_not_made(monkeypatch: pytest.MonkeyPatch
     study.enqueue_trial({"pruning": "none", "last": "dynamic-int8"})
     study.optimize(made, 1)
     assert study.trials[0].state is optuna.trial.TrialState.PRUNED
-    assert search(made, 0, storage=storage).trials == []
+    assert open_study(storage).trials == []
     assert Path(storage).exists()
 
 
@@ -92,8 +93,8 @@ def test_a_recipe_that_does_not_fit_is_only_one() -> None:
 
 def test_storages_that_do_not_serve(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="Optuna cannot use storage 'nosql://x' for the study 'it'"):
-        search(searcher(), 1, storage="nosql://x", name="it")
+        open_study("nosql://x", "it")
     storage = f"sqlite:///{tmp_path}/search.db"
     optuna.create_study(study_name="it", storage=storage)
     with pytest.raises(OptionError, match="is not one of this search"):
-        search(searcher(), 1, storage=storage, name="it")
+        open_study(storage, "it")

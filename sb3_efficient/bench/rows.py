@@ -96,6 +96,8 @@ def summary(values: Sequence[float], unit: str) -> Row:
 def _read(file: Path) -> list[Row]:
     try:
         rows: list[Row] = json.loads(file.read_text())["rows"]
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise TypeError("'rows' is no list of objects")
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(
             f"{file} holds no rows of measurements ({error!r}): move it away, or name another folder for results."

@@ -93,7 +93,11 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--engine", default="onnxruntime", help="runtime of compressed policies (default: %(default)s)")
     group.add_argument("--threads", type=int, default=1, help="threads of every network (default: %(default)s)")
     group.add_argument(
-        "--batch-size", type=int, nargs="+", default=[1, 100], help="batches that are timed (default: 1 100)"
+        "--batch-size",
+        type=int,
+        nargs="+",
+        default=[1, 100],
+        help="batches that are timed; a search takes the first (default: 1 100)",
     )
     group.add_argument(
         "--repeats", type=int, default=200, help="timed calls of each kind, at most (default: %(default)s)"

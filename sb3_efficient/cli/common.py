@@ -39,12 +39,12 @@ def loaded(agent: SavedAgent) -> BaseAlgorithm:
     :param agent: Of :func:`saved_agent`
     :return: Its model, if commands can record what it sees
     """
-    from gymnasium import spaces
+    from stable_baselines3.common.preprocessing import is_image_space
 
     model = agent.load()
-    if isinstance(model.observation_space, spaces.Dict):
+    if not is_image_space(model.observation_space):
         raise ObservationError(
-            f"{agent.path} takes dictionaries of observations, which commands cannot record: use "
+            f"{agent.path} takes {model.observation_space}, and commands record images, of uint8: use "
             "sb3_efficient.compress and make_engine in a script, with a method that needs none, as 'dynamic-int8'."
         )
     return model

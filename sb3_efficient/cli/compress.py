@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
+from collections.abc import Sequence
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sb3_efficient.atomic import check_writable
+from sb3_efficient.cli import search
 from sb3_efficient.cli.arguments import (
     add_agent_arguments,
     add_play_arguments,
@@ -20,14 +22,12 @@ from sb3_efficient.cli.common import (
     check_n_observations,
     compared,
     divided,
-    is_deterministic,
     loaded,
     observations_for,
     saved_agent,
     show,
 )
-from sb3_efficient.errors import ConflictError, OptionError
-from sb3_efficient.options import whole_number
+from sb3_efficient.errors import ConflictError
 
 if TYPE_CHECKING:
     from sb3_efficient.compression.recipe import Method
@@ -35,11 +35,6 @@ if TYPE_CHECKING:
 
 #: File systems allow 255 bytes for a name; some of them are the agent's
 LONGEST_SLUG = 120
-#: What two trials must have in common to be compared, beside the agent
-_OF_TRIALS = (
-    *("observations", "n_observations", "sticky", "episodes", "seed", "n_envs", "deterministic", "engine", "threads"),
-    *("batch_size", "distillation"),
-)
 _OF_SEARCH = ("n_trials", "storage", "study_name", "distillation")
 HELP = "make an agent's policy smaller and faster, and report what it cost"
 EXAMPLES = """\
@@ -93,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_report_arguments(arguments)
     _check_mode(arguments)
     if arguments.search:
-        return search_recipes(arguments)
+        return search.run(arguments)
     # What was typed can be judged before anything is read
     recipes = [make_recipe(text) for text in arguments.recipe or ["static-int8"]]
     for recipe in recipes:
@@ -101,20 +96,31 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.observations is None:
         check_n_observations(arguments.n_observations, max(arguments.batch_size), recipes)
     agent = saved_agent(arguments)
-    check_writable(agent.path.with_suffix(".policy"))
+    report, files = _files(agent, recipes)
     model = loaded(agent)
     for recipe in recipes:
         check_recipe(model, recipe)
     candidates = [model_candidate("original", model, threads=arguments.threads)]
     calibration, observations = divided(observations_for(arguments, agent, model), max(arguments.batch_size))
-    for recipe in recipes:
+    for recipe, file in zip(recipes, files, strict=True):
         policy = compress(model, recipe, calibration=calibration)
-        path = policy.save(agent.path.with_name(f"{agent.path.stem}-{slug(recipe)}.policy"))
-        print(f"{_text(recipe)}: {path}", file=sys.stderr)
+        print(f"{_text(recipe)}: {policy.save(file)}", file=sys.stderr)
         engine = {"engine": arguments.engine, "threads": arguments.threads}
         candidates.append(graph_candidate(_text(recipe), policy, policy.n_bytes, **engine))
-    show(compared(arguments, agent, candidates, observations), agent.path.with_name(f"{agent.path.stem}-compression"))
+    show(compared(arguments, agent, candidates, observations), report)
     return 0
+
+
+def _files(agent: SavedAgent, recipes: Sequence[tuple[Method, ...]]) -> tuple[Path, list[Path]]:
+    """Of the report, without endings, and of each policy: beside the agent, and all writable."""
+    from sb3_efficient.evaluation.report import check_report
+
+    report = agent.path.with_name(f"{agent.path.stem}-compression")
+    files = [agent.path.with_name(f"{agent.path.stem}-{slug(recipe)}.policy") for recipe in recipes]
+    check_report(report)
+    for file in files:
+        check_writable(file)
+    return report, files
 
 
 def _check_mode(arguments: argparse.Namespace) -> None:
@@ -125,68 +131,6 @@ def _check_mode(arguments: argparse.Namespace) -> None:
     if given and not arguments.search:
         options = ", ".join(f"--{option.replace('_', '-')}" for option in given)
         raise ConflictError(f"{options} is for searches: add --search, or leave it out.")
-
-
-def search_recipes(arguments: argparse.Namespace) -> int:
-    """
-    :param arguments: As :func:`add_arguments` has them
-    :return: Exit status
-    """
-    from sb3_efficient.compression import make_recipe
-    from sb3_efficient.compression.compress import check_recipe
-    from sb3_efficient.compression.observations import LEAST
-    from sb3_efficient.compression.recipe import LastMethod
-    from sb3_efficient.evaluation.compare import Candidate
-    from sb3_efficient.evaluation.episodes import play, takes_masks
-    from sb3_efficient.search import Searcher, search, table
-
-    trials = whole_number("--n-trials", 20 if arguments.n_trials is None else arguments.n_trials)
-    whole_number("--episodes", arguments.episodes)
-    text = arguments.distillation or "distillation"
-    distillation = make_recipe(text)
-    if any(isinstance(step, LastMethod) for step in distillation):
-        raise OptionError(f"--distillation stands between pruning and the last step of a recipe, got {text!r}.")
-    if arguments.observations is None:
-        whole_number("--n-observations", arguments.n_observations, LEAST)
-    agent = saved_agent(arguments)
-    model = loaded(agent)
-    check_recipe(model, distillation)
-    seeds = range(arguments.seed, arguments.seed + arguments.episodes)
-
-    def mean_return(candidate: Candidate) -> float:
-        returns = play(
-            candidate.policy,
-            lambda: agent.make_env(arguments.sticky),
-            seeds,
-            n_envs=arguments.n_envs,
-            deterministic=is_deterministic(arguments),
-            masked=takes_masks(model),
-            title=candidate.method,
-        )
-        return float(returns.mean())
-
-    searcher = Searcher(
-        model,
-        observations_for(arguments, agent, model),
-        mean_return,
-        engine=arguments.engine,
-        threads=arguments.threads,
-        batch_size=arguments.batch_size[0],
-        repeats=arguments.repeats,
-        distillation=text,
-    )
-    name = arguments.study_name or _study_name(arguments, agent)
-    print(f"study {name}", file=sys.stderr)
-    study = search(searcher, trials, storage=arguments.storage, name=name)
-    print(table(study))
-    return 0 if study.best_trials else 1
-
-
-def _study_name(arguments: argparse.Namespace, agent: SavedAgent) -> str:
-    """Another one where trials of another agent, or with other settings, would stand beside these."""
-    settings = {option: str(getattr(arguments, option)) for option in _OF_TRIALS}
-    facts = json.dumps(settings).encode() + agent.path.read_bytes()
-    return f"{agent.algo}-{agent.name}-{sha256(facts).hexdigest()[:8]}"
 
 
 def slug(recipe: tuple[Method, ...]) -> str:

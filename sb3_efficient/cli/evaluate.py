@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sb3_efficient.atomic import check_writable
 from sb3_efficient.cli.arguments import (
     add_agent_arguments,
     add_play_arguments,
@@ -54,9 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
     :return: Exit status
     """
     from sb3_efficient.evaluation.candidates import model_candidate
+    from sb3_efficient.evaluation.report import check_report
 
     check_report_arguments(arguments)
-    check_writable(Path(f"{arguments.output}.md"))
+    check_report(arguments.output)
     agent = saved_agent(arguments)
     model = loaded(agent)
     named = zip(_names(arguments.files), arguments.files, strict=True)

@@ -11,12 +11,23 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sb3_efficient.atomic import replace_file
+from sb3_efficient.atomic import check_writable, replace_file
 from sb3_efficient.evaluation.compare import Row
 from sb3_efficient.evaluation.latency import Latency
 from sb3_efficient.evaluation.statistics import Interval
 
 Cells = dict[str, str]
+ENDINGS = ("md", "csv", "json", "html")
+
+
+def check_report(path: str | Path) -> None:
+    """
+    Refuse files that :meth:`Report.write` could not write, before anything is measured for them.
+
+    :param path: As there
+    """
+    for ending in ENDINGS:
+        check_writable(Path(f"{path}.{ending}"))
 
 
 @dataclass(frozen=True)
@@ -93,9 +104,9 @@ class Report:
         """
         from sb3_efficient.evaluation.page import page
 
-        texts = {"md": self.to_markdown(), "csv": self.to_csv(), "json": self.to_json(), "html": page(self)}
+        texts = (self.to_markdown(), self.to_csv(), self.to_json(), page(self))
         # Not with_suffix: names of environments have dots
-        return [replace_file(f"{path}.{ending}", text.encode()) for ending, text in texts.items()]
+        return [replace_file(f"{path}.{end}", text.encode()) for end, text in zip(ENDINGS, texts, strict=True)]
 
 
 def _cells(row: Row, original: Row) -> Cells:

@@ -91,10 +91,8 @@ class SEERCallback(BaseCallback):
         self.is_auto = freeze_at == "auto" and not is_schedule
         only_encoder = freeze_at is None and encoder is not None and not is_schedule
         self.schedule = [] if self.is_auto or only_encoder else freezes(freeze_at, depth)
-        self.depths: list[Depth] = [freeze.depth for freeze in self.schedule] or [depth]
+        self.depths: list[Depth] = [freeze.depth for freeze in self.schedule] or [check_any_depth(depth)]
         self.latent_dtype, self.capacity, self.source = latent_dtype, capacity, encoder
-        for each in self.depths:
-            check_any_depth(each)
         self.earliest = check_when(EARLIEST if earliest is None else earliest, "earliest")
         self.latest = None if latest is None else check_when(latest, "latest")
         self.threshold = check_threshold(THRESHOLD if threshold is None else threshold)

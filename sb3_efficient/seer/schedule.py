@@ -10,7 +10,7 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.errors import ConflictError, OptionError, suggestion
-from sb3_efficient.seer.stages import Depth
+from sb3_efficient.seer.stages import Depth, check_any_depth
 
 When = int | float
 
@@ -56,14 +56,14 @@ def freezes(freeze_at: Any, depth: Any) -> list[Freeze]:
     :return: The steps in order
     """
     if not isinstance(depth, Sequence) or isinstance(depth, str):
-        return [Freeze(check_when(freeze_at), depth)]
+        return [Freeze(check_when(freeze_at), check_any_depth(depth))]
     if freeze_at not in (None, "auto"):
         raise ConflictError(f"depth={depth!r} says when to freeze: leave out freeze_at={freeze_at!r}.")
     if not depth or not all(isinstance(pair, Sequence) and len(pair) == 2 for pair in depth):
         raise OptionError(
             f"depth must be a depth or pairs of when and how deep, as [(0.2, 1), (0.4, 'conv')], got {depth!r}."
         )
-    return [Freeze(check_when(when), deep) for when, deep in depth]
+    return [Freeze(check_when(when), check_any_depth(deep)) for when, deep in depth]
 
 
 def check_when(value: Any, option: str = "freeze_at") -> When:

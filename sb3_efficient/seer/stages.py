@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, NatureCNN
 from torch import nn
 
@@ -69,14 +70,18 @@ def deepest_stage(extractor: BaseFeaturesExtractor, depth: Depth) -> int:
     return max(1, last - 1) if depth == "lower" else last
 
 
-def check_any_depth(depth: Any) -> None:
-    """Refuse what is a depth of no extractor."""
-    is_stage = isinstance(depth, int) and not isinstance(depth, bool) and depth >= 1
-    if not is_stage and depth not in NAMED:
-        hint = suggestion(depth, NAMED) if isinstance(depth, str) else ""
-        raise OptionError(
-            f"depth must be 'lower', 'conv', 'features' or the number of a stage, from 1, got {depth!r}.{hint}"
-        )
+def check_any_depth(depth: Any) -> Depth:
+    """
+    :return: ``depth``, if some extractor has such a one
+    """
+    if isinstance(depth, str) and depth in NAMED:
+        return depth
+    if isinstance(depth, (int, np.integer)) and not isinstance(depth, bool) and depth >= 1:
+        return int(depth)
+    hint = suggestion(depth, NAMED) if isinstance(depth, str) else ""
+    raise OptionError(
+        f"depth must be 'lower', 'conv', 'features' or the number of a stage, from 1, got {depth!r}.{hint}"
+    )
 
 
 def check_depth(extractor: BaseFeaturesExtractor, depth: Any) -> None:

@@ -29,6 +29,8 @@ def test_bad_input_is_said_before_anything_is_trained(capsys: pytest.CaptureFixt
     (tmp_path / "file").touch()
     for words, text in (
         (["--env", "PnogNoFrameskip-v4"], "Did you mean 'PongNoFrameskip-v4'?"),
+        (["--algo", "pppo"], "Did you mean 'ppo'?"),
+        (["--extractor", "imapla"], "Did you mean 'impala'?"),
         (["--repeats", "0"], "--repeats must be a whole number of at least 1"),
         (["--picture", str(tmp_path / "loop.foo")], "its ending must be one of ."),
         (["--picture", str(tmp_path / "loop")], "its ending must be one of ."),
@@ -39,6 +41,8 @@ def test_bad_input_is_said_before_anything_is_trained(capsys: pytest.CaptureFixt
 
 
 def test_failed_training_says_which(script: Run) -> None:
-    done = script("-m", "sb3_efficient", "bench", "loop", "--extractor", "imapla", fails=True)
-    assert "Did you mean 'impala'?" in done.stderr
+    options = ("--extractor", "impala", "-params", "features_extractor_kwargs={'widht': 2}")
+    done = script("-m", "sb3_efficient", "bench", "loop", *options, fails=True)
+    assert "Training failed: " in done.stderr
+    assert "Did you mean 'width'?" in done.stderr
     assert "Traceback" not in done.stderr

@@ -58,7 +58,7 @@ def test_without_a_file(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"machine": 1}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"machine": 1}', '{"rows": {"a": 1}}', '{"rows": [1]}'])
 def test_other_files_are_not_overwritten(tmp_path: Path, text: str) -> None:
     (tmp_path / "rows.json").write_text(text)
     with pytest.raises(ArtifactError, match="holds no rows of measurements"):

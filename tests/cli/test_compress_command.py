@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import optuna
@@ -127,6 +129,17 @@ def test_files_that_cannot_be_written_are_found_before_the_work(
         assert "recording" not in out + err
     assert cli.main(["collect", *catch, "-o", str(tmp_path)]) == 1
     assert "which is a folder. Name a file." in capsys.readouterr().err
+    for command, taken in (
+        (["compress"], "Catch-v0-compression.html"),
+        (["compress", "--recipe", "dynamic-int8"], "Catch-v0-dynamic-int8.policy"),
+        (["evaluate", "-o", str(agent / "found")], "found.json"),
+    ):
+        (agent / taken).mkdir()
+        assert cli.main([*command, *catch, *QUICK, "--episodes", "0"]) == 1
+        error = capsys.readouterr().err
+        assert f"{taken}, which is a folder. Name a file." in error
+        assert "recording" not in error
+        (agent / taken).rmdir()
 
 
 def test_policies_of_other_games_and_files_that_are_none(
@@ -180,13 +193,16 @@ def test_engines_that_there_are_not(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (("--distillation", "static-int8"), "--distillation stands between pruning and the last step"),
         (("--n-observations", "20", "--batch-size", "1"), "--n-observations must be a whole number of at least 32"),
+        (("--storage", "nosql://x"), "Optuna cannot use storage 'nosql://x'"),
     ],
 )
 def test_what_a_search_cannot_use(
     options: tuple[str, ...], text: str, catch: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["compress", *catch, "--search", *options]) == 1
-    assert text in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert text in error
+    assert "recording" not in error
 
 
 def test_searches_with_other_settings_are_other_studies(catch: tuple[str, ...], tmp_path: Path) -> None:
@@ -228,7 +244,6 @@ def test_two_processes_search_together(agent: Path, catch: tuple[str, ...], tmp_
         ("compress", ("--observations", "nothing"), "There is no file nothing. 'sb3-efficient collect'"),
         ("compress", ("--episodes", "-1"), "--episodes must be a whole number of at least 0, got -1"),
         ("compress", ("--search", "--n-trials", "0"), "--n-trials must be a whole number of at least 1, got 0"),
-        ("compress", ("--search", "--storage", "nosql://x"), "Optuna cannot use storage 'nosql://x'"),
         ("compress", ("--batch-size", "1", "65"), "--batch-size 65 takes as many observations, and there are 64: "),
         ("compress", ("--sticky", "1.5"), "--sticky is a chance in [0, 1), got 1.5"),
         ("evaluate", ("nothing.policy",), "There is no file nothing.policy. 'sb3-efficient compress' writes"),
@@ -307,9 +322,10 @@ def test_options_of_the_other_mode(
     assert text in capsys.readouterr().err
 
 
-def test_dictionaries_are_for_scripts(tmp_path: Path) -> None:
-    agent = SimpleNamespace(path=tmp_path / "agent.zip", load=dict_agent)
-    with pytest.raises(ObservationError, match=r"agent.zip takes dictionaries .* use sb3_efficient.compress and make_"):
+@pytest.mark.parametrize(("load", "space"), [(dict_agent, "Dict"), (lambda: PPO("MlpPolicy", "CartPole-v1"), "Box")])
+def test_what_is_no_image_is_for_scripts(load: Callable[[], Any], space: str, tmp_path: Path) -> None:
+    agent: Any = SimpleNamespace(path=tmp_path / "agent.zip", load=load)
+    with pytest.raises(ObservationError, match=rf"agent.zip takes {space}\(.* use sb3_efficient.compress and make_eng"):
         loaded(agent)
 
 

@@ -17,7 +17,7 @@ from sb3_efficient.seer.schedule import Freeze, Timetable, freezes, timestep
     [
         (300_000, "conv", [Freeze(300_000, "conv")]),
         (3e5, 2, [Freeze(300_000, 2)]),
-        (np.int64(300_000), 2, [Freeze(300_000, 2)]),
+        (np.int64(300_000), np.int64(2), [Freeze(300_000, 2)]),
         (np.float32(0.25), 2, [Freeze(0.25, 2)]),
         (0.25, "features", [Freeze(0.25, "features")]),
         (0, "conv", [Freeze(0, "conv")]),
@@ -26,7 +26,7 @@ from sb3_efficient.seer.schedule import Freeze, Timetable, freezes, timestep
     ],
 )
 def test_accepted(freeze_at: Any, depth: Any, expected: list[Freeze]) -> None:
-    assert freezes(freeze_at, depth) == expected
+    assert repr(freezes(freeze_at, depth)) == repr(expected)
 
 
 @pytest.mark.parametrize(

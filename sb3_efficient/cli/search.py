@@ -1,0 +1,85 @@
+"""``sb3-efficient compress --search``: recipes of an agent, searched for."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from sb3_efficient.cli.common import is_deterministic, loaded, observations_for, saved_agent
+from sb3_efficient.errors import OptionError
+from sb3_efficient.options import whole_number
+
+if TYPE_CHECKING:
+    from sb3_efficient.zoo.saved import SavedAgent
+
+#: What two trials must have in common to be compared, beside the agent
+_OF_TRIALS = (
+    *("observations", "n_observations", "sticky", "episodes", "seed", "n_envs", "deterministic", "engine", "threads"),
+    *("batch_size", "distillation"),
+)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    :param arguments: As :func:`.compress.add_arguments` has them
+    :return: Exit status
+    """
+    from sb3_efficient.compression import make_recipe
+    from sb3_efficient.compression.compress import check_recipe
+    from sb3_efficient.compression.observations import LEAST
+    from sb3_efficient.compression.recipe import LastMethod
+    from sb3_efficient.evaluation.compare import Candidate
+    from sb3_efficient.evaluation.episodes import play, takes_masks
+    from sb3_efficient.search import Searcher, open_study, table
+
+    trials = whole_number("--n-trials", 20 if arguments.n_trials is None else arguments.n_trials)
+    whole_number("--episodes", arguments.episodes)
+    text = arguments.distillation or "distillation"
+    distillation = make_recipe(text)
+    if any(isinstance(step, LastMethod) for step in distillation):
+        raise OptionError(f"--distillation stands between pruning and the last step of a recipe, got {text!r}.")
+    if arguments.observations is None:
+        whole_number("--n-observations", arguments.n_observations, LEAST)
+    agent = saved_agent(arguments)
+    model = loaded(agent)
+    check_recipe(model, distillation)
+    name = arguments.study_name or _study_name(arguments, agent)
+    print(f"study {name}", file=sys.stderr)
+    study = open_study(arguments.storage, name)
+    seeds = range(arguments.seed, arguments.seed + arguments.episodes)
+
+    def mean_return(candidate: Candidate) -> float:
+        returns = play(
+            candidate.policy,
+            lambda: agent.make_env(arguments.sticky),
+            seeds,
+            n_envs=arguments.n_envs,
+            deterministic=is_deterministic(arguments),
+            masked=takes_masks(model),
+            title=candidate.method,
+        )
+        return float(returns.mean())
+
+    searcher = Searcher(
+        model,
+        observations_for(arguments, agent, model),
+        mean_return,
+        engine=arguments.engine,
+        threads=arguments.threads,
+        batch_size=arguments.batch_size[0],
+        repeats=arguments.repeats,
+        distillation=text,
+    )
+    study.optimize(searcher, trials)
+    print(table(study))
+    return 0 if study.best_trials else 1
+
+
+def _study_name(arguments: argparse.Namespace, agent: SavedAgent) -> str:
+    """Another one where trials of another agent, or with other settings, would stand beside these."""
+    settings = {option: str(getattr(arguments, option)) for option in _OF_TRIALS}
+    facts = json.dumps(settings).encode() + agent.path.read_bytes()
+    return f"{agent.algo}-{agent.name}-{sha256(facts).hexdigest()[:8]}"
