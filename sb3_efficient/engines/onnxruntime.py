@@ -21,7 +21,7 @@ class OnnxRuntimeEngine(Engine):
         graph = to_graph(source) if isinstance(source, ActingNetwork) else source
         super().__init__(graph.observation_space, graph.head, graph.outputs, threads)
         proto, self._blocks = block_pixels(graph.proto)
-        self._session = _session(proto.SerializeToString(), threads)
+        self._session = session(proto.SerializeToString(), threads)
         self._names = list(graph.outputs)
 
     def _run(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
@@ -37,10 +37,14 @@ def run_file(content: bytes, outputs: list[str], feed: dict[str, np.ndarray]) ->
     :param outputs: Names
     :param feed: A batch for each input
     """
-    return _session(content, 1).run(outputs, feed)
+    return session(content, 1).run(outputs, feed)
 
 
-def _session(content: bytes, threads: int) -> ort.InferenceSession:
+def session(content: bytes, threads: int) -> ort.InferenceSession:
+    """
+    :param content: Of an ONNX file
+    :param threads: One runs in the thread that calls
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

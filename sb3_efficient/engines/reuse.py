@@ -14,6 +14,7 @@ from torch import nn
 from sb3_efficient.engines.base import Engine
 from sb3_efficient.engines.graph import ActingGraph
 from sb3_efficient.engines.network import ActingNetwork
+from sb3_efficient.engines.rest import Rest
 from sb3_efficient.engines.tail import Tail
 from sb3_efficient.errors import OptionError
 from sb3_efficient.options import whole_number
@@ -34,7 +35,8 @@ class ReuseEngine(Engine):
     Each row of a batch is compared with the same row of the batch before: the environments of a ``VecEnv``. That they
     follow each other makes it fast, not right: after a reset, or in any other order, more differs and is computed.
 
-    A policy compressed by ``static-int8`` is computed in int8, bit by bit as ONNX Runtime does where it has VNNI.
+    A policy compressed by ``static-int8`` is computed in int8, bit by bit as ONNX Runtime does where it has VNNI. What
+    is behind its first linear layer, if it is more than linear layers, is computed by ONNX Runtime.
 
     :param source: Network, or a graph of ``static-int8``
     :param threads: It computes on one, whatever is asked for
@@ -53,7 +55,8 @@ class ReuseEngine(Engine):
         self._reuser: Reuser | Rememberer
         if isinstance(source, ActingGraph):
             shape: Any = source.observation_space.shape
-            network, self._tail = read_graph(source.proto.graph, shape)
+            network, tail = read_graph(source.proto.graph, shape)
+            self._tail = tail if callable(tail) else Rest(source.proto, tail)
             self._reuser = Int8Reuser(network, memory=memory)
             return
         _check_model(source)
@@ -92,7 +95,8 @@ class ReuseEngine(Engine):
         self._reuser.load()
 
     def _run(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
-        return self._tail(self._reuser(feed["observation"]))
+        features = self._reuser(feed["observation"])
+        return self._tail(features, feed) if isinstance(self._tail, Rest) else self._tail(features)
 
     def _make_tail(self, source: ActingNetwork) -> Any:
         last = list(source.last)

@@ -106,7 +106,7 @@ class CompressedFrames:
 
     @property
     def nbytes(self) -> int:
-        """Bytes when it is full of frames that compress as those that are there do on average."""
+        """Bytes when it is full of frames that compress as those there do on average; without those at hand."""
         there = len(self._compressed)
         return int((self._bytes / there + _POINTER) * max(there, self._count))
 

@@ -26,6 +26,17 @@ class QuantizedGraph:
             for name in node.input:
                 self.users.setdefault(name, []).append(node)
 
+    def leading_to(self, node: NodeProto) -> set[str]:
+        """Names of all that a node computes, and of what that is computed of."""
+        found: set[str] = set()
+        todo = [*node.output]
+        while todo:
+            name = todo.pop()
+            if name not in found:
+                found.add(name)
+                todo += self.makers[name].input if name in self.makers else []
+        return found
+
     def alone(self, name: str) -> bool:
         """Whether a dequantized tensor, and the bytes that it is made of, have one reader."""
         return [len(self.users[n]) for n in (name, self.makers[name].input[0])] == [1, 1]

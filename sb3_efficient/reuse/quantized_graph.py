@@ -17,25 +17,41 @@ from sb3_efficient.reuse.quantized import QuantizedConvolution, QuantizedLinear,
 from sb3_efficient.reuse.window import sizes
 
 
-def read_graph(graph: GraphProto, shape: tuple[int, int, int]) -> tuple[Network, Tail]:
+def read_graph(graph: GraphProto, shape: tuple[int, int, int]) -> tuple[Network, Tail | str]:
     """
     :param graph: Of ``static-int8``
     :param shape: Of an image, (C, H, W)
-    :return: The steps with the first linear layer, and the linear layers that follow it
+    :return: The steps with the first linear layer, and the linear layers that follow it; where there is something else
+        behind it, the name of the bytes that it gives
     """
-    reader = _Reader(graph, shape)
+    reader, found = _Reader(graph, shape), QuantizedGraph(graph)
+    first = next((node for node in graph.node if node.op_type == "Gemm"), None)
+    upper = found.leading_to(first) if first else {*found.makers}
     for node in graph.node:
-        reader.read(node)
-    network, linear = reader.network, reader.linear
-    if not linear or not reader.ends:
+        if node.output[0] in upper:
+            reader.read(node)
+    network, linear = reader.network, reader.linear[:1]
+    tail = _tail(reader, [node for node in graph.node if node.output[0] not in upper])
+    if not linear or (tail is None and linear[0].zero is None):
         raise OptionError(
-            "The engine 'reuse' wants linear layers behind the convolutions, with one output, and found something "
-            "else: take the engine 'onnxruntime' or 'openvino'."
+            "The engine 'reuse' wants linear layers behind the convolutions, and found something else: take the engine "
+            "'onnxruntime' or 'openvino'."
         )
+    assert first is not None
     network.image.raw = True
-    network.linear = linear[:1]  # type: ignore[assignment]
+    network.linear = linear  # type: ignore[assignment]
     network.activation = linear[0].zero is not None
-    return network, Tail(linear[1:])
+    return network, found.users[first.output[0]][0].output[0] if tail is None else tail
+
+
+def _tail(reader: _Reader, nodes: list[NodeProto]) -> Tail | None:
+    """All that is behind the first linear layer, if it is linear layers."""
+    try:
+        for node in nodes:
+            reader.read(node)
+    except OptionError:
+        return None
+    return Tail(reader.linear[1:]) if reader.ends else None
 
 
 @dataclass(frozen=True, eq=False)

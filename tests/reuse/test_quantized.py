@@ -11,11 +11,12 @@ from agents import Images, agent, images
 from gymnasium import spaces
 from onnx import helper
 from played import frames
-from stable_baselines3 import DQN, PPO
+from stable_baselines3 import DQN, PPO, SAC, TD3
 from whole_numbers import dense
 
 from sb3_efficient import compress, make_engine, policy_kwargs
 from sb3_efficient.compression import CompressedPolicy
+from sb3_efficient.engines.rest import rest
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.errors import OptionError
 from sb3_efficient.reuse.int8_vectors import VNNI
@@ -81,18 +82,48 @@ def test_action_values() -> None:
         np.testing.assert_array_equal(actions, dense(compressed, batch).argmax(axis=1))
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "options"),
+    [
+        # Deviations that no image changes
+        (PPO, {}),
+        (PPO, {"net_arch": [24]}),
+        # Mean and deviation are two layers that read the same
+        (SAC, {}),
+        (SAC, {"net_arch": []}),
+        (TD3, {}),
+    ],
+)
+def test_whatever_is_behind_the_first_linear_layer(algorithm: Any, options: dict[str, Any]) -> None:
+    env, buffer = Images(spaces.Box(-1, 1, (2,))), {} if algorithm is PPO else {"buffer_size": 8}
+    model = algorithm("CnnPolicy", env, policy_kwargs=options, device="cpu", seed=0, **buffer)
+    compressed = compress(model, "static-int8", calibration=images(32))
+    engine, runtime = make_engine(compressed, "reuse"), compressed.engine()
+    for n in (1, 3, 2):
+        found, expected = engine.outputs(images(n)), runtime.outputs(images(n))
+        assert [*found] == [*expected]
+        for name, values in found.items():
+            if VNNI:
+                np.testing.assert_array_equal(values, expected[name])
+            else:
+                np.testing.assert_allclose(values, expected[name], atol=0.1)
+        assert engine.predict(images(n), deterministic=True)[0].shape == (n, 2)
+
+
+def test_layers_beside_the_one_that_is_computed_are_refused() -> None:
+    proto = policy("impala").proto
+    addition = next(node for node in proto.graph.node if node.op_type == "Add")
+    branch = next(node for node in proto.graph.node if node.output[0] == addition.input[1])
+    with pytest.raises(OptionError, match="wants one row of layers behind the image .* and found others beside it"):
+        rest(proto, branch.input[0])
+
+
 def test_compressed_policies_that_it_does_not_know_are_refused() -> None:
     with pytest.raises(OptionError, match=r"residuals and linear layers in static-int8, and found Cast \(.*: take"):
         make_engine(compress(agent(), "dynamic-int8"), "reuse")
-    model = PPO("CnnPolicy", Images(spaces.Box(-1, 1, (2,))), device="cpu", seed=0)
-    with pytest.raises(OptionError, match=r"and found Shape \(.*\): take the engine 'onnxr"):
-        make_engine(compress(model, "static-int8", calibration=images(32)), "reuse")
-    # Its mean and its deviation are two layers that read the same
-    with pytest.raises(OptionError, match=r"and found Gemm \(linear_4\): take the engine 'onnxruntime'"):
-        make_engine(compress(agent("sac"), "static-int8", calibration=images(32)), "reuse")
     engine: Any = make_engine(policy("small"), "reuse")
     with pytest.raises(OptionError, match="A compressed policy keeps its weights: compress the model again, and"):
-        engine.refresh(model)
+        engine.refresh(agent())
 
 
 def test_convolutions_that_it_does_not_know_are_refused() -> None:
