@@ -47,6 +47,7 @@ AGENTS: dict[str, tuple[type[BaseAlgorithm], dict[str, Any]]] = {
     "ppo": (PPO, {}),
     "ppo box": (PPO, {"env": Images(BOX)}),
     "ppo multi-discrete": (PPO, {"env": Images(spaces.MultiDiscrete([3, 2, 4]))}),
+    "ppo multi-binary": (PPO, {"env": Images(spaces.MultiBinary(5))}),
     "ppo two extractors": (PPO, {"policy_kwargs": {"share_features_extractor": False, "net_arch": [16]}}),
     "ppo nature": (PPO, {"policy_kwargs": policy_kwargs("nature", PPO, features_dim=64)}),
     "ppo impala": (PPO, {"policy_kwargs": policy_kwargs("impala", PPO, features_dim=64)}),

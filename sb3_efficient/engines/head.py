@@ -89,6 +89,12 @@ def _multi_categorical(space: Any, outputs: Outputs, rng: np.random.Generator | 
     return np.stack([_draw(logits, rng) for logits in blocks], axis=1).reshape(-1, *space.shape)
 
 
+def _bernoulli(space: Any, outputs: Outputs, rng: np.random.Generator | None) -> np.ndarray:
+    logits = outputs[0] if rng is None else outputs[0] + rng.logistic(size=outputs[0].shape)
+    # Numbers of SB3's kind
+    return (logits > 0).astype(np.float32)
+
+
 def _greedy(space: Any, outputs: Outputs, rng: np.random.Generator | None) -> np.ndarray:
     return outputs[0].argmax(axis=1)
 
@@ -127,6 +133,7 @@ _Decide = Callable[[Any, Outputs, np.random.Generator | None], np.ndarray]
 KINDS: dict[str, tuple[_Decide, type[spaces.Space]]] = {
     "categorical": (_categorical, spaces.Discrete),
     "multi-categorical": (_multi_categorical, spaces.MultiDiscrete),
+    "bernoulli": (_bernoulli, spaces.MultiBinary),
     "greedy": (_greedy, spaces.Discrete),
     "gaussian": (_gaussian, spaces.Box),
     "squashed-gaussian": (_squashed_gaussian, spaces.Box),

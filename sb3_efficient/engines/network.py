@@ -12,12 +12,13 @@ from typing import Any
 
 import torch as th
 from gymnasium import spaces
+from sb3_contrib.common.maskable.distributions import MaskableBernoulliDistribution
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from sb3_contrib.qrdqn.policies import QRDQNPolicy
 from sb3_contrib.tqc.policies import TQCPolicy
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.distributions import BernoulliDistribution, StateDependentNoiseDistribution
+from stable_baselines3.common.distributions import StateDependentNoiseDistribution
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor
@@ -134,8 +135,8 @@ def _check(policy: Any) -> None:
     distribution = getattr(getattr(policy, "actor", policy), "action_dist", None)
     if isinstance(distribution, StateDependentNoiseDistribution):
         raise OptionError(f"Engines do not know generalized state-dependent exploration (use_sde=True) of {name}.")
-    if isinstance(distribution, BernoulliDistribution):
-        raise OptionError(f"Engines do not know MultiBinary actions, and the action space is {policy.action_space}.")
+    if isinstance(distribution, MaskableBernoulliDistribution):
+        raise OptionError(f"Engines do not know MultiBinary actions of MaskablePPO, and {name} is one of these.")
 
 
 def _parts(policy: BasePolicy) -> Parts:
@@ -181,7 +182,11 @@ def _td3(policy: Any) -> Parts:
     return actor.features_extractor, actor.mu[:-2], {"action": actor.mu[-2:]}, "deterministic"
 
 
-DISCRETE = {spaces.Discrete: "categorical", spaces.MultiDiscrete: "multi-categorical"}
+DISCRETE = {
+    spaces.Discrete: "categorical",
+    spaces.MultiDiscrete: "multi-categorical",
+    spaces.MultiBinary: "bernoulli",
+}
 PARTS: dict[tuple[type, ...], Callable[[Any], Parts]] = {
     (ActorCriticPolicy, MaskableActorCriticPolicy): _actor_critic,
     (QRDQNPolicy,): _qrdqn,

@@ -93,8 +93,9 @@ def with_actions(graph: ActingGraph) -> ModelProto:
     space: Any = graph.head.action_space
     end = _End(proto)
     end.shaped(getattr(end, graph.head.kind.replace("-", "_"))(raw[0], space), space)
-    is_box = isinstance(space, spaces.Box)
-    element = helper.np_dtype_to_tensor_dtype(np.dtype(space.dtype)) if is_box else TensorProto.INT64
+    # Those of SB3's predict
+    dtypes = {spaces.Box: space.dtype, spaces.MultiBinary: np.float32}
+    element = helper.np_dtype_to_tensor_dtype(np.dtype(dtypes.get(type(space), np.int64)))
     outputs = [helper.make_tensor_value_info("action", element, ["B", *space.shape]), *proto.graph.output]
     del proto.graph.output[:]
     proto.graph.output.extend(outputs)
@@ -118,6 +119,9 @@ class _End:
         blocks = [f"action/logits_{i}" for i in range(space.nvec.size)]
         self.graph.node.append(helper.make_node("Split", [logits, sizes], blocks, axis=1))
         return self._add("Concat", *(self._add("ArgMax", block, axis=1, keepdims=1) for block in blocks), axis=1)
+
+    def bernoulli(self, logits: str, space: spaces.MultiBinary) -> str:
+        return self._add("Cast", self._add("Greater", logits, self._constant(np.float32(0))), to=TensorProto.FLOAT)
 
     def gaussian(self, mean: str, space: spaces.Box) -> str:
         wide = self._add("Cast", mean, to=helper.np_dtype_to_tensor_dtype(np.dtype(space.dtype)))

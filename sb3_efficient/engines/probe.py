@@ -88,9 +88,11 @@ def _outputs(kind: str, policy: Any, observations: Any) -> list[th.Tensor]:
 
 
 def _sizes(head: Head) -> list[int]:
-    """How many outputs belong to each discrete action; none where actions are real numbers."""
+    """How many outputs belong to each discrete action; none where actions are real numbers or switches."""
     space: Any = head.action_space
-    return [] if isinstance(space, spaces.Box) else getattr(space, "nvec", np.array([getattr(space, "n", 0)])).tolist()
+    if isinstance(space, spaces.MultiDiscrete):
+        return space.nvec.tolist()
+    return [int(space.n)] if isinstance(space, spaces.Discrete) else []
 
 
 def _normalized(logits: th.Tensor, sizes: list[int]) -> th.Tensor:
@@ -103,6 +105,8 @@ def _distance(head: Head, outputs: list[np.ndarray], actions: np.ndarray, sizes:
     if own.shape != actions.shape:
         return float("inf")
     largest = np.abs(outputs[0]).max() + _LEAST
+    if head.kind == "bernoulli":
+        return float(np.abs(outputs[0])[own != actions].max(initial=0) / largest)
     if not sizes:
         return float(np.abs(own - actions).max() / max(largest, np.abs(own).max()))
     blocks = np.split(outputs[0], np.cumsum(sizes)[:-1], axis=1)

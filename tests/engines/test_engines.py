@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch as th
 from agents import AGENTS, Images, agent, dict_agent, images
-from sb3_contrib import RecurrentPPO
+from gymnasium import spaces
+from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3 import A2C, PPO, SAC
 from stable_baselines3.common.evaluation import evaluate_policy
 
@@ -62,7 +63,7 @@ def test_policy_is_as_good_as_model() -> None:
     np.testing.assert_array_equal(one.outputs(images(2))["logits"], other.outputs(images(2))["logits"])
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "ppo multi-discrete", "ppo box", "sac"])
+@pytest.mark.parametrize("algorithm", ["ppo", "ppo multi-discrete", "ppo multi-binary", "ppo box", "sac"])
 def test_chance_has_the_distribution_of_the_model(algorithm: str) -> None:
     model = agent(algorithm)
     many = images(1).repeat(4000, axis=0)
@@ -189,6 +190,9 @@ def test_models_that_no_engine_knows_are_refused() -> None:
     sde = A2C("CnnPolicy", Images(agent("sac").action_space), use_sde=True)
     with pytest.raises(OptionError, match=r"state-dependent exploration \(use_sde=True\) of ActorCriticCnnPolicy"):
         make_engine(sde)
+    masked = MaskablePPO("CnnPolicy", Images(spaces.MultiBinary(3)), n_steps=8)
+    with pytest.raises(OptionError, match="Engines do not know MultiBinary actions of MaskablePPO"):
+        make_engine(masked)
     sde = SAC("CnnPolicy", Images(agent("sac").action_space), use_sde=True, buffer_size=8)
     with pytest.raises(OptionError, match=r"state-dependent exploration \(use_sde=True\) of CnnPolicy|SACPolicy"):
         make_engine(sde)

@@ -28,6 +28,12 @@ def test_large_logits_do_not_overflow() -> None:
     assert set(draws(Head("categorical", spaces.Discrete(2)), [1e30, -1e30])) == {0}
 
 
+def test_switches_follow_the_sigmoid() -> None:
+    head = Head("bernoulli", spaces.MultiBinary(3))
+    np.testing.assert_allclose(draws(head, [-1.0, 0.0, 3.0]).mean(axis=0), [0.269, 0.5, 0.953], atol=0.012)
+    np.testing.assert_array_equal(head.act([np.float32([[-0.1, 0.1, 0]])], True, RNG), [[0, 1, 0]])
+
+
 def test_greedy_has_no_chance() -> None:
     assert set(draws(Head("greedy", spaces.Discrete(3)), [0.0, 0.001, 0.0])) == {1}
 

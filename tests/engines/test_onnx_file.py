@@ -19,6 +19,7 @@ from sb3_efficient.errors import ArtifactError, OptionError
 OUTPUTS = {
     "ppo": ["action", "logits"],
     "ppo multi-discrete": ["action", "logits"],
+    "ppo multi-binary": ["action", "logits"],
     "ppo box": ["action", "mean", "log_std"],
     "dqn": ["action", "q_values"],
     "sac": ["action", "mean", "log_std"],
