@@ -164,6 +164,13 @@ def test_mistakes_in_the_zoos_programs_are_one_message(
     assert message.count("\n") == 1
 
 
+def test_settings_of_the_zoo_that_want_another_package(script: Run) -> None:
+    done = script("-m", "sb3_efficient", "train", "--algo", "sac", "--env", "CarRacing-v3", "-n", "10", fails=True)
+    assert "want a package that is not installed (No module named 'ae'). Take those of this package" in done.stderr
+    assert "add -conf sb3_efficient.hyperparams.sac" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_zoo_errors_are_brief(script: Run) -> None:
     arguments = ("train", "--algo", "ppo", "--env", "PongNoFrameskip-v4", "-params", "features_extractor=imapla")
     done = script("-m", "sb3_efficient", *arguments, fails=True)

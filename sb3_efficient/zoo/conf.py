@@ -23,6 +23,15 @@ def files() -> dict[str, Path]:
     return {path.stem: path for path in sorted(Path(str(package.__file__)).parent.glob("*.yml"))}
 
 
+def shipped(algo: str) -> Entries:
+    """
+    :param algo: rl-zoo3's name
+    :return: The shipped entries by environment; none where there is no file
+    """
+    path = files().get(algo)
+    return _read(path) if path else {}
+
+
 def module_names() -> list[str]:
     """
     :return: What ``-conf`` takes: ``sb3_efficient.hyperparams.ppo``, ``sb3_efficient.hyperparams.ppo.impala``, ...

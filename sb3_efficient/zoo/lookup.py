@@ -12,7 +12,7 @@ import yaml
 from huggingface_sb3 import EnvironmentName
 
 from sb3_efficient.errors import ConflictError, EfficientError, UnknownNameError, suggestion
-from sb3_efficient.zoo.conf import files, module_names
+from sb3_efficient.zoo.conf import files, module_names, shipped
 from sb3_efficient.zoo.packages import import_if_there
 
 
@@ -64,9 +64,7 @@ def _check_fallback(manager: Any, entries: dict[str, Any], extractor: str | None
     key, fallback, what = ("atari", "atari", "Atari games") if is_atari else (env_id, "default", env_id)
     if fallback in entries and (is_atari or not (extractor or _is_blind(manager, entries[fallback]))):
         return
-    path = files().get(manager.algo)
-    shipped = _entries(str(path)) if path else {}
-    if key in shipped:
+    if key in shipped(manager.algo):
         ours = f"sb3_efficient.hyperparams.{manager.algo}"
         raise EfficientError(f"{manager.config} has no entry for {what}. Ours has: add -conf {ours}")
     if fallback not in entries:

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from sb3_efficient.errors import ArtifactError, UnknownNameError
+from sb3_efficient.errors import ArtifactError, UnavailableError, UnknownNameError
+from sb3_efficient.zoo.conf import shipped
 
 _NO_AGENT = re.compile("The .* folder was not found|No (model|checkpoint) found for")
 
@@ -19,7 +20,7 @@ def in_one_line(arguments: Sequence[str]) -> Iterator[None]:
     """
     try:
         yield
-    except (AssertionError, ValueError) as error:
+    except (AssertionError, ValueError, ModuleNotFoundError) as error:
         message, typed = str(error), _typed(arguments)
         if _NO_AGENT.match(message):
             # The zoo is imported by now
@@ -33,6 +34,13 @@ def in_one_line(arguments: Sequence[str]) -> Iterator[None]:
             ) from error
         if "not found in gym registry" in message:
             raise UnknownNameError(f"{message} --gym-packages MODULE imports a module that registers more.") from error
+        is_import = isinstance(error, ModuleNotFoundError)
+        if is_import and typed.conf_file is None and typed.env in shipped(typed.algo):
+            # A wrapper in the zoo's entry may be of a package of other people
+            raise UnavailableError(
+                f"rl-zoo3's own settings of {typed.algo} for {typed.env} want a package that is not installed "
+                f"({message}). Take those of this package: add -conf sb3_efficient.hyperparams.{typed.algo}"
+            ) from error
         raise
 
 
@@ -41,4 +49,7 @@ def _typed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("-f", "--folder", default="rl-trained-agents")
     parser.add_argument("-i", "--trained-agent")
+    parser.add_argument("--env", default="CartPole-v1")
+    parser.add_argument("--algo", default="ppo")
+    parser.add_argument("-conf", "--conf-file")
     return parser.parse_known_args(arguments)[0]
