@@ -35,6 +35,8 @@ CURVES = {
     "Nature, everything on": ("curve_ppo_PongNoFrameskip-v4_3", "nature", False, "C2"),
     "Impala, everything on": ("curve_ppo_PongNoFrameskip-v4_2", "impala", False, "C1"),
 }
+#: Of the queue of runs -> above
+LABELS = {"Nature": "stock Nature", "Impala": "stock Impala"}
 
 
 def main() -> None:
@@ -65,8 +67,10 @@ def main() -> None:
 
 def other_runs() -> list[dict[str, Any]]:
     """Of the queue's runs on Pong (runs.py); NatureCNN's with the first seed are the agents', or were gone on with."""
-    on_pong = [row for row in rows_of("runs") if row["env"] == "PongNoFrameskip-v4" and row["label"] in CURVES]
-    return [row for row in on_pong if row["seed"] > 1 or row["extractor"] == "impala"]
+    on_pong = [row for row in rows_of("runs") if row["env"] == "PongNoFrameskip-v4"]
+    on_pong = [{**row, "label": LABELS.get(row["label"], row["label"])} for row in on_pong]
+    agents = ("Nature, accelerated", "Nature, everything on")
+    return [row for row in on_pong if row["label"] in CURVES and (row["seed"] > 1 or row["label"] not in agents)]
 
 
 def deepest(depth: Any) -> Any:
