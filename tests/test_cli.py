@@ -144,7 +144,10 @@ def test_help_teaches(script: Run, capsys: pytest.CaptureFixture[str]) -> None:
         (("enjoy", "-f", "logs/ppo"), "logs/ppo is the folder of one algorithm: name the one above it, -f logs."),
         (("train", "-i", "nofile.zip"), "-i nofile.zip: there is no such zip. Name the agent to continue, as -i logs"),
         (("train", "--env", "Catch-v9"), "Catch-v9 not found in gym registry, you maybe meant Catch-v0?"),
-        (("record_video", "--gym-packages", "nothing"), "--gym-packages names the module 'nothing', and there is none"),
+        *(
+            ((verb, "--gym-packages", "nothing"), "--gym-packages names the module 'nothing', and there is none")
+            for verb in ("train", "enjoy", "record_video")
+        ),
     ],
 )
 def test_mistakes_in_the_zoos_programs_are_one_message(

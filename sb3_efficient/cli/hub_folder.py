@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     :param arguments: As :func:`add_arguments` has them
     :return: Exit status
     """
-    from sb3_efficient.zoo.hub import Score, write_card, write_files
+    from sb3_efficient.zoo.hub import Score, plays_with_package, write_card, write_files
 
     check_game_arguments(arguments)
     whole_arguments(arguments, "video_steps", least=0)
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         games, greedy = whole_games(agent, model, arguments)
         score = Score(float(games[:, 0].mean()), float(games[:, 0].std()), len(games), greedy)
         (folder / "results.json").write_text(json.dumps(score.to_json(), indent=1) + "\n")
-        write_card(agent, score, folder, needs_package=needs_package(model))
+        write_card(agent, score, folder, needs_package=needs_package(model) or plays_with_package(agent))
         if target.exists():
             target.rmdir()
         folder.rename(target)

@@ -131,7 +131,10 @@ def _check(policy: Any) -> None:
             "training diverged. Take an earlier checkpoint."
         )
     if isinstance(policy, RecurrentActorCriticPolicy):
-        raise OptionError(f"Engines do not keep the state of recurrent policies yet, and the policy is {name}.")
+        raise OptionError(
+            f"Engines do not keep the state of recurrent policies yet, and the policy is {name}: let the model itself "
+            "predict. 'sb3-efficient bench leaderboard' scores such agents."
+        )
     distribution = getattr(getattr(policy, "actor", policy), "action_dist", None)
     if isinstance(distribution, StateDependentNoiseDistribution):
         raise OptionError(f"Engines do not know generalized state-dependent exploration (use_sde=True) of {name}.")

@@ -40,7 +40,8 @@ def run(verb: str, arguments: Sequence[str]) -> None:
     if verb == "train" and not {"-h", "--help"}.isdisjoint(arguments):
         print(_KEYS)
     register()
-    import_packages(own.gym_packages)
+    # Here, too, where the zoo imports them itself: it would end in a traceback
+    import_packages(own.gym_packages or _gym_packages(arguments))
     argv = sys.argv
     sys.argv = [f"sb3-efficient {verb}", *arguments]
     try:
@@ -48,6 +49,13 @@ def run(verb: str, arguments: Sequence[str]) -> None:
             runpy.run_module(f"rl_zoo3.{verb}", run_name="__main__")
     finally:
         sys.argv = argv
+
+
+def _gym_packages(arguments: Sequence[str]) -> list[str]:
+    """As the zoo's own option has them."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--gym-packages", nargs="+", default=[])
+    return parser.parse_known_args(arguments)[0].gym_packages
 
 
 def _taken(verb: str, arguments: Sequence[str], own: argparse.Namespace) -> list[str]:

@@ -81,11 +81,13 @@ def _stock(entry: dict[str, Any], algo: str) -> dict[str, Any]:
     """In the words of stock rl-zoo3, which has none for ``vec_env: ale`` and makes its own environments."""
     from sb3_efficient.zoo.entries import to_stock
     from sb3_efficient.zoo.loop import take_callbacks, take_vec_env
-    from sb3_efficient.zoo.replay_buffer import import_replay_buffer
 
     take_callbacks(entry)
     take_vec_env(entry, {})
-    import_replay_buffer(entry)
+    if isinstance(path := entry.get("replay_buffer_class"), str):
+        # Evaluated by the zoo, whose enjoy wants text in config.yml
+        module, _, name = path.rpartition(".")
+        entry["replay_buffer_class"] = f"__import__({module!r}, fromlist=[{name!r}]).{name}"
     return to_stock(entry, algo)
 
 

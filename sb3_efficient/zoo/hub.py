@@ -15,10 +15,12 @@ from pathlib import Path
 from pprint import pformat
 from typing import Any
 
+import gymnasium as gym
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.repocard import metadata_eval_result
 from huggingface_sb3 import EnvironmentName, ModelName
+from rl_zoo3.utils import get_saved_hyperparams
 
 from sb3_efficient.errors import EfficientError
 from sb3_efficient.policies import find_algorithm
@@ -98,6 +100,16 @@ def write_files(agent: SavedAgent, target: Path) -> None:
         for file in sorted([*run.glob("*.csv"), *run.glob("evaluations.npz")]):
             archive.write(file, arcname=file.name)
     (target / ".gitattributes").write_text("*.mp4 filter=lfs diff=lfs merge=lfs -text\n*.zip filter=lfs -text\n")
+
+
+def plays_with_package(agent: SavedAgent) -> bool:
+    """
+    :param agent: Any
+    :return: Whether its environment, or a wrapper around it, is of this package
+    """
+    settings, _ = get_saved_hyperparams(str(agent.path.parent / agent.name))
+    wrappers = (settings.get(key) for key in ("env_wrapper", "vec_env_wrapper"))
+    return any("sb3_efficient." in str(part) for part in (gym.spec(agent.env_id).entry_point, *wrappers))
 
 
 def write_card(agent: SavedAgent, score: Score, target: Path, *, needs_package: bool) -> None:

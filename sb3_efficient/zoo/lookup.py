@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from huggingface_sb3 import EnvironmentName
 
-from sb3_efficient.errors import ConflictError, EfficientError, UnknownNameError, suggestion
+from sb3_efficient.errors import ConflictError, EfficientError, OptionError, UnknownNameError, suggestion
 from sb3_efficient.zoo.conf import files, module_names, shipped
 from sb3_efficient.zoo.packages import import_if_there
 
@@ -94,4 +94,25 @@ def _entries(config: str) -> dict[str, Any]:
         )
     if path.suffix == ".py":
         return {}
-    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if is_file else import_module(config).hyperparams
+    return _checked(config, _read(path) if is_file else import_module(config).hyperparams)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise OptionError(f"-conf {path} is not YAML: {error}") from error
+
+
+def _checked(config: str, entries: Any) -> dict[str, Any]:
+    """That there are settings by environment."""
+    wrong = "a list, or a single value" if not isinstance(entries, dict) else ""
+    for key, entry in entries.items() if not wrong else ():
+        if not isinstance(entry, dict):
+            wrong = f"{key}: {entry!r}"
+    if wrong:
+        raise OptionError(
+            f"-conf {config} must have settings by environment, as 'atari: {{policy: CnnPolicy, n_envs: 8}}', and has "
+            f"{wrong}."
+        )
+    return entries

@@ -21,7 +21,7 @@ from stable_baselines3.common.atari_wrappers import AtariWrapper
 
 from sb3_efficient.errors import ConflictError, OptionError, suggestion
 from sb3_efficient.fast import AccelerateCallback
-from sb3_efficient.options import check_names, whole_number
+from sb3_efficient.options import check_names
 from sb3_efficient.seer import SEERCallback, ThawCallback
 from sb3_efficient.zoo.agents import saved_freeze
 from sb3_efficient.zoo.entries import import_class
@@ -33,6 +33,8 @@ _OWN_KEYS = ("features_extractor", "features_extractor_kwargs", "vec_env", "vec_
 #: Of the zoo, which has taken the first when we look at what is left of an entry
 _TAKEN_KEYS = ("n_timesteps", "n_envs", "frame_stack", "normalize", "env_wrapper", "vec_env_wrapper", "env_kwargs")
 _LATER_KEYS = ("noise_type", "noise_std")
+#: What the zoo gives algorithms itself, and its own options for that
+_TYPED = {"env": "--env", "seed": "--seed", "device": "--device", "verbose": "--verbose", "tensorboard_log": "-tb"}
 _ATARI_WRAPPER = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 _VEC_ENVS = ("ale",)
 
@@ -47,7 +49,7 @@ def take_callbacks(entry: Entry, continues: bool = False) -> None:
     given = entry.get("callback") or []
     others = given if isinstance(given, list) else [given]
     for other in others:
-        _check_own(other)
+        _check_callback(other)
     # SEER may be among them, and its latents are made in the number format that accelerate() chooses
     first: list[Any] = []
     last: list[Any] = []
@@ -68,10 +70,10 @@ def take_callbacks(entry: Entry, continues: bool = False) -> None:
         entry["callback"] = callbacks
 
 
-def _check_own(callback: Any) -> None:
-    """That there is a callback of this package by that name, which the zoo asks only once the model is made."""
+def _check_callback(callback: Any) -> None:
+    """That there is one by that name, which the zoo asks only once the model is made."""
     name = next(iter(callback), None) if isinstance(callback, dict) else callback
-    if isinstance(name, str) and name.startswith("sb3_efficient."):
+    if isinstance(name, str) and "." in name:
         import_class("callback", name)
 
 
@@ -84,6 +86,8 @@ def check_keys(hyperparams: Entry, algo: Callable[..., Any]) -> None:
     """
     known = [*_OWN_KEYS, *_LATER_KEYS, *inspect.signature(algo).parameters]
     for key in hyperparams:
+        if key in _TYPED:
+            raise OptionError(f"The zoo gives {algo.__name__} its {key} itself: say it by {_TYPED[key]}, not here.")
         if key in known:
             continue
         if key.startswith(("replay_buffer", "buffer_size")):
@@ -110,13 +114,16 @@ def check_frozen_agent(entry: Entry, agent: str) -> None:
         )
 
 
-def take_vec_env(entry: Entry, env_kwargs: Entry, env_id: str | None = None) -> Entry | None:
+def take_vec_env(
+    entry: Entry, env_kwargs: Entry, env_id: str | None = None, option: str = "--env-kwargs"
+) -> Entry | None:
     """
     Take out ``vec_env`` and ``vec_env_kwargs``.
 
     :param entry: Hyper-parameters of one environment; altered
     :param env_kwargs: Arguments of the environment, from wherever they come
     :param env_id: As gymnasium has it, if it is known
+    :param option: Of the zoo, that such arguments are typed behind
     :return: Options of ``AleVecEnv`` that stand for the entry's wrappers, or None for the zoo's own environments
     """
     name, options = entry.pop("vec_env", None), entry.pop("vec_env_kwargs", None)
@@ -127,21 +134,26 @@ def take_vec_env(entry: Entry, env_kwargs: Entry, env_id: str | None = None) -> 
     if name not in _VEC_ENVS:
         hint = suggestion(str(name), _VEC_ENVS)
         raise OptionError(f"Unknown vec_env {name!r}.{hint} Known: {', '.join(_VEC_ENVS)}.")
-    whole_number("n_envs", entry.get("n_envs", 1))
     if entry.get("monitor_kwargs"):
         raise ConflictError("vec_env=ale cannot honour monitor_kwargs. Leave out one of the two.")
     own, sticky = _checked(options or {}), _sticky(env_kwargs)
-    _check_skip(env_id, env_kwargs)
+    _check_skip(env_id, env_kwargs, option)
     return {"frame_stack": entry.get("frame_stack") or 1, **_settings(entry.get("env_wrapper")), **sticky, **own}
 
 
 def _checked(options: Any) -> Entry:
-    """``vec_env_kwargs``; the zoo names the game, counts and seeds the environments, and has a folder for them."""
+    """``vec_env_kwargs``: what does not change the game, of which the zoo's other programs would not know."""
     from sb3_efficient.envs import AleVecEnv
 
     if not isinstance(options, dict):
         raise OptionError(f"vec_env_kwargs must be options, as dict(num_threads=2), got {options!r}.")
-    check_names("vec_env_kwargs", options, AleVecEnv, given=("env_id", "n_envs", "seed", "monitor_dir"))
+    check_names("vec_env_kwargs", options, AleVecEnv)
+    for name in {*options} - {"num_threads"}:
+        raise ConflictError(
+            f"vec_env_kwargs takes num_threads only: with {name} here, enjoy would play another game. Options of "
+            "AtariWrapper belong to env_wrapper, frame_stack and n_envs stand beside it, and sticky actions are typed: "
+            "--env-kwargs repeat_action_probability:0.25."
+        )
     return options
 
 
@@ -161,6 +173,7 @@ def _settings(env_wrapper: Any) -> Entry:
                 f"vec_env=ale cannot honour env_wrapper {path}: its games are computed in C++, with the settings of "
                 "AtariWrapper only. Leave out one of the two."
             )
+        options = options or {}
         check_names("env_wrapper AtariWrapper", options, AtariWrapper, given=("env",))
         settings |= options
     return settings
@@ -174,7 +187,7 @@ def _sticky(env_kwargs: Entry) -> Entry:
     return {known[key]: value for key, value in env_kwargs.items() if key in known}
 
 
-def _check_skip(env_id: str | None, env_kwargs: Entry) -> None:
+def _check_skip(env_id: str | None, env_kwargs: Entry, option: str) -> None:
     """Refuse games that skip frames by themselves, of which AtariWrapper skips some once more, and AleVecEnv not."""
     from sb3_efficient.envs.ale_ids import look_up
 
@@ -183,5 +196,5 @@ def _check_skip(env_id: str | None, env_kwargs: Entry) -> None:
     if skip != 1:
         raise ConflictError(
             f"{env_id or 'The game'} skips frames by itself (frameskip={skip}), and AtariWrapper those that are left, "
-            "which vec_env=ale does not imitate. Add --env-kwargs frameskip:1, or leave out vec_env=ale."
+            f"which vec_env=ale does not imitate. Add {option} frameskip:1, or leave out vec_env=ale."
         )

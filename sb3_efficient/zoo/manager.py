@@ -13,7 +13,8 @@ from rl_zoo3 import ALGOS, hyperparams_opt
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from sb3_efficient.envs.retro import import_retro
-from sb3_efficient.errors import ConflictError, MissingExtraError
+from sb3_efficient.errors import ConflictError, EfficientError, MissingExtraError
+from sb3_efficient.options import whole_number
 from sb3_efficient.zoo.agents import check_algorithm, check_same_extractor, saved_entry
 from sb3_efficient.zoo.entries import KEYS, to_stock
 from sb3_efficient.zoo.lookup import entry_of_its_own
@@ -66,8 +67,13 @@ def preprocess_hyperparams(original: Method) -> Method:
         env_kwargs, env_id = hyperparams.get("env_kwargs") or self.env_kwargs or {}, self.env_name.gym_id
         # The zoo's own, which it has from --eval-env-kwargs; None if nothing was typed
         eval_kwargs = env_kwargs if self._eval_env_kwargs_args is None else self._eval_env_kwargs_args
-        self.ale_eval_env = take_vec_env(dict(hyperparams), eval_kwargs, env_id)
-        self.ale_vec_env = take_vec_env(hyperparams, env_kwargs, env_id)
+        whole_number("n_envs", hyperparams.get("n_envs", 1))
+        evaluates = self.eval_freq > 0 or self.optimize_hyperparameters
+        if evaluates and eval_kwargs is not env_kwargs:
+            self.ale_eval_env = take_vec_env(dict(hyperparams), eval_kwargs, env_id, "--eval-env-kwargs")
+            self.ale_vec_env = take_vec_env(hyperparams, env_kwargs, env_id)
+        else:
+            self.ale_vec_env = self.ale_eval_env = take_vec_env(hyperparams, env_kwargs, env_id)
         check_extras(env_id)
         if self.ale_vec_env is not None:
             _check_ale(self.vec_env_class, hyperparams)
@@ -156,8 +162,20 @@ def hyperparameters_optimization(original: Method) -> Method:
     @wraps(original)
     def optimize(self: Any) -> None:
         configured = self._hyperparams.get("policy_kwargs") or {}
+
+        def search() -> None:
+            try:
+                original(self)
+            except ValueError as error:
+                if "No trials are completed" not in str(error):
+                    raise
+                raise EfficientError(
+                    "No trial of this search was completed. The reasons stand above; one that is the same each time is "
+                    "not in what was sampled, but in the settings that all trials have."
+                ) from error
+
         if "features_extractor_class" not in configured:
-            original(self)
+            search()
             return
         samplers: dict[str, Any] = hyperparams_opt.HYPERPARAMS_SAMPLER
         sampler = samplers[self.algo]
@@ -169,7 +187,7 @@ def hyperparameters_optimization(original: Method) -> Method:
 
         samplers[self.algo] = sample
         try:
-            original(self)
+            search()
         finally:
             samplers[self.algo] = sampler
 

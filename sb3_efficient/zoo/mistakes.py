@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -34,14 +35,19 @@ def in_one_line(arguments: Sequence[str]) -> Iterator[None]:
             ) from error
         if "not found in gym registry" in message:
             raise UnknownNameError(f"{message} --gym-packages MODULE imports a module that registers more.") from error
-        is_import = isinstance(error, ModuleNotFoundError)
-        if is_import and typed.conf_file is None and typed.env in shipped(typed.algo):
-            # A wrapper in the zoo's entry may be of a package of other people
+        if _of_a_wrapper(error) and typed.conf_file is None and typed.env in shipped(typed.algo):
+            # That of the zoo's entry is of a package of other people
             raise UnavailableError(
                 f"rl-zoo3's own settings of {typed.algo} for {typed.env} want a package that is not installed "
                 f"({message}). Take those of this package: add -conf sb3_efficient.hyperparams.{typed.algo}"
             ) from error
         raise
+
+
+def _of_a_wrapper(error: Exception) -> bool:
+    """Whether a module is missing that a wrapper of the entry is in."""
+    calls = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
+    return isinstance(error, ModuleNotFoundError) and "get_wrapper_class" in calls
 
 
 def _typed(arguments: Sequence[str]) -> argparse.Namespace:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -45,7 +46,15 @@ def record_of(agent: Path) -> dict[str, Any]:
     :param agent: Zip, in the zoo's layout
     :return: What is known of ``KINDS``: nothing of a checkpoint, which was trained for less than the agent beside it
     """
-    return read_record(agent.parent) if agent.stem == agent.parent.name.rpartition("_")[0] else {}
+    return read_record(agent.parent) if is_last(agent) else {}
+
+
+def is_last(agent: Path) -> bool:
+    """
+    :param agent: Zip, in the zoo's layout
+    :return: Whether it is what a run ended with, by its name and that of the folder, <env>_<n> or <env>_<n>_<uuid>
+    """
+    return re.fullmatch(rf"{re.escape(agent.stem)}_\d+(_.+)?", agent.parent.name) is not None
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
@@ -79,6 +88,9 @@ def save(original: Callable[..., None]) -> Callable[..., None]:
     @wraps(original)
     def recorded(self: Any, model: BaseAlgorithm) -> None:
         original(self, model)
+        if not hasattr(self, "took"):
+            # A script that trains by itself
+            return
         before, hours = self.took
         steps = model.num_timesteps - model._num_timesteps_at_start
         now = {"n_timesteps": steps, "hours": hours, "peak_rss_mb": _peak_mb()}

@@ -7,7 +7,7 @@ from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_efficient.errors import ConflictError
+from sb3_efficient.errors import ConflictError, OptionError
 from sb3_efficient.frames.replay import FrameNStepReplayBuffer, FrameReplayBuffer, check_options
 from sb3_efficient.seer import LatentReplayBuffer
 from sb3_efficient.zoo.agents import saved_replay_buffer
@@ -26,6 +26,12 @@ def import_replay_buffer(entry: Entry) -> None:
     if isinstance(path, str) and re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", path):
         entry["replay_buffer_class"] = import_class("replay_buffer_class", path)
     buffer_class, options = entry.get("replay_buffer_class"), entry.get("replay_buffer_kwargs")
+    own = {"compress", "frame_channels"} & {*options} if isinstance(options, dict) else set()
+    if buffer_class is None and own:
+        raise OptionError(
+            f"replay_buffer_kwargs has {', '.join(sorted(own))}, which FrameReplayBuffer takes, and not SB3's: add "
+            "replay_buffer_class=sb3_efficient.frames.FrameReplayBuffer."
+        )
     # Others may take more than their signatures say
     if buffer_class in (FrameReplayBuffer, FrameNStepReplayBuffer) and isinstance(options, dict):
         check_options(buffer_class, options)

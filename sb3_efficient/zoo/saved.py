@@ -25,6 +25,7 @@ from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.errors import ArtifactError, EfficientError, UnknownNameError, suggestion
 from sb3_efficient.policies import find_algorithm
 from sb3_efficient.zoo.loop import take_vec_env
+from sb3_efficient.zoo.record import is_last
 
 #: Schedules may be pickled code of an older Python, and are for training only
 _UNUSED = {"learning_rate": 0.0, "lr_schedule": lambda _: 0.0, "clip_range": lambda _: 0.0}
@@ -152,8 +153,8 @@ def all_agents(folder: str | Path) -> tuple[list[SavedAgent], list[Path]]:
     ids = {str(EnvironmentName(env_id)): env_id for env_id in gym.registry}
     found, unknown = [], []
     for path in sorted(Path(folder).glob("*/*_*/*.zip")):
-        algo, name = path.parents[1].name, path.parent.name.rpartition("_")[0]
-        if path.stem != name or algo not in ALGOS:
+        algo, name = path.parents[1].name, path.stem
+        if not is_last(path) or algo not in ALGOS:
             continue
         if name in ids:
             found.append(SavedAgent(algo, ids[name], path))

@@ -51,7 +51,8 @@ def test_folder_goes_through_the_zoos_downloader(
     assert card.data.library_name == "stable-baselines3"
     assert card.data.eval_results[0].metric_value == f"{results['mean_reward']:.2f} +/- {results['std_reward']:.2f}"
     assert "Catch-v0" in card.data.tags
-    assert "pip install rl_zoo3\n" in card.text
+    # Its environment is of this package
+    assert "pip install rl_zoo3 sb3-efficient\n" in card.text
 
     def download(_: str, name: str) -> str:
         if not (hub / name).is_file():

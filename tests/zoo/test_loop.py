@@ -14,6 +14,7 @@ from sb3_efficient.zoo.loop import check_keys, take_callbacks, take_vec_env
 
 ATARI = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 CALLBACK = "sb3_efficient.fast.AccelerateCallback"
+SPY = "stable_baselines3.common.callbacks.ProgressBarCallback"
 SEER = "sb3_efficient.seer.SEERCallback"
 
 
@@ -24,13 +25,13 @@ SEER = "sb3_efficient.seer.SEERCallback"
         ({"accelerate": False}, {}),
         ({"accelerate": True}, {"callback": [CALLBACK]}),
         ({"accelerate": {"precision": "fp32"}}, {"callback": [{CALLBACK: {"precision": "fp32"}}]}),
-        ({"accelerate": True, "callback": "mine.Spy"}, {"callback": [CALLBACK, "mine.Spy"]}),
+        ({"accelerate": True, "callback": SPY}, {"callback": [CALLBACK, SPY]}),
         ({"seer": True, "accelerate": True}, {"callback": [CALLBACK, SEER]}),
         ({"seer": {"freeze_at": 0.5}}, {"callback": [{SEER: {"freeze_at": 0.5}}]}),
-        ({"accelerate": True, "callback": [{"mine.Spy": {}}]}, {"callback": [CALLBACK, {"mine.Spy": {}}]}),
+        ({"accelerate": True, "callback": [{SPY: {}}]}, {"callback": [CALLBACK, {SPY: {}}]}),
         # SEER freezes a loaded agent when training starts: after its number format is chosen
         ({"accelerate": True, "callback": SEER}, {"callback": [CALLBACK, SEER]}),
-        ({"seer": True, "callback": ["mine.Spy"]}, {"callback": ["mine.Spy", SEER]}),
+        ({"seer": True, "callback": [SPY]}, {"callback": [SPY, SEER]}),
     ],
 )
 def test_accelerate_becomes_a_callback(entry: dict, expected: dict) -> None:
@@ -38,9 +39,11 @@ def test_accelerate_becomes_a_callback(entry: dict, expected: dict) -> None:
     assert entry == expected
 
 
-@pytest.mark.parametrize("wrong", ["sb3_efficient.profilr.ProfileCallback", "sb3_efficient.profiler.Profile"])
-def test_misspelt_callbacks_of_ours_are_one_message(wrong: str) -> None:
-    for callback in (wrong, ["mine.Spy", wrong], {wrong: {"skip": 1}}):
+@pytest.mark.parametrize(
+    "wrong", ["sb3_efficient.profilr.ProfileCallback", "sb3_efficient.profiler.Profile", "mine.Spy"]
+)
+def test_misspelt_callbacks_are_one_message(wrong: str) -> None:
+    for callback in (wrong, [SPY, wrong], {wrong: {"skip": 1}}):
         with pytest.raises(OptionError, match=f"callback: there is no '{wrong}' to import"):
             take_callbacks({"callback": callback})
 
@@ -100,13 +103,13 @@ def test_vec_env_takes_the_settings_of_the_wrappers() -> None:
             "no option 'num_thread'. Did you m",
         ),
         (
-            {"vec_env": "ale", "vec_env_kwargs": {"monitor_dir": "."}},
+            {"vec_env": "ale", "vec_env_kwargs": {"frame_skip": 16}},
             {},
-            OptionError,
-            "vec_env_kwargs has no option",
+            ConflictError,
+            "vec_env_kwargs takes num_threads only: with frame_skip here, enjoy would play another game",
         ),
         ({"vec_env": "ale", "vec_env_kwargs": 3}, {}, OptionError, "vec_env_kwargs must be options, as dict.*, got 3"),
-        ({"vec_env": "ale", "n_envs": 0}, {}, OptionError, "n_envs must be a whole number of at least 1, got 0"),
+        ({"vec_env": "ale", "env_wrapper": {ATARI: None}}, {"mode": 1}, ConflictError, "cannot honour env_kwargs mode"),
         (
             {"vec_env": "ale", "env_wrapper": {ATARI: {"frameskip": 4}}},
             {},

@@ -9,7 +9,7 @@ import pytest
 from rl_zoo3 import hyperparams_opt
 
 from sb3_efficient import policy_kwargs
-from sb3_efficient.errors import ConflictError
+from sb3_efficient.errors import ConflictError, EfficientError
 from sb3_efficient.extractors import ImpalaExtractor
 from sb3_efficient.zoo.manager import create_envs, hyperparameters_optimization, load_pretrained_agent
 
@@ -40,6 +40,16 @@ def test_every_trial_has_the_extractor_and_the_samplers_are_put_back(monkeypatch
         assert trial["policy_kwargs"]["net_arch"] == [64], "as sampled"
     assert trials[1]["policy_kwargs"]["features_extractor_kwargs"]["width"] == 2, "each has options of its own"
     assert configured == policy_kwargs("impala", "dqn", width=2)
+
+
+@pytest.mark.parametrize("policy_kwargs", [{}, {"features_extractor_class": ImpalaExtractor}])
+def test_a_search_without_a_trial_says_so(policy_kwargs: dict[str, Any]) -> None:
+    def search(_: Any) -> None:
+        raise ValueError("No trials are completed yet.")
+
+    manager = SimpleNamespace(algo="dqn", _hyperparams={"policy_kwargs": policy_kwargs})
+    with pytest.raises(EfficientError, match="No trial of this search was completed. The reasons stand above"):
+        hyperparameters_optimization(search)(manager)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,20 @@ def test_unknown_parts_are_left_out(agent: Path, tmp_path: Path) -> None:
     assert train(tmp_path / "Pong_3", agent) == {"n_timesteps": 1100}
 
 
+def test_runs_with_an_id_of_their_own(tmp_path: Path) -> None:
+    folder = tmp_path / "Pong_1_0f8c-4d"
+    train(folder)
+    assert record.record_of(folder / "Pong.zip")["n_timesteps"] == 100
+    assert record.record_of(folder / "best_model.zip") == {}
+
+
+def test_scripts_that_train_by_themselves(tmp_path: Path) -> None:
+    saved = []
+    record.save(lambda _self, model: saved.append(model))(SimpleNamespace(save_path=str(tmp_path)), "model")
+    assert saved == ["model"]
+    assert not (tmp_path / record.FILE).exists()
+
+
 def test_only_what_is_known_is_read(tmp_path: Path) -> None:
     assert record.read_record(tmp_path) == {}
     (tmp_path / record.FILE).write_text(json.dumps({"hours": 1.5, "unknown": 1}))

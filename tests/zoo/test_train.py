@@ -203,6 +203,7 @@ def test_bad_input_is_one_message_before_anything_is_built(zoo: Run, tmp_path: P
 OURS = "Ours has: add -conf sb3_efficient.hyperparams."
 CATCH = ("--algo", "ppo", "--env", "Catch-v0")
 #: What is typed, and what the one line says that comes of it
+OUR_PPO = ("-conf", "sb3_efficient.hyperparams.ppo")
 REFUSED: list[tuple[tuple[str, ...], str]] = [
     *(
         (("--algo", "ppo", *PONG, "-params", *params), text)
@@ -244,12 +245,29 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
         ("--algo", "ppo", "--env", "Acrobot-v1", "-conf", "mine.yml"),
         "mine.yml has no entry for Acrobot-v1, only for CartPole-v1: add one, or name another",
     ),
+    ((*CATCH, "-conf", "flat.yml"), "flat.yml must have settings by environment, as 'atari: {policy: CnnPolicy"),
+    ((*CATCH, "-conf", "flat.yml"), "and has Catch-v0: 'nature'."),
+    ((*CATCH, "-conf", "list.yml"), "and has a list, or a single value."),
+    (
+        (*CATCH, *OUR_PPO, "-params", "device=cpu"),
+        "The zoo gives PPO its device itself: say it by --de",
+    ),
+    (
+        (*CATCH, *OUR_PPO, "-params", "n_envs=2.0"),
+        "n_envs must be a whole number of at least 1, got 2",
+    ),
+    (
+        ("--algo", "dqn", *PONG, "-params", "replay_buffer_kwargs=dict(compress='zstd')"),
+        "replay_buffer_kwargs has compress, which FrameReplayBuffer takes, and not SB3's: add replay_buffer_class=",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("typed", "text"), REFUSED)
 def test_more_bad_input(zoo: Run, tmp_path: Path, typed: tuple[str, ...], text: str) -> None:
     (tmp_path / "mine.yml").write_text("CartPole-v1: {policy: MlpPolicy}")
+    (tmp_path / "flat.yml").write_text("Catch-v0: nature")
+    (tmp_path / "list.yml").write_text("[1, 2]")
     refused = zoo("train", *QUICK, *typed, fails=True)
     assert text in refused.stderr
     assert refused.stderr.count("\n") == 1, refused.stderr
