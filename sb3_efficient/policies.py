@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 
 from sb3_efficient.errors import EfficientError, ObservationError, OptionError, UnknownNameError, suggestion
 from sb3_efficient.extractors import EncoderExtractor, find_extractor
+from sb3_efficient.options import check_switches
 
 #: rl-zoo3's names, and ``ppo_mask`` (the zoo has no name for MaskablePPO, sb3-contrib's module has)
 ALGORITHMS = {
@@ -68,6 +69,7 @@ def policy_kwargs(name: str, algo: type[BaseAlgorithm] | str, **kwargs: Any) -> 
     }
     if issubclass(entry.extractor_class, EncoderExtractor):
         options.setdefault("normalized_image", False)
+        check_switches(normalized_image=options["normalized_image"])
         _try_out(entry.extractor_class, options)
         # uint8 is divided either there or here: the extractor cannot tell a float that SB3 made from one that it left
         chosen["normalize_images"] = bool(options["normalized_image"])
@@ -111,8 +113,11 @@ def _head(algo_class: type[BaseAlgorithm]) -> list[int]:
 def _try_out(extractor_class: type[EncoderExtractor], options: dict[str, Any]) -> None:
     """Let the constructor check the options, on a large image that costs no memory."""
     space = spaces.Box(0, 255, (4, 256, 256), np.uint8)
-    with th.device("meta"), suppress(ObservationError):
-        extractor_class(space, **options)
+    try:
+        with th.device("meta"), suppress(ObservationError):
+            extractor_class(space, **options)
+    except RuntimeError as error:
+        raise OptionError(f"{extractor_class.__name__} cannot be built with {options}: {error}") from error
 
 
 def optimizers(policy: BasePolicy) -> list[Optimizer]:

@@ -202,6 +202,13 @@ def test_kwargs_are_plain_data_and_not_shared() -> None:
     assert other == policy_kwargs("impala-x2", PPO)
 
 
+def test_options_that_cannot_be_built() -> None:
+    with pytest.raises(OptionError, match="normalized_image must be true or false, got 'false'"):
+        policy_kwargs("nature", "ppo", normalized_image="false")
+    with pytest.raises(OptionError, match="ImpalaExtractor cannot be built with"):
+        policy_kwargs("impala", "ppo", width=1e9)
+
+
 @pytest.mark.parametrize(("normalized_image", "largest"), [(False, 1.0), (True, 1.0)])
 def test_uint8_is_divided_once_whatever_floats_hold(normalized_image: bool, largest: float) -> None:
     kwargs = policy_kwargs("nature", "ppo", normalized_image=normalized_image)

@@ -84,6 +84,13 @@ def test_what_is_skipped_does_not_count() -> None:
     assert callback.seconds["rest"] < 1.0
 
 
+def test_nothing_left_to_count_is_said() -> None:
+    agent, callback = model(PPO), ProfileCallback(skip=100, verbose=0)
+    with pytest.warns(UserWarning, match="skip=100: no rollout began after so many steps, and the profile has all"):
+        agent.learn(16, callback=callback)
+    assert callback.steps == 16
+
+
 def test_others_of_the_same_class_are_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     agent, other, callback = model(PPO), model(PPO), ProfileCallback(verbose=0)
     monkeypatch.setattr(type(other.policy), "predict", lambda *_: time.sleep(1.0))

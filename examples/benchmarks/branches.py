@@ -76,6 +76,8 @@ highest.
   million: single runs that differ by less say little.
 - Curves of whole runs, but for those from 1003 k, stand some 7,000 steps too early, half a game for each of eight
   environments: they were read from their monitor files without the games that were going on.
+- DQN's arms were run when a freeze gave target networks the new encoder and not the layers behind it, until their
+  next update; now they are updated as a whole.
 - Within some 100 games of the branch arms cannot be compared: some still count games from before it.
 """
 KEYS = ("algo", "env", "checkpoint", "arm", "seed", "network")

@@ -5,9 +5,9 @@ Parts of an update that are computed in another way here: Adam's step late in tr
     python examples/benchmarks/update_parts.py --quick      # two minutes, nothing is written
 
 Adam: models of Pong with the stock NatureCNN and the zoo's settings are trained for 1,500 updates, accelerated, without
-sb3_efficient/fast/denormals.py. Then copies of them take optimizer steps, and go on training, in turns: plain SB3 on
-the same emulator, accelerated with the averages as they are, and with those below 1e-38 set to zero. A fresh model has
-none of these yet, so short benchmarks (training_loop.py among them) do not show what they cost.
+sb3_efficient/fast/denormals.py. Then copies of them go on training, in turns: with the averages as they are, and with
+those below 1e-38 set to zero; and take optimizer steps alone, beside SB3's own Adam. A fresh model has none of these
+yet, so short benchmarks do not show what they cost; training_loop.py has plain SB3, in a process of its own.
 
 Loss: forward and backward of sb3-contrib's and of sb3_efficient/fast/quantile_loss.py, with the sizes of QR-DQN (32
 transitions, 200 quantiles) and of TQC (256 transitions, 2 critics of 25 quantiles, 46 targets).
@@ -147,7 +147,8 @@ def compare_late(algo: str, updates: int, rounds: int, segment: int) -> list[Row
     def frames_a_second(model: Any) -> float:
         return train(model, segment)["fps"]
 
-    training = {way: partial(frames_a_second, model) for way, model in models.items()}
+    # Not plain: the quantile loss and the memory that is kept are the whole process's
+    training = {way: partial(frames_a_second, model) for way, model in models.items() if way != "plain"}
     rows = in_turns("training", algo, training, rounds)
     steps = {way: partial(milliseconds, model.policy.optimizer) for way, model in models.items()}
     rows += in_turns("Adam's step", algo, steps, rounds)
@@ -208,9 +209,9 @@ def table(rows: list[Row]) -> str:
         found = {row["way"]: row for row in rows if (row["what"], row["algo"], row["threads"]) == (what, algo, threads)}
         last = next(row for way, row in found.items() if way not in ("plain", "kept"))
         share = f"{last['denormal_share']:.0%}" if "denormal_share" in last else ""
-        cells = [what, LABELS.get(algo, algo.upper()), str(threads), share, value(found["plain"])]
-        kept = found.get("kept")
-        cells += [value(kept, found["plain"]) if kept else "", value(last, kept or found["plain"])]
+        plain, kept = found.get("plain"), found.get("kept")
+        cells = [what, LABELS.get(algo, algo.upper()), str(threads), share, value(plain) if plain else ""]
+        cells += [value(kept, plain) if kept else "", value(last, kept or plain)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -7,14 +7,16 @@ import json
 import subprocess
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 
 from sb3_efficient.atomic import check_writable, replace_file
+from sb3_efficient.bench.cores import cores
 from sb3_efficient.errors import EfficientError, OptionError, UnknownNameError, suggestion
 from sb3_efficient.options import whole_arguments
 
 #: What is measured under which name: behind ``-params``
-VARIANTS = {"plain": [], "fast": ["vec_env=ale", "accelerate=True"]}
+VARIANTS = {"plain": [], "fast": ["vec_env=ale", "vec_env_kwargs=dict(num_threads={})", "accelerate=True"]}
 _WARM_UP = 1024
 Runs = dict[str, tuple[int, dict[str, float]]]
 
@@ -25,9 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument("--algo", default="ppo", help="rl-zoo3's name (default: %(default)s)")
     parser.add_argument("--env", default="PongNoFrameskip-v4", help="default: %(default)s")
-    parser.add_argument("--extractor", help="default: none of ours, SB3's own NatureCNN")
+    parser.add_argument(
+        "--extractor", help="of this package, also where the rest is plain (default: none, SB3's own NatureCNN)"
+    )
     parser.add_argument("--steps", type=int, default=8192, help="counted steps (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="of torch (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="of torch and games, and cores (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=1, help="runs of each, in turns; their sum is shown")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="default: all")
     parser.add_argument("--picture", type=Path, help="write a bar chart to this file (.png, .svg)")
@@ -60,10 +64,11 @@ def loop(arguments: argparse.Namespace) -> Runs:
         check_writable(file)
     _check_ending(arguments.picture)
     runs: Runs = {name: (0, dict.fromkeys(SECTIONS, 0.0)) for name in arguments.variants}
-    for i in range(arguments.repeats):
-        for name in arguments.variants:
+    # The processes that train keep to those as well
+    with cores(arguments.threads):
+        for i, name in product(range(arguments.repeats), arguments.variants):
             print(f"training {name}, run {i + 1} of {arguments.repeats}", file=sys.stderr)
-            more_steps, more = _train(arguments, VARIANTS[name])
+            more_steps, more = _train(arguments, [word.format(arguments.threads) for word in VARIANTS[name]])
             steps, seconds = runs[name]
             runs[name] = (steps + more_steps, {section: seconds[section] + more[section] for section in SECTIONS})
     print(table(runs))

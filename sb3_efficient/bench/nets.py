@@ -9,12 +9,10 @@ beside every row the share of the machine's measured matrix-product peak.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice, product
@@ -23,10 +21,11 @@ import numpy as np
 import torch as th
 from torch.utils.data import DataLoader, TensorDataset
 
+from sb3_efficient.bench.cores import cores
 from sb3_efficient.bench.frameworks import Variant, build
 from sb3_efficient.bench.network import Network, frames, images, matrix_peak
 from sb3_efficient.bench.rows import Row, summary
-from sb3_efficient.errors import EfficientError, OptionError
+from sb3_efficient.errors import EfficientError
 from sb3_efficient.evaluation.progress import progress_bar
 
 NETWORKS = ("nn-bench-small", "nn-bench-large", "nature", "impala")
@@ -180,23 +179,3 @@ FEEDS: dict[str, Callable[[tuple[np.ndarray, np.ndarray], int], Batches]] = {
     "loader": _loader,
     "frames": _contiguous,
 }
-
-
-@contextmanager
-def cores(count: int) -> Iterator[None]:
-    """
-    :param count: Of cores that this process may use until the end of the block, whatever a framework likes
-    """
-    there = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
-    if count > len(there):
-        raise OptionError(f"{count} threads need as many cores, and this process may use {len(there)}.")
-    threads = th.get_num_threads()
-    th.set_num_threads(count)
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(there)[:count])
-    try:
-        yield
-    finally:
-        th.set_num_threads(threads)
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, there)

@@ -22,7 +22,7 @@ from torch import nn
 from sb3_efficient.errors import ObservationError, OptionError
 from sb3_efficient.extractors import blocks
 from sb3_efficient.extractors.precision import resolve_precision
-from sb3_efficient.options import whole_number
+from sb3_efficient.options import check_switches, whole_number
 
 
 class EncoderExtractor(BaseFeaturesExtractor):
@@ -140,6 +140,7 @@ def image_shape(observation_space: spaces.Space, normalized_image: bool = True) 
     :return: (C, H, W)
     """
     found = f"found {observation_space}"
+    check_switches(normalized_image=normalized_image)
     if not isinstance(observation_space, spaces.Box) or len(observation_space.shape) != 3:
         is_grey = isinstance(observation_space, spaces.Box) and len(observation_space.shape) == 2
         raise ObservationError(
@@ -151,6 +152,8 @@ def image_shape(observation_space: spaces.Space, normalized_image: bool = True) 
             )
         )
     channels, height, width = observation_space.shape
+    if 0 in observation_space.shape:
+        raise ObservationError(f"Images must have channels and pixels, {found}.")
     if width < min(channels, height):
         raise ObservationError(
             f"Images must be channel-first, {found}, which looks channel-last. "

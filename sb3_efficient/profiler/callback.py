@@ -103,6 +103,12 @@ class ProfileCallback(BaseCallback):
             if _active is None or _active() is not self:
                 warnings.warn("There is no profile: a ProfileCallback of another training took over.", stacklevel=2)
             return
+        if self._to_skip:
+            warnings.warn(
+                f"skip={self.skip}: no rollout began after so many steps, and the profile has all of them. Train for "
+                "longer, or skip fewer.",
+                stacklevel=2,
+            )
         self._stopwatch.read()
         self.steps = self.model.num_timesteps - self._started_at
         self._patches.put_back()

@@ -16,7 +16,7 @@ from sb3_efficient.seer.buffers import buffer_of, check_room, latent_buffer, set
 from sb3_efficient.seer.capacity import check_capacity
 from sb3_efficient.seer.checks import check_model, check_times, first_update
 from sb3_efficient.seer.criterion import Convergence, check_threshold
-from sb3_efficient.seer.encoder import LatentEncoder, encoders
+from sb3_efficient.seer.encoder import LatentEncoder, encoders, update_targets
 from sb3_efficient.seer.replay import LatentReplayBuffer
 from sb3_efficient.seer.resume import mark_frozen, train_from_images
 from sb3_efficient.seer.schedule import Timetable, check_when, freezes, timestep
@@ -213,6 +213,9 @@ class SEERCallback(BaseCallback):
                 # As where a model that was saved frozen does not fit any more
                 train_from_images(model)
             return
+        if timesteps is None:
+            # Those of a model that was saved frozen stay as they were
+            update_targets(model)
         encoder.freeze()
         set_buffer(model, buffer)
         timesteps = model.num_timesteps if timesteps is None else timesteps

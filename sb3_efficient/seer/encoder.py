@@ -45,6 +45,20 @@ def encoders(model: BaseAlgorithm) -> dict[str, list[BaseFeaturesExtractor]]:
     return dict(found)
 
 
+@th.no_grad()
+def update_targets(model: BaseAlgorithm) -> None:
+    """
+    Make target networks equal to what is trained. A freeze gives them its encoder, which would meet the layers behind
+    an older one: values that no network has had, until the next update.
+
+    :param model: Any SB3 model
+    """
+    state = model.policy.state_dict()
+    for name, value in state.items():
+        if "_target." in name:
+            value.copy_(state[name.replace("_target.", ".")])
+
+
 class LatentEncoder:
     """
     Freezes a model, and encodes for its buffer. Several extractors (actor and critic) each own a slice of the latent.
@@ -87,7 +101,7 @@ class LatentEncoder:
         return _in_range(th.cat(latents, dim=1))
 
     def freeze(self) -> None:
-        """From now on every extractor of the model takes latents, too; targets get the encoder that latents are of."""
+        """From now on every extractor of the model takes latents, too; those of targets get the same encoder."""
         plan = Plan()
         for part, (first, *targets) in zip(self.parts, self.copies, strict=True):
             _plan_frozen(plan, first, part)
@@ -123,6 +137,11 @@ class LatentEncoder:
     def version(self) -> list[int]:
         """Something else once weights have been put into the model, as by ``set_parameters``."""
         return [part.version for part in self.parts]
+
+    @property
+    def precision(self) -> str:
+        """Number formats that the frozen layers compute in."""
+        return ", ".join(sorted({part.encoding.precision for part in self.parts}))
 
     def digest(self) -> str:
         """SHA-256 of what latents depend on: frozen weights and statistics, depth, dtype."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,6 +75,8 @@ class LatentReplayBuffer(ReplayBuffer):
         self.encoder: LatentEncoder | None = None
         self.made_by: Maker | None = None
         self._version: Any = None
+        #: What they were computed in; empty if it is not known
+        self.precision = ""
         #: Bytes of the images that these latents took the place of, and which those of a deeper stage may take
         self.room = 0
 
@@ -93,7 +96,15 @@ class LatentReplayBuffer(ReplayBuffer):
                 f"This replay buffer is made for {expected[0]} numbers of {expected[1]} per latent, and the encoder "
                 f"makes {found[0]} of {found[1]}: give it the space of this encoder's latents."
             )
+        if self.size() > 0 and self.precision not in ("", encoder.precision):
+            warnings.warn(
+                f"The latents in this replay buffer were computed in {self.precision}, and new ones are in "
+                f"{encoder.precision}, so that equal images get latents that differ by rounding. To go on as before, "
+                "call accelerate(model) (in rl-zoo3: accelerate=True) if and only if it was called before.",
+                stacklevel=2,
+            )
         self.encoder, self.made_by, self._version = encoder, maker, encoder.version
+        self.precision = encoder.precision
 
     def attached(self) -> LatentEncoder:
         """
@@ -165,7 +176,8 @@ class LatentReplayBuffer(ReplayBuffer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         row, kept, free = state.pop("next_observations")
-        vars(self).update(state)
+        # Of versions before 0.1 it is not known
+        vars(self).update({"precision": ""} | state)
         self.encoder = None
         for name in PER_SLOT:
             setattr(self, name, _with_slots(getattr(self, name), self.buffer_size))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
-from stable_baselines3.common.callbacks import EvalCallback
+from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize, VecTransposeImage
 from test_policies import OFF_POLICY, Noise, env, model
@@ -255,6 +255,38 @@ def test_deeper_later(algo: str, dtype: str) -> None:
     networks = 1 if algo in ("dqn", "qrdqn") else 2
     latent = networks * 32 * np.dtype(dtype).itemsize
     assert 0 < agent.replay_buffer.bytes_per_transition - latent < 50
+
+
+class Targets(BaseCallback):
+    """Whether whole target networks are those that are trained, at the end of each rollout behind the first update."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.equal: list[bool] = []
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        if not self.model._n_updates:
+            return
+        state = self.model.policy.state_dict()
+        targets = [name for name in state if "_target." in name]
+        assert targets
+        self.equal.append(all(th.equal(state[name], state[name.replace("_target.", ".")]) for name in targets))
+
+
+def test_targets_are_updated_as_a_whole_by_the_freeze(algo: str, tmp_path: Path) -> None:
+    """And not once more where a frozen agent is continued."""
+    agent: Any = small(algo, **({"target_update_interval": 10**6} if "dqn" in algo else {}))
+    agent.learn(30, callback=[freeze := seer(at=20), seen := Targets()])
+    assert freeze.encoder is not None
+    assert len(seen.equal) > 2
+    assert sum(seen.equal) == 1
+    agent.save(tmp_path / "agent")
+    loaded: Any = type(agent).load(tmp_path / "agent", env=short(algo))
+    loaded.learn(8, callback=[seer(at=20), again := Targets()], reset_num_timesteps=False)
+    assert not any(again.equal)
 
 
 def test_accelerated(algo: str) -> None:

@@ -192,6 +192,24 @@ def test_latents_of_another_encoder_are_refused(other: Any) -> None:
     assert buffer.encoder is None
 
 
+def test_another_number_format_of_the_same_encoder_is_said() -> None:
+    buffer = filled(Stub(), 3)
+    other: Any = Stub()
+    other.precision = "bf16"
+    loaded = pickle.loads(pickle.dumps(buffer))
+    with pytest.warns(UserWarning, match="were computed in fp32, and new ones are in bf16"):
+        loaded.attach(other)
+    # Of what is older it is not known
+    state = {**buffer.__getstate__()}
+    del state["precision"]
+    old = LatentReplayBuffer.__new__(LatentReplayBuffer)
+    old.__setstate__(state)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        old.attach(other)
+        loaded.attach(other)
+
+
 def test_space_of_other_latents_is_refused() -> None:
     buffer = LatentReplayBuffer(10, latent_space(Stub(depth=2)), ACTIONS)  # type: ignore[arg-type]
     with pytest.raises(

@@ -23,6 +23,8 @@ CLASSES: dict[str, tuple[type[ReplayBuffer], dict[str, Any]]] = {
 class Stub:
     """A LatentEncoder without a model. Depth 1: the four pixels; depth 2: two numbers made of them."""
 
+    precision = "fp32"
+
     def __init__(self, depth: int = 1, weights: str = "a", dtype: str = "float32") -> None:
         self.depth, self.weights, self.dtype = depth, weights, np.dtype(dtype)
         self.latent_dim = 4 // depth
