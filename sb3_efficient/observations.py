@@ -78,6 +78,8 @@ def save_observations(path: str | Path, observations: np.ndarray) -> Path:
     :param observations: (N, C, H, W), uint8
     :return: The path
     """
+    if not isinstance(observations, np.ndarray):
+        raise ObservationError(f"Recorded observations are an array (N, C, H, W), got {briefly(observations)}.")
     if observations.dtype != np.uint8 or observations.ndim != 4 or not len(observations):
         raise ObservationError(
             f"Recorded observations are uint8 images (N, C, H, W), got {observations.dtype} of {observations.shape}."

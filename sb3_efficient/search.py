@@ -7,7 +7,7 @@ Any storage of Optuna serves, so that processes, or machines, work on one study 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from optuna.study import StudyDirection
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.compression import compress
-from sb3_efficient.compression.compress import check_engine
-from sb3_efficient.compression.recipe import Method, make_recipe
+from sb3_efficient.compression.recipe import Method, Step, make_recipe
+from sb3_efficient.engines import find_engine
 from sb3_efficient.errors import EfficientError, OptionError
 from sb3_efficient.evaluation.candidates import graph_candidate, model_candidate
 from sb3_efficient.evaluation.compare import Candidate
@@ -43,7 +43,7 @@ class Searcher:
     :param threads: Of every network
     :param batch_size: For the latency
     :param repeats: Timed calls
-    :param distillation: The step that follows pruning
+    :param distillation: What follows pruning, a step or several
     """
 
     model: BaseAlgorithm
@@ -60,14 +60,15 @@ class Searcher:
         :param trial: Suggests a recipe
         :return: As :data:`DIRECTIONS` has them
         """
-        recipe = suggest(trial, self.distillation)
+        runs = find_engine(self.engine).last_steps
+        recipe = suggest(trial, self.distillation, LAST_STEPS if runs is None else runs)
         trial.set_user_attr("recipe", " ".join(map(str, recipe)))
         try:
-            check_engine(self.engine, recipe)
             policy = compress(self.model, recipe, calibration=self.observations)
             candidate = graph_candidate("trial", policy, policy.n_bytes, engine=self.engine, threads=self.threads)
         except EfficientError as error:
             # Where a layer would vanish, or the engine does not run it, only that recipe has failed
+            trial.set_user_attr("reason", str(error).rstrip("."))
             raise optuna.TrialPruned(str(error)) from error
         original = model_candidate("original", self.model, threads=self.threads)
         timings = time_policies(
@@ -81,18 +82,22 @@ class Searcher:
         return self.mean_return(candidate), medians["trial"] / medians["original"], policy.n_bytes
 
 
-def suggest(trial: optuna.Trial, distillation: str = "distillation") -> tuple[Method, ...]:
+def suggest(
+    trial: optuna.Trial, distillation: str = "distillation", last_steps: Sequence[str] = LAST_STEPS
+) -> tuple[Method, ...]:
     """
     :param trial: Draws from the space: pruning of channels or of weights and distillation after it, and a last step
-    :param distillation: The step that follows pruning
+    :param distillation: What follows pruning, a step or several
+    :param last_steps: To choose from
     :return: A recipe
     """
-    steps: list[str] = []
+    steps: list[Step] = []
     pruning = trial.suggest_categorical("pruning", ["none", "channel-pruning", "magnitude-pruning"])
     if pruning != "none":
         ratio = trial.suggest_float(f"{pruning}-ratio", 0.1, 0.9, step=0.05)
-        steps = [f"{pruning}(ratio={ratio:.2f})", distillation]
-    last = trial.suggest_categorical("last", LAST_STEPS)
+        steps = [f"{pruning}(ratio={ratio:.2f})", *make_recipe(distillation)]
+    # Optuna wants the same choices under the same name, in all trials of a study
+    last = trial.suggest_categorical("last" if last_steps == LAST_STEPS else f"last of {last_steps}", last_steps)
     return make_recipe([*steps, *([] if last == "none" else [last])])
 
 
@@ -127,6 +132,14 @@ def table(study: optuna.Study) -> str:
         recipe = trial.user_attrs["recipe"] or "float32"
         lines.append(f"| {recipe} | {score:.2f} | {latency:.2f}x | {n_bytes:,.0f} |")
     return "\n".join(lines)
+
+
+def reason(study: optuna.Study) -> str:
+    """
+    :param study: Without a trial that was completed
+    :return: Why the last one was not
+    """
+    return study.trials[-1].user_attrs.get("reason", "another process is at them")
 
 
 def _storage(storage: str | None) -> BaseStorage | str | None:

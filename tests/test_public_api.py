@@ -126,7 +126,7 @@ ARROWS = {
         *("atomic", "compression", "doctor", "engines", "envs", "errors", "evaluation", "extractors", "options"),
         *("policies", "profiler", "registry", "sizes"),
     },
-    "search": {"compression", "errors", "evaluation"},
+    "search": {"compression", "engines", "errors", "evaluation"},
     "cli": {
         *("atomic", "bench", "compression", "doctor", "engines", "errors", "evaluation", "observations", "options"),
         *("policies", "search", "sizes", "zoo"),

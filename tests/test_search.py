@@ -13,9 +13,9 @@ import pytest
 from stable_baselines3 import PPO
 from stable_baselines3.common.envs import FakeImageEnv
 
-from sb3_efficient.compression import ChannelPruning, Distillation, MagnitudePruning, StaticInt8
+from sb3_efficient.compression import ChannelPruning, Distillation, MagnitudePruning, StaticInt8, make_recipe
 from sb3_efficient.errors import OptionError
-from sb3_efficient.search import DIRECTIONS, Searcher, open_study, suggest, table
+from sb3_efficient.search import DIRECTIONS, Searcher, open_study, reason, suggest, table
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 1, 40, 40), dtype=np.uint8)
 
@@ -58,15 +58,25 @@ def test_trials_know_return_latency_and_bytes(tmp_path: Path) -> None:
 
 
 def test_what_an_engine_does_not_run_is_not_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("sb3_efficient.search.compress", pytest.fail)
-    made = replace(searcher(), engine="reuse")
+    def does_not_fit(*_: Any, **__: Any) -> None:
+        raise OptionError("Nothing would be left of it.")
+
+    monkeypatch.setattr("sb3_efficient.search.compress", does_not_fit)
     storage = str(tmp_path / "new" / "search.log")
-    study = optuna.create_study(directions=DIRECTIONS)
-    study.enqueue_trial({"pruning": "none", "last": "dynamic-int8"})
-    study.optimize(made, 1)
-    assert study.trials[0].state is optuna.trial.TrialState.PRUNED
-    assert open_study(storage).trials == []
+    study = open_study(storage)
+    study.optimize(replace(searcher(), engine="reuse"), 5)
     assert Path(storage).exists()
+    assert {trial.state.name for trial in study.trials} == {"PRUNED"}
+    assert all(trial.user_attrs["recipe"].endswith("static-int8") for trial in study.trials)
+    assert reason(study) == "Nothing would be left of it"
+    # Others may go on in the same study
+    study.optimize(searcher(), 2)
+
+
+def test_several_steps_may_follow_pruning() -> None:
+    drawn = {"pruning": "channel-pruning", "channel-pruning-ratio": 0.5, "last": "none"}
+    found = suggest(optuna.trial.FixedTrial(drawn), "distillation(steps=5) qat(steps=3)")
+    assert found == make_recipe("channel-pruning(ratio=0.5) distillation(steps=5) qat(steps=3)")
 
 
 def test_latency_is_a_part_of_the_originals(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from sb3_efficient.cli.common import is_deterministic, loaded, observations_for, saved_agent
-from sb3_efficient.errors import OptionError
+from sb3_efficient.errors import EfficientError, OptionError
 from sb3_efficient.options import whole_number
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     from sb3_efficient.compression.recipe import LastMethod
     from sb3_efficient.evaluation.compare import Candidate
     from sb3_efficient.evaluation.episodes import play, takes_masks
-    from sb3_efficient.search import Searcher, open_study, table
+    from sb3_efficient.search import Searcher, open_study, reason, table
 
     trials = whole_number("--n-trials", 20 if arguments.n_trials is None else arguments.n_trials)
     whole_number("--episodes", arguments.episodes)
@@ -74,8 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
         distillation=text,
     )
     study.optimize(searcher, trials)
+    if not study.best_trials:
+        raise EfficientError(f"No recipe of {trials} could be tried: {reason(study)}. Ask for more --n-trials.")
     print(table(study))
-    return 0 if study.best_trials else 1
+    return 0
 
 
 def _study_name(arguments: argparse.Namespace, agent: SavedAgent) -> str:

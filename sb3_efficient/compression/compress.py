@@ -39,9 +39,8 @@ def compress(
     for step in steps:
         if not step.needs_observations:
             continue
-        if calibration is None:
-            raise OptionError(f"{step.name!r} needs observations: compress(model, recipe, calibration=observations).")
-        check_observations(calibration, model.observation_space)
+        missing = f"{step.name!r} needs observations: compress(model, recipe, calibration=observations)."
+        check_observations(calibration, model.observation_space, missing)
     compressed = model
     for step in steps:
         if isinstance(step, ModelMethod):

@@ -33,7 +33,7 @@ def make_loss(master: Networks, targets: Outputs, temperature: float, value_weig
         "q": lambda own, target: _softmax(own.action[0], target.action[0], temperature * spread_of_q),
     }
     # What tells actions apart is small beside what tells states apart
-    spread_of_q = targets.action[0].std(dim=1).mean() + 1e-6
+    spread_of_q = targets.action[0].std(dim=1, correction=min(1, targets.action[0].shape[1] - 1)).mean() + 1e-6
 
     def loss(own: Outputs, target: Outputs) -> th.Tensor:
         total = divergences[target.kind](own, target)

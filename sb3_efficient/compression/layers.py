@@ -66,8 +66,8 @@ def chosen_layers(networks: Networks, names: Iterable[str]) -> list[Layer]:
         raise OptionError(f"layers must be a list of names, as ['linear.0'], got {names!r}.")
     names = list(names) or [next(iter(layers(networks, "dense")))]
     for name in names:
-        if name not in found:
-            raise OptionError(f"There is no layer {name!r}.{suggestion(name, found)} Found: {', '.join(found)}.")
+        if not isinstance(name, str) or name not in found:
+            raise OptionError(f"There is no layer {name!r}.{suggestion(str(name), found)} Found: {', '.join(found)}.")
     return [layer for name in names for layer in found[name]]
 
 

@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from sb3_efficient.errors import ObservationError
+from sb3_efficient.errors import ObservationError, OptionError
 
 #: With fewer, ranges of activations are those of a few pictures
 LEAST = 32
 
 
-def check_observations(observations: Any, space: spaces.Space) -> np.ndarray:
+def check_observations(observations: Any, space: spaces.Space, missing: str) -> np.ndarray:
     """
     :param observations: (N, C, H, W)
     :param space: Of the policy
+    :param missing: What is said of None
     :return: The observations, if the policy can take them and they are enough
     """
     if not isinstance(space, spaces.Box):
@@ -24,6 +25,8 @@ def check_observations(observations: Any, space: spaces.Space) -> np.ndarray:
             f"Calibration knows observations that are one array, and the policy takes {space}: choose a method that "
             "needs none, as 'dynamic-int8', 'dynamic-float16' or 'static-float16'."
         )
+    if observations is None:
+        raise OptionError(missing)
     expected = f"an array (N, {', '.join(map(str, space.shape))}) of {space.dtype}, as the environment gives them"
     if not isinstance(observations, np.ndarray):
         raise ObservationError(f"Calibration observations must be {expected}, got {type(observations).__name__}.")

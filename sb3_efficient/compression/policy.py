@@ -61,8 +61,9 @@ class CompressedPolicy(ActingGraph):
         self._engine.set_random_seed(seed)
 
     def __getstate__(self) -> dict[str, Any]:
-        # The session of a runtime cannot be copied
-        return {name: value for name, value in vars(self).items() if name != "_engine"}
+        # Engines are made of a policy: of it only what actions are drawn by
+        state = {name: value for name, value in vars(self).items() if name != "_engine"}
+        return state | ({"_rng": self._engine._rng} if "_engine" in vars(self) else {})
 
     @property
     def action_space(self) -> spaces.Space:
@@ -84,7 +85,9 @@ class CompressedPolicy(ActingGraph):
 
     @cached_property
     def _engine(self) -> Engine:
-        return self.engine()
+        engine = self.engine()
+        engine._rng = vars(self).get("_rng", engine._rng)
+        return engine
 
     @cached_property
     def _packed(self) -> bytes:

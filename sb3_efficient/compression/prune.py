@@ -46,8 +46,9 @@ def prune(
             f"{step.name!r} gives a policy that only acts, not a model: use compress(model, {step.name!r})."
         )
     step.check(model)
-    if observations is not None:
-        observations = check_observations(observations, model.observation_space)
-    elif step.needs_observations:
-        raise OptionError(f"{step.name!r} needs observations: prune(model, {step.name!r}, observations=observations).")
+    if teacher is not None and not isinstance(teacher, BaseAlgorithm):
+        raise OptionError(f"A teacher is a Stable-Baselines3 model, such as PPO.load(path), got {briefly(teacher)}.")
+    if observations is not None or step.needs_observations:
+        missing = f"{step.name!r} needs observations: prune(model, {step.name!r}, observations=observations)."
+        observations = check_observations(observations, model.observation_space, missing)
     return step.apply(model, teacher=teacher or model, observations=observations)  # type: ignore[return-value]

@@ -168,7 +168,8 @@ def _parsed(text: str) -> dict[str, Any]:
 def _value(option: str, node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
-    except ValueError:
+    except (ValueError, TypeError):
+        # The second one of a dictionary whose keys are lists
         raise OptionError(
             f"{option}={ast.unparse(node)} is no value: write a number, True, False, a text in quotes, or a list."
         ) from None

@@ -32,6 +32,16 @@ class Engine(ABC):
 
     #: Last steps of the recipes whose compressed policies it runs: None all, none of them if it takes only models
     last_steps: ClassVar[tuple[str, ...] | None] = None
+    _made_of: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        # A copy, also in another process, is made of the same, as runtimes cannot be copied
+        made = super().__new__(cls)
+        made._made_of = (args, kwargs)
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_again, (type(self), *self._made_of, self._rng)
 
     def __init__(self, observation_space: spaces.Space, head: Head, outputs: tuple[str, ...], threads: int) -> None:
         self.observation_space = observation_space
@@ -94,6 +104,12 @@ class Engine(ABC):
             raise ObservationError(f"The policy takes a dictionary of {', '.join(self._inputs)}, got {found}.")
         parts = {key: _batch(observation[key], space, repr(key)) for key, space in self._inputs.items()}
         return {key: batch for key, (batch, _) in parts.items()}, any(is_batch for _, is_batch in parts.values())
+
+
+def _made_again(cls: type[Engine], args: tuple[Any, ...], kwargs: dict[str, Any], rng: np.random.Generator) -> Engine:
+    engine = cls(*args, **kwargs)
+    engine._rng = rng
+    return engine
 
 
 def _batch(observation: Any, space: spaces.Space, name: str) -> tuple[np.ndarray, bool]:

@@ -94,13 +94,19 @@ def with_actions(graph: ActingGraph) -> ModelProto:
     end = _End(proto)
     end.shaped(getattr(end, graph.head.kind.replace("-", "_"))(raw[0], space), space)
     # Those of SB3's predict
-    dtypes = {spaces.Box: space.dtype, spaces.MultiBinary: np.float32}
+    dtypes: dict[Any, Any] = {spaces.Box: _computed_in(space), spaces.MultiBinary: np.float32}
     element = helper.np_dtype_to_tensor_dtype(np.dtype(dtypes.get(type(space), np.int64)))
     outputs = [helper.make_tensor_value_info("action", element, ["B", *space.shape]), *proto.graph.output]
     del proto.graph.output[:]
     proto.graph.output.extend(outputs)
     onnx.checker.check_model(proto)
     return proto
+
+
+def _computed_in(space: spaces.Space) -> np.dtype:
+    """Real actions of SB3, whatever their space holds: numpy's choice beside float32."""
+    dtype: np.dtype = np.result_type(np.float32, space.dtype or np.float32)
+    return dtype
 
 
 class _End:
@@ -124,16 +130,18 @@ class _End:
         return self._add("Cast", self._add("Greater", logits, self._constant(np.float32(0))), to=TensorProto.FLOAT)
 
     def gaussian(self, mean: str, space: spaces.Box) -> str:
-        wide = self._add("Cast", mean, to=helper.np_dtype_to_tensor_dtype(np.dtype(space.dtype)))
-        low, high = (self._constant(bound.reshape(1, -1)) for bound in (space.low, space.high))
+        dtype = _computed_in(space)
+        wide = self._add("Cast", mean, to=helper.np_dtype_to_tensor_dtype(dtype))
+        low, high = (self._constant(bound.astype(dtype).reshape(1, -1)) for bound in (space.low, space.high))
         return self._add("Min", self._add("Max", wide, low), high)
 
     def squashed_gaussian(self, mean: str, space: spaces.Box) -> str:
         return self.deterministic(self._add("Tanh", mean), space)
 
     def deterministic(self, action: str, space: spaces.Box) -> str:
-        wide = self._add("Cast", action, to=helper.np_dtype_to_tensor_dtype(np.dtype(space.dtype)))
-        low, high = space.low.reshape(1, -1), space.high.reshape(1, -1)
+        dtype = _computed_in(space)
+        wide = self._add("Cast", action, to=helper.np_dtype_to_tensor_dtype(dtype))
+        low, high = (bound.astype(dtype).reshape(1, -1) for bound in (space.low, space.high))
         half, one = self._constant((high - low) * low.dtype.type(0.5)), self._constant(low.dtype.type(1))
         scaled = self._add("Mul", self._add("Add", wide, one), half)
         return self._add("Add", scaled, self._constant(low))

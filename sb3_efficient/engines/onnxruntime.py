@@ -20,6 +20,7 @@ class OnnxRuntimeEngine(Engine):
     def __init__(self, source: ActingNetwork | ActingGraph, threads: int) -> None:
         graph = to_graph(source) if isinstance(source, ActingNetwork) else source
         super().__init__(graph.observation_space, graph.head, graph.outputs, threads)
+        self._made_of = (graph, threads), {}
         proto, self._blocks = block_pixels(graph.proto)
         self._session = session(proto.SerializeToString(), threads)
         self._names = list(graph.outputs)

@@ -40,7 +40,9 @@ class Blocks:
         whole = np.ascontiguousarray(images[..., : self.rows, : self.columns])
         # An integer holds a row of a block, which is moved as one
         rows = whole.view(f"i{self.side}").reshape(batch, channels, height, self.side, width)
-        return rows.transpose(0, 2, 4, 1, 3).copy().view(np.uint8).reshape(batch, height, width, -1)
+        pixels = rows.transpose(0, 2, 4, 1, 3).copy().view(np.uint8)
+        # Not -1, of which numpy makes nothing where there is no image
+        return pixels.reshape(batch, height, width, channels * self.side**2)
 
 
 def block_pixels(proto: ModelProto) -> tuple[ModelProto, dict[str, Blocks]]:

@@ -4,7 +4,9 @@ What a handful of returns can show.
 Means and interquartile means with stratified bootstrap intervals, as rliable has them: Agarwal et al., "Deep
 Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS 2021, section 4.
 
-Shapes: ``R`` runs (of training), ``N`` episodes of each. A single row of episodes, (N,), is one run.
+Shapes: ``R`` rows, which are strata, ``N`` numbers in each, which are drawn again. Of games, with a number for each run
+of training, intervals are rliable's. Of agents, with a number for each episode, they are about exactly these agents:
+how much runs of training differ is not in them. A single row, (N,), is one stratum.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ def interquartile_mean(returns: np.ndarray) -> np.ndarray:
 
 def bootstrap(statistic: Statistic, returns: ArrayLike, *, resamples: int = 10_000, seed: int = 0) -> Interval:
     """
-    Percentile interval of 95 % from episodes drawn again, with replacement, within each run.
+    Percentile interval of 95 % from numbers drawn again, with replacement, within each row.
 
     :param statistic: :func:`mean`, :func:`interquartile_mean`, or another
     :param returns: (R, N) or (N,)
@@ -145,7 +147,10 @@ def _resampled(returns: np.ndarray, resamples: int, rng: np.random.Generator) ->
 
 
 def _matrix(returns: ArrayLike) -> np.ndarray:
-    matrix = np.atleast_2d(np.asarray(returns, np.float64))
+    try:
+        matrix = np.atleast_2d(np.asarray(returns, np.float64))
+    except ValueError as error:
+        raise OptionError(f"Returns must be numbers, in rows of one length: {error}.") from error
     if matrix.ndim != 2 or matrix.size == 0 or not np.isfinite(matrix).all():
         raise OptionError(
             f"Returns must be finite numbers of shape (runs, episodes) or (episodes,), got shape {np.shape(returns)}"

@@ -100,7 +100,7 @@ def _fused(factor: np.float32, numbers: Any, added: Any) -> Any:
     return (np.asarray(numbers, np.float64) * factor + np.asarray(added, np.float64)).astype(np.float32)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class QuantizedConvolution(QuantizedLinear):
     """
     :param stride: Pixels from one result to the next
@@ -112,6 +112,9 @@ class QuantizedConvolution(QuantizedLinear):
     padding: tuple[int, int]
     dilation: tuple[int, int] = (1, 1)
     sum: QuantizedSum | None = None
+
+    def __repr__(self) -> str:
+        return f"a convolution in int8 (kernel {self.kernel_size}, stride {self.stride}, padding {self.padding})"
 
     @property
     def kernel_size(self) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ def read_graph(graph: GraphProto, shape: tuple[int, int, int]) -> tuple[Network,
     :param graph: Of ``static-int8``
     :param shape: Of an image, (C, H, W)
     :return: The steps with the first linear layer, and the linear layers that follow it; where there is something else
-        behind it, the name of the bytes that it gives
+        behind it, the name of what it gives, bytes or float32
     """
     reader, found = _Reader(graph, shape), QuantizedGraph(graph)
     first = next((node for node in graph.node if node.op_type == "Gemm"), None)
@@ -32,16 +32,17 @@ def read_graph(graph: GraphProto, shape: tuple[int, int, int]) -> tuple[Network,
             reader.read(node)
     network, linear = reader.network, reader.linear[:1]
     tail = _tail(reader, [node for node in graph.node if node.output[0] not in upper])
-    if not linear or (tail is None and linear[0].zero is None):
+    if first is None or not linear:
         raise OptionError(
-            "The engine 'reuse' wants linear layers behind the convolutions, and found something else: take the engine "
+            "The engine 'reuse' wants linear layers behind the convolutions, and found none: take the engine "
             "'onnxruntime' or 'openvino'."
         )
-    assert first is not None
     network.image.raw = True
     network.linear = linear  # type: ignore[assignment]
-    network.activation = linear[0].zero is not None
-    return network, found.users[first.output[0]][0].output[0] if tail is None else tail
+    network.activation = is_rounded = linear[0].zero is not None
+    if tail is not None:
+        return network, tail
+    return network, found.users[first.output[0]][0].output[0] if is_rounded else first.output[0]
 
 
 def _tail(reader: _Reader, nodes: list[NodeProto]) -> Tail | None:

@@ -8,6 +8,7 @@ import io
 import json
 import pickle
 import zipfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -55,6 +56,15 @@ def test_round_trip(algorithm: str, tmp_path: Path) -> None:
 
 def test_same_policy_gives_the_same_bytes() -> None:
     assert compress(agent(), [])._packed == content()
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda policy: pickle.loads(pickle.dumps(policy))])
+def test_copies_draw_the_same_actions(again: Callable[[CompressedPolicy], CompressedPolicy]) -> None:
+    one = compress(agent(), [])
+    one.set_random_seed(3)
+    one.predict(images(5))
+    other = again(again(one))
+    np.testing.assert_array_equal(other.predict(images(50))[0], one.predict(images(50))[0])
 
 
 def test_it_is_an_ordinary_zip(tmp_path: Path) -> None:

@@ -83,6 +83,9 @@ def test_another_teacher() -> None:
         (("distillation",), {}, OptionError, r"'distillation' needs observations: prune\(model, 'distillation'"),
         (("channel-pruning",), {"importance": "taylor"}, OptionError, "'channel-pruning' needs observations"),
         ((MagnitudePruning(0.5),), {"ratio": 0.9}, ConflictError, "has its options already: leave out ratio"),
+        (("distillation",), {"teacher": "x"}, OptionError, r"A teacher is a Stable-Baselines3 model, .* got 'x'"),
+        (("ln-structured",), {"layers": ["linear.0", 5]}, OptionError, "There is no layer 5. Found: "),
+        (("channel-pruning(layers={[1]: 0.2})",), {}, OptionError, r"layers=\{\[1\]: 0.2\} is no value"),
         (("distillation",), {"observations": images()[:, :1]}, ObservationError, r"must be an array \(N, 2, 36, 36\)"),
     ],
 )

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -12,7 +15,7 @@ from stable_baselines3 import A2C, PPO, SAC
 from stable_baselines3.common.evaluation import evaluate_policy
 
 from sb3_efficient import accelerate, compress, make_engine
-from sb3_efficient.engines import list_engines
+from sb3_efficient.engines import Engine, list_engines
 from sb3_efficient.errors import MissingExtraError, ObservationError, OptionError, UnknownNameError
 
 NAMES = ("eager", "onnxruntime")
@@ -85,6 +88,21 @@ def test_seed_repeats_the_actions() -> None:
         actions.append(engine.predict(images(50))[0])
     assert (actions[0] == actions[1]).all()
     assert (actions[0] != actions[2]).any()
+
+
+@pytest.mark.parametrize("name", [*NAMES, "reuse", "reuse in int8"])
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda engine: pickle.loads(pickle.dumps(engine))])
+def test_copies_act_as_what_they_are_of(name: str, again: Callable[[Engine], Engine]) -> None:
+    if name == "reuse in int8":
+        engine = make_engine(compress(agent("ppo multi-binary"), "static-int8", calibration=images(32)), "reuse")
+    else:
+        engine = make_engine(agent(), name)
+    engine.set_random_seed(3)
+    engine.predict(images(2))
+    other = again(engine)
+    assert type(other) is type(engine)
+    for _ in range(3):
+        np.testing.assert_array_equal(other.predict(images(20))[0], engine.predict(images(20))[0])
 
 
 def test_masked_actions_are_never_taken() -> None:

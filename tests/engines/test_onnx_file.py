@@ -43,6 +43,18 @@ def test_file_takes_images_and_gives_actions(algorithm: str, tmp_path: Path) -> 
         np.testing.assert_allclose(actions, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int32, np.uint8])
+@pytest.mark.parametrize("algorithm", [PPO, SAC])
+def test_real_actions_of_any_space(algorithm: Any, dtype: Any, tmp_path: Path) -> None:
+    env, options = Images(spaces.Box(0, 9, (2,), dtype)), {"buffer_size": 8} if algorithm is SAC else {}
+    model = algorithm("CnnPolicy", env, device="cpu", seed=0, **options)
+    session = ort.InferenceSession(export(model, tmp_path / "policy.onnx"), providers=["CPUExecutionProvider"])
+    (actions,) = session.run(["action"], {"observation": images(3)})
+    expected, _ = model.predict(images(3), deterministic=True)
+    assert actions.dtype == expected.dtype
+    np.testing.assert_allclose(actions, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_dictionaries_are_several_inputs(tmp_path: Path) -> None:
     session = ort.InferenceSession(export(dict_agent(), tmp_path / "p.onnx"), providers=["CPUExecutionProvider"])
     assert [i.name for i in session.get_inputs()] == ["image", "mode", "numbers"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -136,6 +138,12 @@ def test_nothing_is_shown_by_few_episodes() -> None:
 @pytest.mark.parametrize("wrong", [[], [[]], [1.0, float("nan")], np.zeros((2, 2, 2))])
 def test_returns_that_are_none(wrong: object) -> None:
     with pytest.raises(OptionError, match=r"Returns must be finite numbers of shape \(runs, episodes\)"):
+        bootstrap(mean, wrong)
+
+
+@pytest.mark.parametrize("wrong", [[[1, 2], [3]], "abc"])
+def test_rows_of_several_lengths_are_refused(wrong: Any) -> None:
+    with pytest.raises(OptionError, match="Returns must be numbers, in rows of one length"):
         bootstrap(mean, wrong)
 
 

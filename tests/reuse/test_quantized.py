@@ -20,7 +20,9 @@ from sb3_efficient.engines.rest import rest
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.errors import OptionError
 from sb3_efficient.reuse.int8_vectors import VNNI
+from sb3_efficient.reuse.quantized import QuantizedConvolution
 from sb3_efficient.reuse.quantized_graph import read_graph
+from sb3_efficient.reuse.window import window
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "nature": {"name": "nature"},
@@ -92,6 +94,9 @@ def test_action_values() -> None:
         (SAC, {}),
         (SAC, {"net_arch": []}),
         (TD3, {}),
+        # Not rounded to bytes behind the first linear layer, which is behind the convolutions here
+        (PPO, {**policy_kwargs("conv2", PPO), "net_arch": [24]}),
+        (PPO, policy_kwargs("conv2", PPO)),
     ],
 )
 def test_whatever_is_behind_the_first_linear_layer(algorithm: Any, options: dict[str, Any]) -> None:
@@ -135,3 +140,6 @@ def test_convolutions_that_it_does_not_know_are_refused() -> None:
     group.CopyFrom(helper.make_attribute("group", 2))
     with pytest.raises(OptionError, match=r"and found Conv \(relu\): take the engine"):
         read_graph(graph, (4, 84, 84))
+    layer = QuantizedConvolution(np.zeros((2, 4, 3, 5), np.int8), *[np.zeros(2)] * 2, 0, stride=(1, 1), padding=(0, 0))
+    with pytest.raises(OptionError, match=r"does not know a convolution in int8 \(kernel \(3, 5\), stride \(1, 1\)"):
+        window(layer)
