@@ -162,20 +162,8 @@ def hyperparameters_optimization(original: Method) -> Method:
     @wraps(original)
     def optimize(self: Any) -> None:
         configured = self._hyperparams.get("policy_kwargs") or {}
-
-        def search() -> None:
-            try:
-                original(self)
-            except ValueError as error:
-                if "No trials are completed" not in str(error):
-                    raise
-                raise EfficientError(
-                    "No trial of this search was completed. The reasons stand above; one that is the same each time is "
-                    "not in what was sampled, but in the settings that all trials have."
-                ) from error
-
         if "features_extractor_class" not in configured:
-            search()
+            _search(original, self)
             return
         samplers: dict[str, Any] = hyperparams_opt.HYPERPARAMS_SAMPLER
         sampler = samplers[self.algo]
@@ -187,8 +175,20 @@ def hyperparameters_optimization(original: Method) -> Method:
 
         samplers[self.algo] = sample
         try:
-            search()
+            _search(original, self)
         finally:
             samplers[self.algo] = sampler
 
     return optimize
+
+
+def _search(original: Method, manager: Any) -> None:
+    try:
+        original(manager)
+    except ValueError as error:
+        if "No trials are completed" not in str(error):
+            raise
+        raise EfficientError(
+            "No trial of this search was completed. The reasons stand above; one that is the same each time is not in "
+            "what was sampled, but in the settings that all trials have."
+        ) from error
