@@ -3,7 +3,7 @@ The max-pooling of IMPALA's stages, in compiled code.
 
 torch remembers places in eight bytes each, and goes back by adding to zeros: a third of Impala's update in bfloat16 is
 pooling. Here a place is one byte, and every gradient is written once. Values and gradients are those of torch, but that
-sums of bfloat16 are rounded once.
+sums of bfloat16 are rounded once, and that of a window of negative infinities another place gets the gradient.
 
 Measured by examples/benchmarks/update_parts.py.
 """
