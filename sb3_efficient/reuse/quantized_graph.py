@@ -149,7 +149,8 @@ class _Reader:
         options, after = attributes(node), self._graph.after(node)
         pads, strides = options.get("pads", [0] * 4), options.get("strides", [1, 1])
         plain = options.get("group", 1) == 1 and set(options.get("dilations", [1])) == {1}
-        if not plain or len(set(pads)) > 1 or after is None:
+        square = all(len(set(sides)) == 1 for sides in (options["kernel_shape"], strides, pads))
+        if not plain or not square or after is None:
             return None
         layer = QuantizedConvolution(
             *self._graph.layer(node, value.numbers), stride=tuple(strides), padding=tuple(pads[:2])

@@ -52,5 +52,5 @@ def unknown(layer: str) -> str:
     """What is said of a layer."""
     return (
         f"The engine 'reuse' does not know {layer}. It knows square convolutions without groups and dilation, ReLU, "
-        "max-pooling, global average and adaptive maximum: take the engine 'onnxruntime'."
+        "max-pooling, global average and adaptive maximum: take the engine 'eager' or 'onnxruntime'."
     )

@@ -131,15 +131,19 @@ def test_compressed_policies_that_it_does_not_know_are_refused() -> None:
         engine.refresh(agent())
 
 
-def test_convolutions_that_it_does_not_know_are_refused() -> None:
+@pytest.mark.parametrize(("option", "value"), [("group", 2), ("kernel_shape", [3, 5]), ("strides", [1, 2])])
+def test_convolutions_that_it_does_not_know_are_refused(option: str, value: Any) -> None:
     compressed = policy("small")
     graph = type(compressed.proto.graph)()
     graph.CopyFrom(compressed.proto.graph)
     node = next(node for node in graph.node if node.op_type == "Conv")
-    (group,) = (attribute for attribute in node.attribute if attribute.name == "group")
-    group.CopyFrom(helper.make_attribute("group", 2))
+    (found,) = (attribute for attribute in node.attribute if attribute.name == option)
+    found.CopyFrom(helper.make_attribute(option, value))
     with pytest.raises(OptionError, match=r"and found Conv \(relu\): take the engine"):
         read_graph(graph, (4, 84, 84))
-    layer = QuantizedConvolution(np.zeros((2, 4, 3, 5), np.int8), *[np.zeros(2)] * 2, 0, stride=(1, 1), padding=(0, 0))
-    with pytest.raises(OptionError, match=r"does not know a convolution in int8 \(kernel \(3, 5\), stride \(1, 1\)"):
+
+
+def test_large_convolutions_are_named_briefly() -> None:
+    layer = QuantizedConvolution(np.zeros((2, 4, 99, 99), np.int8), *[np.zeros(2)] * 2, 0, (1, 1), (0, 0))
+    with pytest.raises(OptionError, match=r"know a convolution in int8 \(kernel \(99, 99\), stride \(1, 1\)"):
         window(layer)
