@@ -29,6 +29,8 @@ BEGIN = "<!-- table of examples/benchmarks/losses.py -->\n"
 #: Slower by less is noise
 LOSS = 0.97
 Row = dict[str, Any]
+#: What of this package a run of the queue may have, beside its extractor
+SWITCHES = {"seer", "accelerate", "vec_env"}
 
 
 def main() -> None:
@@ -182,11 +184,11 @@ def freezing() -> list[Row]:
 
 
 def training() -> list[Row]:
-    """Whole runs that were frozen, beside those with the same settings and seeds that were not."""
+    """Whole runs with more of this package, beside those with the same settings and seeds that have less of it."""
     rows = rows_of("runs")
     pairs: dict[tuple[str, str, str, int], list[tuple[float, float]]] = {}
     for ours, theirs in itertools.product(rows, rows):
-        if _is_frozen(ours) and not _is_frozen(theirs) and _settings(ours) == _settings(theirs):
+        if _switched_on(ours) > _switched_on(theirs) and _settings(ours) == _settings(theirs):
             what = ours["label"], ours["env"].removesuffix("NoFrameskip-v4"), theirs["label"], ours["steps_asked"]
             pairs.setdefault(what, []).append((ours["final_return"], theirs["final_return"]))
     found = []
@@ -198,13 +200,13 @@ def training() -> list[Row]:
     return found
 
 
-def _is_frozen(row: Row) -> bool:
-    return any(word.startswith("seer=") for word in row["params"])
+def _switched_on(row: Row) -> set[str]:
+    return {word.partition("=")[0] for word in row["params"]} & SWITCHES
 
 
 def _settings(row: Row) -> tuple[Any, ...]:
     """Of a run, but for what changes no return, or is compared."""
-    params = [word for word in row["params"] if not word.startswith(("seer=", "accelerate=", "vec_env="))]
+    params = [word for word in row["params"] if word.partition("=")[0] not in SWITCHES]
     return (*(row[key] for key in ("env", "algo", "extractor", "seed", "steps_asked")), params)
 
 
