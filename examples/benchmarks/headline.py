@@ -5,8 +5,8 @@ The picture at the top of README.md, from the results of other scripts.
 
 Left: return on Pong over hours, from the learning curves of the agents in examples/agents (publish_agent.py); thin, of
 other runs (runs.py). The runs shared their machine with other work; hours are their steps over the speeds that seer.py
-measured on a quiet one, one thread, for each network as far as it was frozen at that step. The thick stock
-lines are the curves of runs that were never frozen, at plain SB3's speed. Right: resident memory over a DQN run (seer.py).
+measured on a quiet one, one thread, for each network as far as it was frozen at that step. The thick stock lines are
+the curves of runs that were never frozen, at plain SB3's speed. Right: resident memory over a DQN run (seer.py).
 """
 
 from __future__ import annotations
