@@ -19,7 +19,6 @@ from torch.optim import Optimizer
 
 from sb3_efficient.errors import EfficientError, ObservationError, OptionError, UnknownNameError, suggestion
 from sb3_efficient.extractors import EncoderExtractor, find_extractor
-from sb3_efficient.options import check_switches
 
 #: rl-zoo3's names, and ``ppo_mask`` (the zoo has no name for MaskablePPO, sb3-contrib's module has)
 ALGORITHMS = {
@@ -69,7 +68,6 @@ def policy_kwargs(name: str, algo: type[BaseAlgorithm] | str, **kwargs: Any) -> 
     }
     if issubclass(entry.extractor_class, EncoderExtractor):
         options.setdefault("normalized_image", False)
-        check_switches(normalized_image=options["normalized_image"])
         _try_out(entry.extractor_class, options)
         # uint8 is divided either there or here: the extractor cannot tell a float that SB3 made from one that it left
         chosen["normalize_images"] = bool(options["normalized_image"])

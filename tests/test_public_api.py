@@ -94,7 +94,7 @@ ARROWS = {
     "callbacks": {"errors"},
     "extractors": {"errors", "options", "registry"},
     "envs": {"errors", "options"},
-    "policies": {"errors", "extractors", "options"},
+    "policies": {"errors", "extractors"},
     "weights": set(),
     "sizes": {"errors", "extractors"},
     "frames": {"errors", "options"},

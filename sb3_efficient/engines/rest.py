@@ -6,6 +6,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from sb3_efficient.errors import OptionError
+from sb3_efficient.reuse.qdq import QuantizedGraph, attributes
 
 
 class Rest:
@@ -19,55 +20,49 @@ class Rest:
         from sb3_efficient.engines.onnxruntime import session
 
         part = rest(proto, name)
-        self._name, *self._image = (value.name for value in part.graph.input)
-        self._dtype = helper.tensor_dtype_to_np_dtype(part.graph.input[0].type.tensor_type.elem_type)
+        (given,) = part.graph.input
+        self._name, self._dtype = given.name, helper.tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type)
         self._outputs = [output.name for output in part.graph.output]
         self._session = session(part.SerializeToString(), 1)
 
-    def __call__(self, numbers: np.ndarray, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+    def __call__(self, numbers: np.ndarray) -> list[np.ndarray]:
         """
         :param numbers: (B, F), of bytes whole numbers from 0 to 255, any dtype
-        :param feed: Images, of which only the number matters
         :return: (B, A) for each output
         """
-        image = {name: feed[name] for name in self._image}
-        return self._session.run(self._outputs, {self._name: numbers.astype(self._dtype), **image})
+        return self._session.run(self._outputs, {self._name: numbers.astype(self._dtype)})
 
 
 def rest(proto: ModelProto, name: str) -> ModelProto:
     """
-    :param proto: Any graph
-    :param name: Of a tensor in it, bytes or float32
-    :return: What computes the outputs from that, its first input, and at most from the number of observations
+    :param proto: Of ``static-int8``
+    :param name: Of a tensor in it, bytes or float32, (B, F)
+    :return: What computes the outputs from that
     """
-    graph = proto.graph
-    nodes, inputs = _behind(proto, name)
-    if inputs - {name, graph.input[0].name} or any(
-        node.op_type != "Shape" for node in nodes if graph.input[0].name in node.input
-    ):
+    graph = QuantizedGraph(proto.graph)
+    needed = graph.leading_to(graph.outputs, given=name)
+    nodes = [_counted(node, graph.image, name) for node in proto.graph.node if needed & {*node.output} - {name}]
+    read, made = ({each for node in nodes for each in getattr(node, side)} for side in ("input", "output"))
+    if read - made - graph.constants.keys() - {name, ""}:
         raise OptionError(
             "The engine 'reuse' wants one row of layers behind the image up to the first linear one, and found "
             "others beside it: take the engine 'onnxruntime' or 'openvino'."
         )
-    read = {each for node in nodes for each in node.input}
-    constants = [tensor for tensor in graph.initializer if tensor.name in read]
-    image = [value for value in graph.input if value.name in inputs]
-    (maker,) = (node for node in graph.node if name in node.output)
-    element = TensorProto.UINT8 if maker.op_type == "QuantizeLinear" else TensorProto.FLOAT
+    element = TensorProto.UINT8 if graph.makers[name].op_type == "QuantizeLinear" else TensorProto.FLOAT
     # It may be an output, too, which an input cannot be
-    taken = helper.make_tensor_value_info(f"{name}/given", element, ["B", None])
-    nodes = [helper.make_node("Identity", [taken.name], [name]), *nodes]
-    part = helper.make_graph(nodes, "rest", [taken, *image], list(graph.output), constants)
+    given = helper.make_tensor_value_info(f"{name}/given", element, ["B", None])
+    nodes = [helper.make_node("Identity", [given.name], [name]), *nodes]
+    constants = [tensor for key, tensor in graph.constants.items() if key in read]
+    part = helper.make_graph(nodes, "rest", [given], list(proto.graph.output), constants)
     return helper.make_model(part, opset_imports=list(proto.opset_import), ir_version=proto.ir_version)
 
 
-def _behind(proto: ModelProto, name: str) -> tuple[list[NodeProto], set[str]]:
-    """Nodes that the outputs need beside what computes ``name``, in order, and the names of what these are fed with."""
-    constants = {tensor.name for tensor in proto.graph.initializer}
-    needed, nodes = {output.name for output in proto.graph.output}, []
-    for node in reversed(proto.graph.node):
-        if needed & {*node.output} and name not in node.output:
-            needed |= {*node.input}
-            nodes.append(node)
-    made = {each for node in nodes for each in node.output}
-    return nodes[::-1], needed - made - constants - {""}
+def _counted(node: NodeProto, image: str, name: str) -> NodeProto:
+    """As it is; one that counts images counts what they became."""
+    counts = node.op_type == "Shape" and attributes(node).get("end") == 1 and not attributes(node).get("start")
+    if not counts or node.input[0] != image:
+        return node
+    counted = NodeProto()
+    counted.CopyFrom(node)
+    counted.input[0] = name
+    return counted

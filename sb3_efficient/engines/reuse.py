@@ -95,8 +95,7 @@ class ReuseEngine(Engine):
         self._reuser.load()
 
     def _run(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
-        features = self._reuser(feed["observation"])
-        return self._tail(features, feed) if isinstance(self._tail, Rest) else self._tail(features)
+        return self._tail(self._reuser(feed["observation"]))
 
     def _make_tail(self, source: ActingNetwork) -> Any:
         last = list(source.last)

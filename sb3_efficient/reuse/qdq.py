@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -26,15 +27,15 @@ class QuantizedGraph:
             for name in node.input:
                 self.users.setdefault(name, []).append(node)
 
-    def leading_to(self, node: NodeProto) -> set[str]:
-        """Names of all that a node computes, and of what that is computed of."""
+    def leading_to(self, names: Iterable[str], given: str | None = None) -> set[str]:
+        """These, and the names of all that they are computed of; not of what ``given`` is computed of."""
         found: set[str] = set()
-        todo = [*node.output]
+        todo = [*names]
         while todo:
             name = todo.pop()
-            if name not in found:
+            if name and name not in found:
                 found.add(name)
-                todo += self.makers[name].input if name in self.makers else []
+                todo += self.makers[name].input if name in self.makers and name != given else []
         return found
 
     def alone(self, name: str) -> bool:

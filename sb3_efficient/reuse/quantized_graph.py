@@ -24,9 +24,10 @@ def read_graph(graph: GraphProto, shape: tuple[int, int, int]) -> tuple[Network,
     :return: The steps with the first linear layer, and the linear layers that follow it; where there is something else
         behind it, the name of what it gives, bytes or float32
     """
-    reader, found = _Reader(graph, shape), QuantizedGraph(graph)
+    found = QuantizedGraph(graph)
+    reader = _Reader(found, shape)
     first = next((node for node in graph.node if node.op_type == "Gemm"), None)
-    upper = found.leading_to(first) if first else {*found.makers}
+    upper = found.leading_to(first.output) if first else {*found.makers}
     for node in graph.node:
         if node.output[0] in upper:
             reader.read(node)
@@ -96,12 +97,12 @@ class _Reader:
     :param shape: Of an image, (C, H, W)
     """
 
-    def __init__(self, graph: GraphProto, shape: tuple[int, int, int]) -> None:
+    def __init__(self, graph: QuantizedGraph, shape: tuple[int, int, int]) -> None:
         self.network = Network(Map(*shape))
         self.linear: list[QuantizedLinear] = []
         #: What the last of them gives
         self.latent: _Value | None = None
-        self._graph = QuantizedGraph(graph)
+        self._graph = graph
         self._values: dict[str, _Value] = {}
         self._known: dict[str, Callable[[NodeProto, _Value], _Value | None]] = {
             "DequantizeLinear": self._same,

@@ -51,6 +51,8 @@ class LatentReplayBuffer(ReplayBuffer):
     """
 
     next_observations: Successors  # type: ignore[assignment]
+    #: What the latents were computed in; empty if it is not known, as of a file that does not say it
+    precision = ""
 
     def __init__(
         self,
@@ -75,8 +77,6 @@ class LatentReplayBuffer(ReplayBuffer):
         self.encoder: LatentEncoder | None = None
         self.made_by: Maker | None = None
         self._version: Any = None
-        #: What they were computed in; empty if it is not known
-        self.precision = ""
         #: Bytes of the images that these latents took the place of, and which those of a deeper stage may take
         self.room = 0
 
@@ -176,8 +176,7 @@ class LatentReplayBuffer(ReplayBuffer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         row, kept, free = state.pop("next_observations")
-        # Of versions before 0.1 it is not known
-        vars(self).update({"precision": ""} | state)
+        vars(self).update(state)
         self.encoder = None
         for name in PER_SLOT:
             setattr(self, name, _with_slots(getattr(self, name), self.buffer_size))

@@ -106,10 +106,10 @@ def _read(path: Path) -> Any:
 
 def _checked(config: str, entries: Any) -> dict[str, Any]:
     """That there are settings by environment."""
-    wrong = "a list, or a single value" if not isinstance(entries, dict) else ""
-    for key, entry in entries.items() if not wrong else ():
-        if not isinstance(entry, dict):
-            wrong = f"{key}: {entry!r}"
+    if isinstance(entries, dict):
+        wrong = ", ".join(f"{key}: {entry!r}" for key, entry in entries.items() if not isinstance(entry, dict))
+    else:
+        wrong = "a list, or a single value"
     if wrong:
         raise OptionError(
             f"-conf {config} must have settings by environment, as 'atari: {{policy: CnnPolicy, n_envs: 8}}', and has "
