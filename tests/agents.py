@@ -58,16 +58,21 @@ AGENTS: dict[str, tuple[type[BaseAlgorithm], dict[str, Any]]] = {
     "dqn": (DQN, {**SMALL, "policy_kwargs": {"net_arch": [32]}}),
     "qrdqn": (QRDQN, {**SMALL, "policy_kwargs": {"n_quantiles": 25}}),
     "sac": (SAC, {**SMALL, "env": Images(BOX)}),
+    "ppo gsde": (PPO, {"env": Images(BOX), "use_sde": True, "policy_kwargs": {"net_arch": [16]}}),
+    "sac gsde": (SAC, {**SMALL, "env": Images(BOX), "use_sde": True}),
     "tqc": (TQC, {**SMALL, "env": Images(BOX)}),
     "td3": (TD3, {**SMALL, "env": Images(BOX)}),
     "ddpg impala": (DDPG, {**SMALL, "env": Images(BOX), "policy_kwargs": policy_kwargs("impala", DDPG)}),
 }
 
 
-def agent(name: str = "ppo") -> Any:
-    """A new agent whose outputs depend on what it sees, which those of a newly initialised one hardly do."""
+def agent(name: str = "ppo", **options: Any) -> Any:
+    """
+    A new agent whose outputs depend on what it sees, which those of a newly initialised one hardly do; with options of
+    its algorithm beside its own.
+    """
     algo, kwargs = AGENTS[name]
-    model = algo("CnnPolicy", **{"env": Images(), "device": "cpu", "seed": 0, **kwargs})
+    model = algo("CnnPolicy", **{"env": Images(), "device": "cpu", "seed": 0, **kwargs, **options})
     with th.no_grad():
         for parameter in model.policy.parameters():
             if parameter.ndim > 1:

@@ -73,7 +73,9 @@ def remove_channels(
         channels = order[: found.width - widths[found.layers]].tolist()
         if channels:
             root = group[0].dep
-            graph.get_pruning_group(root.target.module, root.handler, sorted(channels)).prune()
+            pruned = graph.get_pruning_group(root.target.module, root.handler, sorted(channels))
+            pruned.prune()
+            _remove_exploration(graph, pruned, networks)
 
 
 @th.enable_grad()
@@ -84,7 +86,9 @@ def _graph(networks: Networks, image_shape: tuple[int, ...]) -> Any:
 
     def forward(_: nn.Module, batch: th.Tensor) -> list[th.Tensor]:
         outputs = networks.outputs(batch)
-        return [tensor for tensor in (*outputs.action, *outputs.values) if tensor.grad_fn is not None]
+        # Deviations that belong to no layer are none of the graph's
+        action = outputs.action[:1] if networks.exploring else outputs.action
+        return [tensor for tensor in (*action, *outputs.values) if tensor.grad_fn is not None]
 
     graph = DependencyGraph()
     with acting(networks.policy):
@@ -96,6 +100,16 @@ def _graph(networks: Networks, image_shape: tuple[int, ...]) -> Any:
 def _groups(graph: Any, networks: Networks) -> Iterator[Any]:
     heads = [layer for head in networks.heads for layer in head.modules()]
     yield from graph.get_all_groups(ignored_layers=heads, root_module_types=[nn.Conv2d, nn.Linear])
+
+
+def _remove_exploration(graph: Any, pruned: Any, networks: Networks) -> None:
+    """Of gSDE: what belongs to the units that are left out."""
+    actor, mean = networks.exploring, networks.heads[0]
+    for dep, units in pruned:
+        if actor is not None and dep.target.module is mean and graph.is_in_channel_pruning_fn(dep.handler):
+            kept = sorted({*range(len(actor.log_std))} - {*units})
+            actor.log_std.data = actor.log_std.data[kept]
+            actor.action_dist.latent_sde_dim = len(kept)
 
 
 def _described(graph: Any, group: Any, policy: nn.Module) -> Group:

@@ -17,12 +17,14 @@ from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from sb3_contrib.qrdqn.policies import QRDQNPolicy
 from sb3_contrib.tqc.policies import TQCPolicy
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.distributions import StateDependentNoiseDistribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.dqn.policies import DQNPolicy
 from stable_baselines3.sac.policies import SACPolicy
 from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
+from sb3_efficient.engines.deviation import log_deviation
 from sb3_efficient.errors import ObservationError, OptionError
 
 
@@ -76,6 +78,12 @@ class Networks(ABC):
         :param critics: Whether ``values`` are wanted
         """
 
+    @property
+    def exploring(self) -> Any:
+        """The actor, if it has ``use_sde=True``: an input of ``heads[0]`` for each row of its ``log_std``."""
+        actor = getattr(self.policy, "actor", self.policy)
+        return actor if isinstance(getattr(actor, "action_dist", None), StateDependentNoiseDistribution) else None
+
     def modules(self) -> list[nn.Module]:
         """
         :return: The networks that learn
@@ -115,10 +123,13 @@ class _OnPolicy(Networks):
         policy = self.policy
         features = policy.extract_features(images)
         for_actor, for_critic = features if isinstance(features, tuple) else (features, features)
-        action = policy.action_net(policy.mlp_extractor.forward_actor(for_actor))
+        latent = policy.mlp_extractor.forward_actor(for_actor)
+        action = policy.action_net(latent)
         values = (policy.value_net(policy.mlp_extractor.forward_critic(for_critic)),) if critics else ()
         if isinstance(policy.action_space, spaces.Box):
-            return Outputs("gaussian", (action, policy.log_std.expand_as(action)), values)
+            kind = "squashed" if policy.squash_output else "gaussian"
+            log_std = log_deviation(policy.action_dist, policy.log_std, latent).expand_as(action)
+            return Outputs(kind, (action, log_std), values)
         kind = "bernoulli" if isinstance(policy.action_space, spaces.MultiBinary) else "categorical"
         return Outputs(kind, (action,), values)
 
@@ -175,14 +186,18 @@ class _SAC(_ActorCritic):
     targets = ("critic_target",)
 
     def _actor_heads(self) -> list[nn.Module]:
-        return [self.policy.actor.mu, self.policy.actor.log_std]
+        actor = self.policy.actor
+        # With use_sde=True clipping follows, and log_std is no layer
+        mean = next(layer for layer in actor.mu.modules() if isinstance(layer, nn.Linear))
+        return [mean] if self.exploring else [mean, actor.log_std]
 
     def net_arch(self) -> Any:
         policy = self.policy
         return {"pi": _widths(policy.actor.latent_pi), "qf": _widths(policy.critic.q_networks[0])[:-1]}
 
     def outputs(self, images: th.Tensor, actions: th.Tensor | None = None, critics: bool = True) -> Outputs:
-        mean, log_std, _ = self.policy.actor.get_action_dist_params(images)
+        mean, log_std, latent = self.policy.actor.get_action_dist_params(images)
+        log_std = log_deviation(self.policy.actor.action_dist, log_std, **latent)
         if not critics:
             return Outputs("squashed", (mean, log_std))
         if actions is None:
@@ -236,8 +251,6 @@ def networks(model: BaseAlgorithm) -> Networks:
             f"Pruning and training take models that act on one image, and this {name} acts on "
             f"{model.observation_space}. 'dynamic-int8', 'dynamic-float16' and 'static-float16' take dictionaries, too."
         )
-    if getattr(model, "use_sde", False):
-        raise OptionError(f"This {name} explores with gSDE, which compression does not support: use use_sde=False.")
     for policy_class, family in _FAMILIES.items():
         if isinstance(policy, policy_class):
             return family(policy)

@@ -73,7 +73,8 @@ class Engine(ABC):
         :param state: Handed back as it is: the policy has none
         :param episode_start: Not needed
         :param deterministic: Whether to take the most probable action. DQN's random actions (``exploration_rate``) are
-            part of training: here its actions are always those of the highest value.
+            part of training: here its actions are always those of the highest value. With ``use_sde=True`` noise is
+            drawn anew for each observation, where SB3 keeps one exploration matrix until ``reset_noise``.
         :param action_masks: Which actions are allowed, as MaskablePPO's ``predict`` takes them
         :return: Actions, and ``state``
         """

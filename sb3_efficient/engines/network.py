@@ -27,6 +27,7 @@ from stable_baselines3.sac.policies import SACPolicy
 from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
+from sb3_efficient.engines import deviation
 from sb3_efficient.engines.head import Head
 from sb3_efficient.engines.probe import check_alike
 from sb3_efficient.errors import OptionError, briefly
@@ -108,17 +109,6 @@ class _Prepare(nn.Module):
         return prepared / 255.0 if self.divides else prepared
 
 
-class _StateIndependent(nn.Module):
-    """The ``log_std`` of PPO's gaussian: the same for every observation."""
-
-    def __init__(self, log_std: th.Tensor) -> None:
-        super().__init__()
-        self.log_std = nn.Parameter(log_std.detach().clone())
-
-    def forward(self, latent: th.Tensor) -> th.Tensor:
-        return self.log_std.expand(latent.shape[0], -1)
-
-
 def _check(policy: Any) -> None:
     if not isinstance(policy, BasePolicy):
         raise OptionError(
@@ -135,10 +125,7 @@ def _check(policy: Any) -> None:
             f"Engines do not keep the state of recurrent policies yet, and the policy is {name}: let the model itself "
             "predict. 'sb3-efficient bench leaderboard' scores such agents."
         )
-    distribution = getattr(getattr(policy, "actor", policy), "action_dist", None)
-    if isinstance(distribution, StateDependentNoiseDistribution):
-        raise OptionError(f"Engines do not know generalized state-dependent exploration (use_sde=True) of {name}.")
-    if isinstance(distribution, MaskableBernoulliDistribution):
+    if isinstance(getattr(policy, "action_dist", None), MaskableBernoulliDistribution):
         raise OptionError(f"Engines do not know MultiBinary actions of MaskablePPO, and {name} is one of these.")
 
 
@@ -160,7 +147,10 @@ def _actor_critic(policy: Any) -> Parts:
     body = policy.pi_features_extractor, policy.mlp_extractor.policy_net
     if kind := DISCRETE.get(type(policy.action_space)):
         return *body, {"logits": policy.action_net}, kind
-    return *body, {"mean": policy.action_net, "log_std": _StateIndependent(policy.log_std)}, "gaussian"
+    log_std = _exploration(policy) or deviation.Fixed(policy.log_std)
+    # Squashed only with use_sde=True
+    kind = "squashed-gaussian" if policy.squash_output else "gaussian"
+    return *body, {"mean": policy.action_net, "log_std": log_std}, kind
 
 
 def _dqn(policy: Any) -> Parts:
@@ -175,7 +165,7 @@ def _qrdqn(policy: Any) -> Parts:
 
 def _sac(policy: Any) -> Parts:
     actor = policy.actor
-    log_std = nn.Sequential(actor.log_std, nn.Hardtanh(*LOG_STD))
+    log_std = _exploration(actor) or nn.Sequential(actor.log_std, nn.Hardtanh(*LOG_STD))
     return actor.features_extractor, actor.latent_pi, {"mean": actor.mu, "log_std": log_std}, "squashed-gaussian"
 
 
@@ -183,6 +173,14 @@ def _td3(policy: Any) -> Parts:
     actor = policy.actor
     # The last two are a linear layer and tanh
     return actor.features_extractor, actor.mu[:-2], {"action": actor.mu[-2:]}, "deterministic"
+
+
+def _exploration(actor: Any) -> nn.Module | None:
+    """Of an actor with ``use_sde=True``."""
+    distribution = actor.action_dist
+    if isinstance(distribution, StateDependentNoiseDistribution):
+        return deviation.StateDependent(distribution, actor.log_std)
+    return None
 
 
 DISCRETE = {

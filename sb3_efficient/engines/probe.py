@@ -75,16 +75,22 @@ def _outputs(kind: str, policy: Any, observations: Any) -> list[th.Tensor]:
     if kind == "greedy":
         quantiles = getattr(policy, "quantile_net", None)
         return [policy.q_net(observations) if quantiles is None else quantiles(observations).mean(dim=1)]
-    if kind == "squashed-gaussian":
-        return list(policy.actor.get_action_dist_params(observations)[:2])
     if kind == "deterministic":
         return [policy.actor(observations)]
-    found = policy.get_distribution(observations)
-    if kind == "gaussian":
+    found = _distribution(policy, observations)
+    if "gaussian" in kind:
         return [found.distribution.mean, found.distribution.stddev.log()]
     # One, or one for each action, which sb3-contrib has under another name
     parts = vars(found).get("distributions") or found.distribution
     return [th.cat([part.logits for part in (parts if isinstance(parts, list) else [parts])], dim=1)]
+
+
+def _distribution(policy: Any, observations: Any) -> Any:
+    """Of actions, before they are squashed."""
+    if not hasattr(policy, "actor"):
+        return policy.get_distribution(observations)
+    mean, log_std, options = policy.actor.get_action_dist_params(observations)
+    return policy.actor.action_dist.proba_distribution(mean, log_std, **options)
 
 
 def _sizes(head: Head) -> list[int]:

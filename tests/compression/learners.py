@@ -28,8 +28,10 @@ ALGORITHMS: dict[str, tuple[type[BaseAlgorithm], dict[str, Any]]] = {
     "tqc": (TQC, OFF_POLICY),
     "td3": (TD3, OFF_POLICY),
     "ddpg": (DDPG, OFF_POLICY),
+    "ppo gsde": (PPO, {**ON_POLICY, "use_sde": True}),
+    "sac gsde": (SAC, {**OFF_POLICY, "use_sde": True}),
 }
-CONTINUOUS = ("sac", "tqc", "td3", "ddpg")
+CONTINUOUS = ("sac", "tqc", "td3", "ddpg", "ppo gsde", "sac gsde")
 
 
 class Environment(FakeImageEnv):

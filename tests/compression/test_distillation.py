@@ -59,7 +59,8 @@ def test_statistics_of_the_teacher_stay() -> None:
     assert not student.policy.training
 
 
-@pytest.mark.parametrize("algo", ALGORITHMS)
+# How far PPO's gSDE is spread hardly depends on what is seen: see below
+@pytest.mark.parametrize("algo", [name for name in ALGORITHMS if name != "ppo gsde"])
 def test_student_comes_close_to_its_teacher(algo: str) -> None:
     teacher = teacher_of(algo)
     before = [p.clone() for p in teacher.policy.parameters()]
@@ -81,6 +82,14 @@ def test_continuous_actions_of_ppo() -> None:
         student.policy.log_std.fill_(0)
     result = distilled(student, teacher, images(), steps=200, learning_rate=1e-2)
     assert result.policy.log_std.max() < -0.5
+
+
+def test_state_dependent_exploration_of_ppo() -> None:
+    teacher = teacher_of("ppo gsde")
+    student = ChannelPruning(0.5).apply(teacher, teacher=teacher, observations=None)
+    result = distilled(student, teacher, images(), steps=400, learning_rate=1e-2)
+    for one, before, wanted in zip(*map(tensors, (result, student, teacher)), strict=True):
+        assert (one - wanted).abs().mean() < 0.5 * (before - wanted).abs().mean()
 
 
 def test_several_discrete_actions() -> None:

@@ -39,7 +39,7 @@ def content() -> bytes:
     return policy()._packed
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "ppo box", "sac", "dqn"])
+@pytest.mark.parametrize("algorithm", ["ppo", "ppo box", "sac", "sac gsde", "dqn"])
 def test_round_trip(algorithm: str, tmp_path: Path) -> None:
     path = policy(algorithm).save(tmp_path / "folder" / "agent.policy")
     assert path == tmp_path / "folder" / "agent.policy"

@@ -50,7 +50,10 @@ def test_acts_nearly_as_before(method: str, algorithm: str) -> None:
     assert parameters_match(model.policy, agent(algorithm).policy)
 
 
-@pytest.mark.parametrize("algorithm", ["sac", "td3", "ppo box", "ppo multi-discrete", "ppo multi-binary"])
+HEADS = ["sac", "td3", "ppo box", "ppo multi-discrete", "ppo multi-binary", "ppo gsde", "sac gsde"]
+
+
+@pytest.mark.parametrize("algorithm", HEADS)
 def test_outputs_of_other_heads(algorithm: str) -> None:
     before, after = (compressed(m, algorithm).engine().outputs(images(64)) for m in ("", "static-int8"))
     assert before.keys() == after.keys()

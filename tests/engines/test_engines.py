@@ -4,14 +4,15 @@ import copy
 import pickle
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 import torch as th
-from agents import AGENTS, Images, agent, dict_agent, images
+from agents import AGENTS, BOX, Images, agent, dict_agent, images
 from gymnasium import spaces
 from sb3_contrib import MaskablePPO, RecurrentPPO
-from stable_baselines3 import A2C, PPO, SAC
+from stable_baselines3 import PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 
 from sb3_efficient import accelerate, compress, make_engine
@@ -78,6 +79,34 @@ def test_chance_has_the_distribution_of_the_model(algorithm: str) -> None:
     assert found.std(axis=0).min() > 0
     np.testing.assert_allclose(found.mean(axis=0), expected.mean(axis=0), atol=0.12)
     np.testing.assert_allclose(found.std(axis=0), expected.std(axis=0), atol=0.12)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "options"),
+    [
+        ("ppo", {"squash_output": False}),
+        ("ppo", {"squash_output": True, "full_std": False, "net_arch": [24]}),
+        ("sac", {}),
+        ("tqc", {"use_expln": True, "clip_mean": 0.5}),
+    ],
+)
+def test_state_dependent_exploration_has_the_deviation_of_the_model(algorithm: str, options: dict[str, Any]) -> None:
+    model = agent(algorithm, env=Images(BOX), use_sde=True, policy_kwargs=options)
+    n = 4000
+    many = images(3).repeat(n, axis=0)
+    # One draw of the exploration matrix for each observation
+    model.policy.reset_noise(len(many))
+    expected, _ = model.predict(many)
+    for name in NAMES:
+        engine = make_engine(model, name)
+        engine.set_random_seed(1)
+        found, _ = engine.predict(many)
+        assert found.dtype == expected.dtype
+        for one, other in zip(np.split(found, 3), np.split(expected, 3), strict=True):
+            np.testing.assert_allclose(one.mean(axis=0), other.mean(axis=0), atol=0.12)
+            np.testing.assert_allclose(one.std(axis=0), other.std(axis=0), rtol=0.06)
+        deterministic, _ = model.predict(images(7), deterministic=True)
+        np.testing.assert_allclose(engine.predict(images(7), deterministic=True)[0], deterministic, atol=1e-4)
 
 
 def test_seed_repeats_the_actions() -> None:
@@ -205,15 +234,9 @@ def test_wrong_observations_are_refused(observation: object, message: str) -> No
 def test_models_that_no_engine_knows_are_refused() -> None:
     with pytest.raises(OptionError, match=r"Engines do not keep the state of recurrent policies yet.*RecurrentActor"):
         make_engine(RecurrentPPO("CnnLstmPolicy", Images(), policy_kwargs={"lstm_hidden_size": 8}))
-    sde = A2C("CnnPolicy", Images(agent("sac").action_space), use_sde=True)
-    with pytest.raises(OptionError, match=r"state-dependent exploration \(use_sde=True\) of ActorCriticCnnPolicy"):
-        make_engine(sde)
     masked = MaskablePPO("CnnPolicy", Images(spaces.MultiBinary(3)), n_steps=8)
     with pytest.raises(OptionError, match="Engines do not know MultiBinary actions of MaskablePPO"):
         make_engine(masked)
-    sde = SAC("CnnPolicy", Images(agent("sac").action_space), use_sde=True, buffer_size=8)
-    with pytest.raises(OptionError, match=r"state-dependent exploration \(use_sde=True\) of CnnPolicy|SACPolicy"):
-        make_engine(sde)
     with pytest.raises(OptionError, match=r"acts for a Stable-Baselines3 model, such as PPO.load\(path\), got 3"):
         make_engine(3)
 
