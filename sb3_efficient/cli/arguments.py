@@ -75,9 +75,11 @@ def add_play_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.25,
         help="Atari: chance that a frame repeats the last action (default: %(default)s)",
     )
-    group.add_argument(
-        "--deterministic", action="store_true", help="take the most probable actions; default: sample them"
+    chance = group.add_mutually_exclusive_group()
+    chance.add_argument(
+        "--deterministic", action="store_true", help="take the most probable actions; default outside of Atari"
     )
+    chance.add_argument("--stochastic", action="store_true", help="sample actions; default on Atari, as in 'enjoy'")
     group.add_argument("--seed", type=int, default=0, help="seed of the first episode (default: %(default)s)")
     group.add_argument("--n-envs", type=int, default=8, help="games at a time (default: %(default)s)")
 

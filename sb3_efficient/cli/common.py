@@ -50,13 +50,12 @@ def loaded(agent: SavedAgent) -> BaseAlgorithm:
     return model
 
 
-def is_deterministic(arguments: argparse.Namespace) -> bool:
+def is_deterministic(arguments: argparse.Namespace, agent: SavedAgent) -> bool:
     """
-    :param arguments: Of :func:`~.arguments.add_agent_arguments` and :func:`~.arguments.add_play_arguments`
+    :param arguments: Of :func:`~.arguments.add_play_arguments`
+    :param agent: Who plays; as rl-zoo3 has it play, if the arguments do not say
     """
-    from sb3_efficient.policies import GREEDY
-
-    return arguments.deterministic or arguments.algo in GREEDY
+    return arguments.deterministic or (agent.is_deterministic and not arguments.stochastic)
 
 
 def observations_for(arguments: argparse.Namespace, agent: SavedAgent, model: BaseAlgorithm) -> np.ndarray:
@@ -130,7 +129,7 @@ def record(
             model,
             env,
             n,
-            deterministic=is_deterministic(arguments),
+            deterministic=is_deterministic(arguments, agent),
             seed=arguments.seed,
             title="recording observations",
             **options,
@@ -162,14 +161,14 @@ def compared(
         repeats=arguments.repeats,
         threads=arguments.threads,
         n_envs=arguments.n_envs,
-        deterministic=is_deterministic(arguments),
+        deterministic=is_deterministic(arguments, agent),
         progress=True,
     )
     here = machine()
     facts = {
         "agent": f"{agent.algo}, {agent.env_id}, {agent.path.parent.name}/{agent.path.name}",
         "episodes": f"{arguments.episodes}, seeds from {arguments.seed}, {arguments.n_envs} at a time",
-        "actions": "greedy" if is_deterministic(arguments) else "sampled",
+        "actions": "greedy" if is_deterministic(arguments, agent) else "sampled",
         "sticky actions on Atari": arguments.sticky,
         "observations compared on": len(observations),
         "engine of compressed policies": arguments.engine,

@@ -128,9 +128,8 @@ def whole_games(agent: SavedAgent, model: BaseAlgorithm, arguments: argparse.Nam
     """
     from sb3_efficient.evaluation.episodes import play_games
     from sb3_efficient.evaluation.latency import torch_threads
-    from sb3_efficient.policies import GREEDY
 
-    greedy = agent.algo in GREEDY or not agent.is_atari
+    greedy = agent.is_deterministic
     with torch_threads(arguments.threads):
         games = play_games(
             model,

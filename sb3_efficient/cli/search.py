@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 #: What two trials must have in common to be compared, beside the agent
 _OF_TRIALS = (
-    *("observations", "n_observations", "sticky", "episodes", "seed", "n_envs", "deterministic", "engine", "threads"),
-    *("batch_size", "distillation"),
+    *("observations", "n_observations", "sticky", "episodes", "seed", "n_envs", "deterministic", "stochastic"),
+    *("engine", "threads", "batch_size", "distillation"),
 )
 
 
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
             lambda: agent.make_env(arguments.sticky),
             seeds,
             n_envs=arguments.n_envs,
-            deterministic=is_deterministic(arguments),
+            deterministic=is_deterministic(arguments, agent),
             masked=takes_masks(model),
             title=candidate.method,
         )

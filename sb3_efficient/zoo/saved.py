@@ -23,7 +23,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 import sb3_efficient.envs  # noqa: F401  (registers our environments with gymnasium)
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.errors import ArtifactError, EfficientError, UnknownNameError, suggestion
-from sb3_efficient.policies import find_algorithm
+from sb3_efficient.policies import GREEDY, find_algorithm
 from sb3_efficient.zoo.loop import take_vec_env
 from sb3_efficient.zoo.record import is_last
 
@@ -50,8 +50,14 @@ class SavedAgent:
 
     @property
     def is_atari(self) -> bool:
-        """Whether rl-zoo3 plays it as an Atari game, with sampled actions."""
+        """Whether rl-zoo3 plays it as an Atari game."""
         return bool(ExperimentManager.is_atari(self.env_id))
+
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether rl-zoo3's ``enjoy`` takes its most probable actions, so outside of Atari and MiniGrid, and DQN's."""
+        sampled = self.is_atari or ExperimentManager.is_minigrid(self.env_id)
+        return self.algo in GREEDY or not sampled
 
     def load(self) -> BaseAlgorithm:
         """

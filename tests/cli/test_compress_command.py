@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -20,12 +21,13 @@ from stable_baselines3 import PPO
 from test_policies import model
 
 from sb3_efficient import cli, compress, load_policy
-from sb3_efficient.cli.common import divided, loaded
+from sb3_efficient.cli.arguments import add_play_arguments
+from sb3_efficient.cli.common import divided, is_deterministic, loaded
 from sb3_efficient.cli.compress import LONGEST_SLUG, slug
 from sb3_efficient.compression import make_recipe
 from sb3_efficient.errors import ObservationError
 from sb3_efficient.evaluation.episodes import play
-from sb3_efficient.zoo.saved import find_agent
+from sb3_efficient.zoo.saved import SavedAgent, find_agent
 
 QUICK = ("--n-observations", "64", "--batch-size", "1", "8", "--repeats", "1", "--n-envs", "2")
 PRUNED = "channel-pruning(ratio=0.5) distillation(steps=2, batch_size=8) static-int8"
@@ -51,9 +53,10 @@ def test_policies_and_report_lie_beside_the_agent(
         policy = load_policy(agent / f"Catch-v0-{file}.policy")
         assert row["n_bytes"] == (agent / f"Catch-v0-{file}.policy").stat().st_size
         make_env = find_agent("ppo", "Catch-v0", agent.parents[1]).make_env
-        assert row["scores"]["returns"] == list(play(policy, make_env, range(7, 10), n_envs=2))
+        assert row["scores"]["returns"] == list(play(policy, make_env, range(7, 10), n_envs=2, deterministic=True))
     assert content["rows"][0]["parameters"] == content["rows"][1]["parameters"] > 3 * content["rows"][2]["parameters"]
     assert content["facts"]["episodes"] == "3, seeds from 7, 2 at a time"
+    assert content["facts"]["actions"] == "greedy"
 
 
 def test_evaluate_takes_policies_and_zips(
@@ -79,6 +82,21 @@ def test_evaluate_takes_policies_and_zips(
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert [row[0] for row in rows[2:]] == ["| original", "| Catch-v0_1/Catch-v0.zip", "| Catch-v0_2/Catch-v0.zip"]
     assert (tmp_path / "found.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("env_id", "options", "deterministic"),
+    [
+        ("Catch-v0", (), True),
+        ("Catch-v0", ("--stochastic",), False),
+        ("PongNoFrameskip-v4", (), False),
+        ("PongNoFrameskip-v4", ("--deterministic",), True),
+    ],
+)
+def test_chance_is_that_of_enjoy_unless_said(env_id: str, options: tuple[str, ...], deterministic: bool) -> None:
+    parser = argparse.ArgumentParser()
+    add_play_arguments(parser)
+    assert is_deterministic(parser.parse_args(options), SavedAgent("ppo", env_id, Path())) == deterministic
 
 
 def test_policies_play_in_the_zoo(

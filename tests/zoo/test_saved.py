@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize, unwrap
 
 from sb3_efficient.envs import AleVecEnv, CatchEnv
 from sb3_efficient.errors import ArtifactError, EfficientError, UnknownNameError
-from sb3_efficient.zoo.saved import find_agent, load_model
+from sb3_efficient.zoo.saved import SavedAgent, find_agent, load_model
 
 ATARI = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 AGENTS = Path(__file__).parents[2] / "examples" / "agents"
@@ -28,6 +28,14 @@ def saved(folder: Path, algo: type = PPO, name: str = "Catch-v0_1", **config: ob
     model.save(run / "Catch-v0.zip")
     (run / "Catch-v0" / "config.yml").write_text(yaml.dump(config))
     return run
+
+
+@pytest.mark.parametrize(
+    ("algo", "env_id", "deterministic"),
+    [("ppo", "PongNoFrameskip-v4", False), ("dqn", "ALE/Pong-v5", True), ("ppo", "Catch-v0", True)],
+)
+def test_chance_as_in_enjoy(algo: str, env_id: str, deterministic: bool) -> None:
+    assert SavedAgent(algo, env_id, Path()).is_deterministic == deterministic
 
 
 def test_atari_agent_plays_with_sticky_actions() -> None:
