@@ -331,6 +331,22 @@ def test_networks_of_others_are_tried_first() -> None:
         th.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
+class Scattered(ViewNetwork):
+    """A network that adds pixels up, which autocast does not widen."""
+
+    def forward(self, observations: th.Tensor) -> th.Tensor:
+        summed = th.zeros(observations.shape, dtype=th.float32)
+        order = th.arange(len(observations))
+        return self.convolution(summed.index_add_(0, order, observations)).flatten(1)
+
+
+def test_networks_of_others_are_tried_on_what_updates_give_them() -> None:
+    agent = model("ppo", policy_kwargs={"features_extractor_class": Scattered})
+    report = accelerate(agent, precision="bf16")
+    assert "network: Scattered gives other results when it is run channels-last, or none" in report.left_alone
+    agent.learn(16)
+
+
 class Differences(CombinedExtractor):
     """Computes with the pixels before it hands them on: with uint8 it would wrap around."""
 
@@ -532,13 +548,14 @@ def test_gradients_of_gradients_are_not_compiled() -> None:
 
 def test_without_images_nothing_is_changed(memory_as_it_was: None) -> None:
     agent: Any = PPO("MlpPolicy", "CartPole-v1", device="cpu")
-    report = accelerate(agent, num_threads=2)
+    report = accelerate(agent)
     assert str(report) == (
         "accelerate: PPO on cpu, nothing was changed\n  left alone  the policy is ActorCriticPolicy without an image "
         "network: only those get faster"
     )
     assert agent.policy.optimizer.param_groups[0]["fused"] is None
-    assert th.get_num_threads() == 1
+    assert accelerate(agent, num_threads=2).changes == ("threads: 2, before 1 (whole process)",)
+    assert th.get_num_threads() == 2
 
 
 @pytest.mark.parametrize(

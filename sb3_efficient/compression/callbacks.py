@@ -6,10 +6,9 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from stable_baselines3.common.callbacks import BaseCallback
 from torch.optim import Optimizer
 
-from sb3_efficient.callbacks import check_parent
+from sb3_efficient.callbacks import RolloutCallback
 from sb3_efficient.compression.layers import check_part
 from sb3_efficient.compression.masks import (
     Masks,
@@ -34,7 +33,7 @@ SCHEDULES: dict[str, Callable[[float, float, float], float]] = {
 }
 
 
-class PruningCallback(BaseCallback):
+class PruningCallback(RolloutCallback):
     """
     Set more and more of the smallest weights to zero during training, and keep them there.
 
@@ -87,16 +86,12 @@ class PruningCallback(BaseCallback):
         self._seer: dict[str, Any] | None = None
 
     def _on_training_start(self) -> None:
-        check_parent(self)
         found = networks(self.model)
         self._began, self._done = self.num_timesteps, 0
         self._first = min(sparsity(found, self.part), self.sparsity)
         self._set_masks(self._of_learning(present_masks(found)))
         for optimizer in optimizers(self.model.policy):
             self._hooks.append(optimizer.register_step_post_hook(self._after_step))
-
-    def _on_step(self) -> bool:
-        return True
 
     def _on_rollout_end(self) -> None:
         if getattr(self.model, "seer", None) is not self._seer:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
 
-from sb3_efficient.callbacks import check_parent
+from sb3_efficient.callbacks import RolloutCallback
 from sb3_efficient.compression.copying import copied
 from sb3_efficient.compression.distillation import Training, distil
 from sb3_efficient.compression.layers import Layer, layers
@@ -55,7 +54,7 @@ class QuantizationAware(Training, ModelMethod):
         return student
 
 
-class QATCallback(BaseCallback):
+class QATCallback(RolloutCallback):
     """
     Quantization-aware training with the environment's reward: from ``start`` on, the layers that act compute with
     8-bit weights and inputs. For any algorithm; in rl-zoo3:
@@ -74,7 +73,6 @@ class QATCallback(BaseCallback):
         self.layers: list[Layer] = []
 
     def _on_training_start(self) -> None:
-        check_parent(self)
         networks(self.model)
         self._began, self.layers = self.num_timesteps, []
 
@@ -86,9 +84,6 @@ class QATCallback(BaseCallback):
             self.layers = [layer for layer in acting_layers(self.model) if layer not in frozen]
             for layer in self.layers:
                 coarsen(layer, rounded_weights, RoundedInputs(layer))
-
-    def _on_step(self) -> bool:
-        return True
 
     def _on_training_end(self) -> None:
         settle(self.layers)

@@ -23,7 +23,8 @@ class AccelerateCallback(BaseCallback):
         check_options(options)
         self.options = options
 
-    def _on_training_start(self) -> None:
+    def _init_callback(self) -> None:
+        # Before any callback hears of the start of training: SEER freezes a continued model there
         accelerate(self.model, **self.options)
 
     def _on_step(self) -> bool:

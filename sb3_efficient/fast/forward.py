@@ -108,7 +108,7 @@ class FastFeatures:
 
     ``preprocess_obs`` of SB3 makes four bytes of every pixel, and eight with its division. Extractors that take
     uint8 get it; everything else is prepared as ever. ``predict_values`` and ``get_distribution`` reach past this
-    attribute to the method of the class, which gives the same features.
+    attribute to the method of the class, which gives the same features, in bfloat16 up to its rounding.
 
     :param policy: The policy whose attribute this is going to be
     """

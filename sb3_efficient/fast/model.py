@@ -72,10 +72,10 @@ def accelerate(
         model.learn(1_000_000)
 
     Weights, their names, optimizer state and saved zips stay as they are: a zip saved afterwards loads wherever the
-    model's zips loaded before, and is then as fast as before, until ``accelerate`` is called again. Calling
-    it twice does nothing the second time. If anything fails, nothing has been changed. On the CPU averages of gradients
-    that have died away become zero in the optimizer, which no weight notices. The quantile loss of QR-DQN and TQC, the
-    same up to rounding, is replaced for the whole process.
+    model's zips loaded before. What is loaded, it or a replay buffer, is as fast as before until ``accelerate`` is
+    called again. Calling it twice does nothing the second time. If anything fails, nothing has been changed. On the CPU
+    averages of gradients that have died away become zero in the optimizer, which no weight notices. The quantile loss
+    of QR-DQN and TQC, the same up to rounding, is replaced for the whole process.
 
     :param model: Any SB3 or sb3-contrib model. One without an image network is left as it is.
     :param precision: What the image networks compute in: ``"fp32"``, ``"bf16"`` or ``"auto"``, which is bf16 where it
@@ -110,7 +110,7 @@ def accelerate(
             plan_denormals(plan, model)
             if keep_memory:
                 plan_memory(plan)
-        _plan_threads(plan, num_threads)
+    _plan_threads(plan, num_threads)
     plan.run()
     found = f"{type(model).__name__} on {model.device}"
     report = Report(found, chosen, tuple(plan.changes), tuple(plan.left_alone))

@@ -111,6 +111,8 @@ def _same_when_fast(extractor: BaseFeaturesExtractor) -> bool:
         with kept_generators(), th.no_grad():
             plain, fast = trial(images), FastForward(trial)(images)
             FastForward(trial, "bf16")(images)
+            # As updates have them, which autocast does not widen for what it does not know
+            FastForward(trial, "bf16")((images * 255).byte())
     except Exception:
         # Somebody else's network may raise anything: hooks that cannot be copied, dictionaries in place of images
         return False

@@ -45,6 +45,9 @@ class FrameReplayBuffer(ReplayBuffer):
     :param kwargs: Of the other base class, if there is one
     """
 
+    #: Whether ``nbytes`` says anything: how much compressed frames take shows when there are some
+    memory_known = True
+
     def __init__(
         self,
         buffer_size: int,
@@ -83,15 +86,14 @@ class FrameReplayBuffer(ReplayBuffer):
         self._numbers = (now, then)
         self.observations = FrameStacks(self._store, now, then, 0, shape)  # type: ignore[assignment]
         self.next_observations = FrameStacks(self._store, then, now, 1, shape)  # type: ignore[assignment]
-        # How much compressed frames take is known when there are some
-        self._unchecked = codec is not None
-        if codec is None:
+        self.memory_known = codec is None
+        if self.memory_known:
             self._check_memory(0)
 
     def add(self, *args: Any, **kwargs: Any) -> None:
         super().add(*args, **kwargs)
-        if self._unchecked and self.size() * self.n_envs >= ENOUGH:
-            self._unchecked = False
+        if not self.memory_known and self.size() * self.n_envs >= ENOUGH:
+            self.memory_known = True
             self._check_memory(int(self.nbytes * self.size() / self.buffer_size))
 
     def _check_memory(self, taken: int) -> None:

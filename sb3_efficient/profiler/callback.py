@@ -8,10 +8,8 @@ from functools import partial
 from pathlib import Path
 from weakref import finalize, ref
 
-from stable_baselines3.common.callbacks import BaseCallback
-
 from sb3_efficient.atomic import check_writable, replace_file
-from sb3_efficient.callbacks import check_parent
+from sb3_efficient.callbacks import RolloutCallback
 from sb3_efficient.errors import ConflictError, WriteError
 from sb3_efficient.options import whole_number
 from sb3_efficient.profiler.patches import Patches, buffers, timed_methods
@@ -21,7 +19,7 @@ from sb3_efficient.profiler.stopwatch import SECTIONS, Stopwatch, shares
 _active: ref[ProfileCallback] | None = None
 
 
-class ProfileCallback(BaseCallback):
+class ProfileCallback(RolloutCallback):
     """
     Split the wall-clock of ``learn`` into :data:`SECTIONS`, for any SB3 or contrib algorithm.
 
@@ -53,7 +51,6 @@ class ProfileCallback(BaseCallback):
         return self._stopwatch.seconds
 
     def _on_training_start(self) -> None:
-        check_parent(self)
         self._take_over()
         self._stopwatch = Stopwatch(self.model.device)
         self._started_at = self.model.num_timesteps
@@ -93,9 +90,6 @@ class ProfileCallback(BaseCallback):
             return
         for section, share in shares(seconds).items():
             self.logger.record(f"profile/{section}", share)
-
-    def _on_step(self) -> bool:
-        return True
 
     def _on_training_end(self) -> None:
         if not self._patches:

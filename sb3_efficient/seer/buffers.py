@@ -49,14 +49,17 @@ def latent_buffer(model: Any, encoder: LatentEncoder, capacity: str | int) -> An
             # Learnt from already, its arrays are flat; the next rollout begins with this, too
             buffer.reset()
         return latent_rollout(buffer, encoder)
+    before = buffer.buffer_size * buffer.n_envs
     if isinstance(buffer, LatentReplayBuffer) and buffer.encoder is None:
         buffer.attach(encoder)
+        if not isinstance(capacity, str) and capacity != before:
+            _LOG.warning("SEER: the replay buffer was loaded with room for %s transitions, and keeps it", f"{before:,}")
         return buffer
     # The model may be trained on later, so that it is to hold what it was made for
     left = max(model._total_timesteps - model.num_timesteps, model.buffer_size - stored_transitions(buffer))
-    before, after = buffer.buffer_size * buffer.n_envs, new_capacity(capacity, buffer, encoder, left)
+    after, fits = new_capacity(capacity, buffer, encoder, left), room(buffer)
     bytes_before, bytes_after = buffer_bytes(buffer), after * latent_bytes(buffer, encoder)
-    if capacity == "same-memory" and (after < before or bytes_after > room(buffer)):
+    if capacity == "same-memory" and fits is not None and (after < before or bytes_after > fits):
         # What is stored is kept in any case
         smaller = [depth for depth in ("conv", "features") if _latent_dim(model, depth) < encoder.latent_dim]
         _LOG.warning(

@@ -8,9 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from stable_baselines3.common.callbacks import BaseCallback
-
-from sb3_efficient.callbacks import check_parent
+from sb3_efficient.callbacks import RolloutCallback
 from sb3_efficient.errors import ConflictError, ConversionError, OptionError, TrialError, suggestion
 from sb3_efficient.seer.buffers import buffer_of, check_room, latent_buffer, set_buffer
 from sb3_efficient.seer.capacity import check_capacity
@@ -29,7 +27,7 @@ _DTYPES = ("float16", "float32")
 EARLIEST, THRESHOLD = 0.5, 0.99
 
 
-class SEERCallback(BaseCallback):
+class SEERCallback(RolloutCallback):
     """
     Freeze the encoder during training, bottom-up, and learn from stored latents from then on.
 
@@ -54,10 +52,11 @@ class SEERCallback(BaseCallback):
         ``"features"`` (the linear layers behind them too), the number of a stage counted from the image, or a schedule
         of pairs: ``[(0.2, 1), (0.4, "conv")]``. Stored for replay, latents of ``"features"`` are the small ones, but
         learning stalls where these layers had much to learn yet
-    :param latent_dtype: ``"float16"`` or ``"float32"``
+    :param latent_dtype: ``"float16"`` or ``"float32"``; a model that is frozen already keeps its own
     :param capacity: Off-policy: transitions that the replay buffer of latents holds, over all environments:
         ``"same-memory"`` (as many as fit where the images were, but no more than training can fill),
-        ``"same-length"``, or a number
+        ``"same-length"``, also where compressed frames are too few to say how many fit, or a number. One that is loaded
+        with its latents keeps its own
     :param encoder: Zip of an agent, of any algorithm, whose convolutions to start from, and with ``"features"`` what is
         behind them. A model that has been updated before, as one that is continued, keeps its own
     :param earliest: ``"auto"``: timesteps or fraction before which nothing is frozen; None: 0.5. Less saves more time,
@@ -106,7 +105,6 @@ class SEERCallback(BaseCallback):
 
     def _on_training_start(self) -> None:
         model: Any = self.model
-        check_parent(self)
         check_model(model)
         for copies in encoders(model).values():
             for depth in self.depths:

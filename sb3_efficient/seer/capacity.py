@@ -28,8 +28,8 @@ def check_capacity(rule: Any) -> None:
 
 def new_capacity(rule: Capacity, buffer: ReplayBuffer, encoder: LatentEncoder, left: int) -> int:
     """
-    :param rule: ``"same-memory"``: as many as fit into the bytes of ``buffer``; ``"same-length"``: as many as it
-        has now; or how many
+    :param rule: ``"same-memory"``: as many as fit into the bytes of ``buffer``, if it knows them; ``"same-length"``:
+        as many as it has now; or how many
     :param buffer: To be converted
     :param encoder: What latents are going to be made by
     :param left: Transitions (timesteps) that may come yet
@@ -40,7 +40,8 @@ def new_capacity(rule: Capacity, buffer: ReplayBuffer, encoder: LatentEncoder, l
     stored, now = stored_transitions(buffer), buffer.buffer_size * buffer.n_envs
     if not isinstance(rule, str):
         return max(stored, int(rule))
-    wanted = now if rule == "same-length" else room(buffer) // latent_bytes(buffer, encoder)
+    fits = room(buffer)
+    wanted = now if rule == "same-length" or fits is None else fits // latent_bytes(buffer, encoder)
     # Slots that stay empty take no memory, so that nothing is gained by fewer than now: a later learn() may need them
     return max(stored, min(wanted, max(stored + left, now)))
 
@@ -63,10 +64,13 @@ def buffer_bytes(buffer: ReplayBuffer) -> int:
     return sum(value.nbytes for value in vars(buffer).values() if isinstance(value, (np.ndarray, Successors)))
 
 
-def room(buffer: ReplayBuffer) -> int:
+def room(buffer: ReplayBuffer) -> int | None:
     """
-    :return: Bytes that latents may take in place of this buffer: those of the images, if it has latents itself
+    :return: Bytes that latents may take in place of this buffer: those of the images, if it has latents itself; None
+        where compressed frames are too few to say
     """
+    if not getattr(buffer, "memory_known", True):
+        return None
     return max(buffer_bytes(buffer), getattr(buffer, "room", 0))
 
 

@@ -50,7 +50,7 @@ def convert(buffer: ReplayBuffer, encoder: LatentEncoder, capacity: int) -> Late
         raise OptionError(f"A replay buffer for {capacity} transitions was asked for, to hold the {stored} stored.")
     try:
         latents = empty_latents(buffer, encoder, capacity)
-        latents.room = room(buffer)
+        latents.room = room(buffer) or 0
         _fill(latents, buffer, encoder)
     except (RuntimeError, MemoryError) as error:
         raise ConversionError(f"{stored} transitions could not be made latents: {error!r}.") from error

@@ -55,8 +55,9 @@ def update_targets(model: BaseAlgorithm) -> None:
     """
     state = model.policy.state_dict()
     for name, value in state.items():
-        if "_target." in name:
-            value.copy_(state[name.replace("_target.", ".")])
+        # A network that only has such a name follows none
+        if "_target." in name and (followed := state.get(name.replace("_target.", "."))) is not None:
+            value.copy_(followed)
 
 
 class LatentEncoder:

@@ -46,7 +46,7 @@ class LatentReplayBuffer(ReplayBuffer):
     :param device: Where samples go
     :param n_envs: Number of environments
     :param optimize_memory_usage: Changes nothing: this buffer has no second copy to save, and no reason to lose
-        the timeouts over it
+        the timeouts over it. (A model that has it ends the last episode at the start of each ``learn``, as in SB3.)
     :param handle_timeout_termination: As in SB3
     """
 

@@ -53,6 +53,10 @@ def _encoder_weights(path: str | Path) -> dict[str, th.Tensor]:
         _, is_extractor, rest = name.partition("features_extractor.")
         if is_extractor and rest not in found:
             found[rest] = value
+    if any(name.startswith("extractors.") and ".cnn." in name for name in found):
+        raise ConflictError(
+            f"encoder={str(path)!r} is an agent on dictionaries, which may have several encoders: give one on images."
+        )
     if not any(name.startswith("cnn.") for name in found):
         raise ConflictError(f"encoder={str(path)!r} is an agent without an image encoder.")
     return found

@@ -14,7 +14,7 @@ import pytest
 import torch as th
 from stable_baselines3 import A2C, DQN, PPO, HerReplayBuffer
 from stable_baselines3.common.buffers import RolloutBuffer
-from stable_baselines3.common.callbacks import BaseCallback, EveryNTimesteps
+from stable_baselines3.common.callbacks import BaseCallback, EvalCallback, EveryNTimesteps
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.envs import BitFlippingEnv, FakeImageEnv, IdentityEnv
 from stable_baselines3.common.logger import configure
@@ -115,6 +115,15 @@ def test_where_nothing_is_told_of_rollouts(callback: BaseCallback) -> None:
     name = type(callback).__name__
     with pytest.raises(ConflictError, match=f"{name} acts at the ends of rollouts, of which EveryNTimesteps tells it"):
         model("ppo").learn(100, callback=EveryNTimesteps(50, callback))
+
+
+@pytest.mark.parametrize("callback", [SEERCallback(20), PruningCallback(), QATCallback()])
+def test_where_nothing_is_told_of_training(callback: BaseCallback) -> None:
+    name = type(callback).__name__
+    agent = model("ppo")
+    evaluation = EvalCallback(agent.get_env(), callback_on_new_best=callback)  # type: ignore[arg-type]
+    with pytest.raises(ConflictError, match=f"{name} acts at the ends of rollouts, of which EvalCallback tells it"):
+        agent.learn(100, callback=evaluation)
 
 
 def test_hindsight_replay() -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch as th
-from stable_baselines3 import DQN
+from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from test_policies import model
 
 from sb3_efficient import SEERCallback, accelerate, policy_kwargs
 from sb3_efficient.compression import QATCallback
 from sb3_efficient.errors import ConflictError
+from sb3_efficient.fast import AccelerateCallback
 from sb3_efficient.frames import FrameReplayBuffer
 from sb3_efficient.seer.frozen import frozen_layers
 
@@ -134,3 +136,47 @@ def test_frozen_layers_do_not_round() -> None:
     agent.learn(96, callback=[SEERCallback(0.3), QATCallback(0.5)])
     agent.learn(32, callback=SEERCallback(), reset_num_timesteps=False)
     assert agent.seer["timesteps"] < 40  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("stock", [True, False])
+def test_continued_in_the_number_format_of_accelerate(stock: bool, tmp_path: Path) -> None:
+    """Whatever the order of the callbacks."""
+
+    def callbacks() -> list[BaseCallback]:
+        return [SEERCallback(20, depth="conv"), AccelerateCallback(precision="bf16")]
+
+    kwargs = {} if stock else policy_kwargs("nature", "ppo")
+    agent = model("ppo", policy_kwargs=kwargs)
+    agent.learn(60, callback=callbacks())
+    agent.save(tmp_path / "agent")
+    loaded: Any = PPO.load(tmp_path / "agent", env=agent.get_env(), device="cpu")
+    loaded.learn(40, callback=callbacks(), reset_num_timesteps=False)
+    assert loaded.rollout_buffer.encoder.precision == agent.rollout_buffer.encoder.precision == "bf16"  # type: ignore[attr-defined]
+
+
+def test_capacity_of_loaded_latents_is_kept_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    agent: Any = model("dqn", train_freq=4)
+    agent.learn(60, callback=SEERCallback(40, depth=1))
+    slots = agent.replay_buffer.buffer_size
+    agent.save(tmp_path / "agent")
+    agent.save_replay_buffer(tmp_path / "latents")
+    loaded: Any = DQN.load(tmp_path / "agent", env=agent.get_env(), device="cpu")
+    loaded.load_replay_buffer(tmp_path / "latents")
+    with caplog.at_level(logging.WARNING, "sb3_efficient"):
+        loaded.learn(20, callback=SEERCallback(40, depth=1, capacity=slots + 1), reset_num_timesteps=False)
+    assert loaded.replay_buffer.buffer_size == slots
+    assert f"loaded with room for {slots} transitions, and keeps it" in caplog.text
+
+
+def test_compressed_frames_that_are_few_do_not_decide_on_the_capacity() -> None:
+    kwargs = {"replay_buffer_class": FrameReplayBuffer, "replay_buffer_kwargs": {"compress": True}}
+    agent: Any = model("dqn", buffer_size=5000, train_freq=4, **kwargs)
+    agent.learn(60, callback=SEERCallback(40, depth="conv"))
+    assert agent.replay_buffer.buffer_size == 5000
+
+
+def test_networks_that_are_called_targets_and_follow_none() -> None:
+    agent: Any = model("dqn", train_freq=4)
+    agent.policy.probe_target = th.nn.Linear(2, 2)
+    agent.learn(60, callback=SEERCallback(40, depth=1))
+    assert agent.seer["depth"] == 1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
-from test_policies import model
+from test_policies import DictEnv, model
 
 from sb3_efficient import policy_kwargs
 from sb3_efficient.errors import ConflictError, OptionError
@@ -52,6 +52,12 @@ def test_another_network_is_refused_and_nothing_is_changed(tmp_path: Path) -> No
     with pytest.raises(ConflictError, match=r"does not fit this model's NatureCNN: cnn.0.weight is missing there"):
         transfer_encoder(tmp_path / "agent.zip", target, "conv")
     assert all(th.equal(p, q) for p, q in zip(convolutions(target)[0], before, strict=True))
+
+
+def test_an_agent_on_dictionaries(tmp_path: Path) -> None:
+    model("ppo", DictEnv(discrete=True), "MultiInputPolicy").save(tmp_path / "agent")
+    with pytest.raises(ConflictError, match="is an agent on dictionaries, which may have several encoders"):
+        transfer_encoder(tmp_path / "agent.zip", model("ppo"), "conv")
 
 
 @pytest.mark.parametrize("path", ["nowhere.zip", 5])
