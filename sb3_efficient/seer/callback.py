@@ -111,21 +111,23 @@ class SEERCallback(RolloutCallback):
                 check_depth(copies[0], depth)
         self.update_started = None
         frozen = getattr(model, "seer", None)
-        if self.encoder is not None and isinstance(buffer_of(model), LatentReplayBuffer):
+        if self.encoder is None and frozen is not None:
+            self._freeze(frozen["depth"], frozen["timesteps"])
+        elif self.encoder is not None and isinstance(buffer_of(model), LatentReplayBuffer):
             # Refused if other weights have been put into the model meanwhile
             buffer_of(model).attach(self.encoder)
-        if frozen is not None and self.encoder is None:
-            self._freeze(frozen["depth"], frozen["timesteps"])
-        failed = frozen is not None and self.encoder is None
+        failed = self.encoder is None and frozen is not None
         self.trigger = Timetable([]) if failed else self._trigger()
-        if self.source is not None and model._n_updates and self.encoder is None:
-            _LOG.warning(
-                "SEER: encoder=%r is for a new model; this one has been trained, and keeps its own", self.source
-            )
-        elif self.source is not None and self.encoder is None:
-            transfer_encoder(self.source, model, "features" if self.depths[-1] == "features" else "conv")
-            if self.schedule and self.schedule[0].when == 0:
-                self._freeze_if_due()
+        if self.encoder is None and self.source is not None:
+            self._take_encoder(self.source)
+
+    def _take_encoder(self, source: str | Path) -> None:
+        if self.model._n_updates:
+            _LOG.warning("SEER: encoder=%r is for a new model; this one has been trained, and keeps its own", source)
+            return
+        transfer_encoder(source, self.model, "features" if self.depths[-1] == "features" else "conv")
+        if self.schedule and self.schedule[0].when == 0:
+            self._freeze_if_due()
 
     @property
     def encoder(self) -> LatentEncoder | None:
