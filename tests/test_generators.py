@@ -10,11 +10,12 @@ import torch as th
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.envs import FakeImageEnv
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_efficient.envs import CatchEnv
 from sb3_efficient.evaluation.episodes import play
-from sb3_efficient.generators import seeded
+from sb3_efficient.generators import explore_anew, seeded
 from sb3_efficient.observations import collect
 
 #: Long enough that environments are reset, and DQN explores
@@ -73,6 +74,26 @@ def test_gpus_go_on_with_the_algorithms_they_had(monkeypatch: pytest.MonkeyPatch
     with seeded(model, 0):
         assert cudnn.deterministic
     assert (cudnn.deterministic, cudnn.benchmark) == (False, True)
+
+
+def test_exploration_comes_from_the_seed_and_stays_as_it_was() -> None:
+    env = FakeImageEnv(screen_height=36, screen_width=36, discrete=False)
+    model = PPO("CnnPolicy", env, use_sde=True, seed=0)
+    images = np.stack([env.reset()[0].transpose(2, 0, 1)] * 3)
+
+    def sampled(seed: int) -> list[np.ndarray]:
+        with seeded(model, seed):
+            found = []
+            for _ in range(2):
+                explore_anew(model, 3)
+                found.append(model.predict(images)[0])
+        return found
+
+    before = model.policy.action_dist.exploration_mat  # type: ignore[attr-defined]
+    first, again, other = sampled(1), sampled(1), sampled(2)
+    np.testing.assert_array_equal(first, again)
+    assert len(np.unique(np.concatenate([*first, *other]), axis=0)) == 12
+    assert model.policy.action_dist.exploration_mat is before  # type: ignore[attr-defined]
 
 
 def test_actions_come_from_the_seed() -> None:

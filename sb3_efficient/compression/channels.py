@@ -101,7 +101,8 @@ class ChannelPruning(ModelMethod):
             return self._pruned(model, observations)
 
     def _check(self, model: BaseAlgorithm) -> None:
-        found = networks(model)
+        # Of a copy, in which nothing is frozen: what takes no gradients would not be found
+        found = networks(copied(model))
         extractor_class = model.policy.features_extractor_class
         options = inspect.signature(extractor_class.__init__).parameters
         if extractor_class is not NatureCNN and "channels" not in options:
@@ -130,6 +131,10 @@ class ChannelPruning(ModelMethod):
         pruned: Any = copied(model)
         found, shape = networks(pruned), _image_shape(model)
         _trace_in_float32(pruned.policy)
+        if found.exploring:
+            # Drawn with gradients at first, which no copy can be made of
+            with th.no_grad():
+                pruned.policy.reset_noise()
         structure = groups(found, shape)
         ratio = self._ratio_for_target(found, shape) if self._has_target else self._ratio
         if observations is not None and self.needs_observations:

@@ -105,8 +105,10 @@ def _groups(graph: Any, networks: Networks) -> Iterator[Any]:
 def _remove_exploration(graph: Any, pruned: Any, networks: Networks) -> None:
     """Of gSDE: what belongs to the units that are left out."""
     actor, mean = networks.exploring, networks.heads[0]
+    if actor is None:
+        return
     for dep, units in pruned:
-        if actor is not None and dep.target.module is mean and graph.is_in_channel_pruning_fn(dep.handler):
+        if dep.target.module is mean and graph.is_in_channel_pruning_fn(dep.handler):
             kept = sorted({*range(len(actor.log_std))} - {*units})
             actor.log_std.data = actor.log_std.data[kept]
             actor.action_dist.latent_sde_dim = len(kept)

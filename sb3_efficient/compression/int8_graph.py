@@ -16,6 +16,14 @@ from onnx import GraphProto, NodeProto, helper, numpy_helper
 INT8 = ("Conv", "Gemm", "MatMul", "Add", "MaxPool", "Reshape", "Relu", "GlobalAveragePool", "Concat", "Flatten")
 
 
+def variances(graph: GraphProto) -> list[str]:
+    """
+    :return: Names of the nodes whose results logarithms are taken of: in 8 bits small ones would be none
+    """
+    of = {node.input[0] for node in graph.node if node.op_type == "Log"}
+    return [node.name for node in graph.node if of & {*node.output}]
+
+
 def pool_whole_maps(graph: GraphProto) -> None:
     """Write means of maps as the operator that runtimes have in int8; before a graph is quantized."""
     for node in [node for node in graph.node if node.op_type == "ReduceMean" and len(node.input) == 2]:

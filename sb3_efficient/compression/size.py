@@ -36,10 +36,10 @@ def acting_parameters(networks: Networks, image_shape: tuple[int, ...]) -> list[
     """
     :param networks: Of any model
     :param image_shape: (C, H, W)
-    :return: The weights and biases that actions depend on
+    :return: The weights and biases that actions depend on, without those that are frozen
     """
     outputs = networks.outputs(_image(networks, image_shape), critics=False)
-    parameters = list(networks.policy.parameters())
+    parameters = [p for p in networks.policy.parameters() if p.requires_grad]
     total = th.stack([tensor.sum() for tensor in outputs.action]).sum()
     gradients = th.autograd.grad(total, parameters, allow_unused=True)
     return [p for p, gradient in zip(parameters, gradients, strict=True) if gradient is not None]

@@ -66,7 +66,7 @@ class ActingNetwork(nn.Module):
         self.inputs = input_spaces(self.observation_space)
         self.extractors = nn.ModuleList(
             nn.Sequential(_Prepare(space, policy.normalize_images, part), *_network(part))
-            for space, part in zip(self.inputs.values(), _by_input(extractor, self.inputs), strict=True)
+            for space, part in zip(self.inputs.values(), _by_input(extractor, self.observation_space), strict=True)
         )
         self.latent = copy.deepcopy(latent)
         self.last = nn.ModuleList(copy.deepcopy(list(outputs.values())))
@@ -210,10 +210,10 @@ def _mean_quantile(network: Any) -> nn.Linear:
     return mean
 
 
-def _by_input(extractor: BaseFeaturesExtractor, inputs: dict[str, spaces.Space]) -> list[nn.Module]:
+def _by_input(extractor: BaseFeaturesExtractor, space: spaces.Space) -> list[nn.Module]:
     if isinstance(extractor, (CombinedExtractor, DictExtractor)):
-        return [extractor.extractors[key] for key in inputs]
-    if len(inputs) > 1:
+        return [extractor.extractors[key] for key in input_spaces(space)]
+    if isinstance(space, spaces.Dict):
         raise OptionError(f"Engines know CombinedExtractor and this package's for dictionaries, found {extractor}.")
     return [extractor]
 

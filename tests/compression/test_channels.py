@@ -293,6 +293,21 @@ def test_layers_that_are_added_up_have_one_ratio() -> None:
         pruned(agent("ppo", "impala"), layers={"cnn.0.0": 0.5, "cnn.0.2.branch.3": 0.25})
 
 
+@pytest.mark.parametrize("algo", ["ppo gsde", "sac gsde"])
+def test_targets_of_models_that_explore_by_state(algo: str) -> None:
+    model = agent(algo)
+    before = acting_macs(networks(model), SHAPE)
+    assert acting_macs(networks(pruned(model, speedup=2)), SHAPE) <= before / 2
+    assert acting_bytes(networks(pruned(model, bytes=400_000)), SHAPE) <= 400_000
+
+
+def test_layers_that_are_frozen_are_pruned_too() -> None:
+    model = agent("ppo", "nature")
+    for parameter in model.policy.features_extractor.cnn.parameters():
+        parameter.requires_grad_(False)
+    assert pruned(model, layers={"cnn.0": 0.25}).policy.features_extractor.cnn[0].out_channels == 24
+
+
 def test_models_that_cannot_be_pruned() -> None:
     with pytest.raises(OptionError, match="'channels', which Unknown does not have"):
         pruned(agent(policy_kwargs={"features_extractor_class": Unknown}))

@@ -61,6 +61,22 @@ def test_outputs_of_other_heads(algorithm: str) -> None:
         assert np.abs(after[name] - expected).max() <= 0.1 * np.abs(expected).max(), name
 
 
+def test_small_deviations_stay() -> None:
+    """Of gSDE, where one unit is 20 times as large as the others, and counts as much."""
+    model, k = agent("ppo gsde", policy_kwargs={"net_arch": []}), 20
+    layer = model.policy.features_extractor.linear[0]
+    with th.no_grad():
+        unit = int(model.policy.extract_features(th.as_tensor(images(64))).mean(0).argmax())
+        layer.weight[unit] *= k
+        layer.bias[unit] *= k
+        model.policy.action_net.weight[:, unit] /= k
+        model.policy.log_std[unit] -= np.log(k)
+    policy = compress(model, "static-int8", calibration=images(64))
+    for seen in (images(8), np.zeros_like(images(1))):
+        expected = make_engine(model, "eager").outputs(seen)["log_std"]
+        np.testing.assert_allclose(policy.engine().outputs(seen)["log_std"], expected, atol=0.2)
+
+
 def optimized(policy: CompressedPolicy, path: Any) -> onnx.ModelProto:
     """What ONNX Runtime makes of the graph."""
     options = ort.SessionOptions()

@@ -36,6 +36,15 @@ def fine_tuned(model: Any, **options: Any) -> Any:
     return QuantizationAware(**options).apply(model, teacher=model, observations=images())
 
 
+def test_layers_frozen_by_hand_do_not_round() -> None:
+    model = agent("ppo")
+    for parameter in model.policy.features_extractor.cnn.parameters():
+        parameter.requires_grad_(False)
+    callback = QATCallback(0.2)
+    model.learn(64, callback=callback)
+    assert [type(layer) for layer in callback.layers] == [th.nn.Linear] * 2
+
+
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_result_is_an_ordinary_model_on_the_grid(algo: str, tmp_path: Path) -> None:
     model = agent(algo)
