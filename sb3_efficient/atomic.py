@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -69,6 +70,14 @@ def locked(file: Path, *, wait: bool = True) -> Iterator[IO[str]]:
                 raise EfficientError(f"{file} is being worked on by another process: wait for it, or end it.")
             time.sleep(0.02)
         yield lock
+
+
+def inherited(lock: IO[str]) -> tuple[int, ...]:
+    """
+    :param lock: Of :func:`locked`
+    :return: What ``pass_fds`` of ``subprocess`` takes: nothing on Windows, which has no such thing
+    """
+    return () if sys.platform == "win32" else (lock.fileno(),)
 
 
 def is_locked(file: Path) -> bool:

@@ -30,7 +30,7 @@ from common import HERE, run_program, write_table
 from runs_queue import Entry, entries, read_queue
 from runs_tables import tables
 
-from sb3_efficient.atomic import locked
+from sb3_efficient.atomic import inherited, locked
 from sb3_efficient.errors import EfficientError, UnknownNameError, suggestion
 from sb3_efficient.options import whole_number
 
@@ -96,7 +96,7 @@ def start(entry: Entry) -> None:
         print(f"{entry.name}: {entry.log}", flush=True)
         with entry.log.open("a") as output:
             done = subprocess.run(
-                [sys.executable, *words], stdout=output, stderr=subprocess.STDOUT, pass_fds=[lock.fileno()], check=False
+                [sys.executable, *words], stdout=output, stderr=subprocess.STDOUT, pass_fds=inherited(lock), check=False
             )
             if done.returncode != 0:
                 print(f"failed with exit status {done.returncode}", file=output)

@@ -34,7 +34,7 @@ import matplotlib
 from common import RESULTS, run_program
 from zoo_log import Log, read, watch_memory
 
-from sb3_efficient.atomic import check_writable, locked, replace_file
+from sb3_efficient.atomic import check_writable, inherited, locked, replace_file
 from sb3_efficient.doctor import machine
 from sb3_efficient.policies import is_off_policy
 
@@ -195,7 +195,7 @@ def train(extractor: str, seed: int, arguments: argparse.Namespace) -> dict[str,
         log = Log(folder / "progress.json", start)
         command = command_of(extractor, seed, folder, checkpoint, arguments)
         # The lock is the trainer's as well: it holds as long as one of us lives
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, pass_fds=[lock.fileno()])
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, pass_fds=inherited(lock))
         try:
             ended = follow(process, log, f"{arguments.label or extractor}, seed {seed}", folder, arguments.until)
         finally:

@@ -48,15 +48,21 @@ def loop(arguments: argparse.Namespace) -> Runs:
     import gymnasium as gym
 
     import sb3_efficient.envs  # noqa: F401  (registers our environments with gymnasium)
+    from sb3_efficient.envs.ale_ids import look_up
     from sb3_efficient.extractors import find_extractor
     from sb3_efficient.policies import find_algorithm
     from sb3_efficient.profiler import SECTIONS, table
+    from sb3_efficient.zoo.conf import files
 
     gym.register_envs(ale_py)
     if arguments.env not in gym.registry:
         hint = suggestion(arguments.env, gym.registry)
         raise UnknownNameError(f"No environment {arguments.env!r} is registered.{hint}")
     find_algorithm(arguments.algo)
+    if arguments.algo not in files():
+        raise OptionError(f"There are no shipped settings for {arguments.algo!r}, only for {', '.join(files())}.")
+    if "fast" in arguments.variants:
+        look_up(arguments.env)
     if arguments.extractor is not None:
         find_extractor(arguments.extractor)
     whole_arguments(arguments, "steps", "threads", "repeats")

@@ -77,7 +77,9 @@ def add_play_arguments(parser: argparse.ArgumentParser) -> None:
     )
     chance = group.add_mutually_exclusive_group()
     chance.add_argument(
-        "--deterministic", action="store_true", help="take the most probable actions; default outside of Atari"
+        "--deterministic",
+        action="store_true",
+        help="take the most probable actions; default outside of Atari, and of dqn and qrdqn",
     )
     chance.add_argument("--stochastic", action="store_true", help="sample actions; default on Atari, as in 'enjoy'")
     group.add_argument("--seed", type=int, default=0, help="seed of the first episode (default: %(default)s)")
@@ -123,7 +125,7 @@ def check_report_arguments(arguments: argparse.Namespace) -> None:
 
     if find_engine(arguments.engine).last_steps == ():
         raise OptionError(
-            f"{arguments.engine!r} cannot run compressed policies: choose --engine onnxruntime or openvino."
+            f"{arguments.engine!r} cannot run compressed policies: choose --engine onnxruntime, openvino or reuse."
         )
     whole_number("--episodes", arguments.episodes, least=0)
     check_play_arguments(arguments)
@@ -136,10 +138,16 @@ def check_report_arguments(arguments: argparse.Namespace) -> None:
 
 def check_play_arguments(arguments: argparse.Namespace) -> None:
     """
-    :param arguments: Of :func:`add_play_arguments`
+    :param arguments: Of :func:`add_agent_arguments` and :func:`add_play_arguments`
     """
+    from sb3_efficient.policies import GREEDY
+
     whole_number("--n-envs", arguments.n_envs)
     check_seed(arguments.seed, getattr(arguments, "episodes", 0))
+    if arguments.stochastic and arguments.algo in GREEDY:
+        raise OptionError(
+            f"{arguments.algo} acts by its highest values, which --stochastic cannot sample: leave it out."
+        )
     if not 0 <= arguments.sticky < 1:
         raise OptionError(f"--sticky is a chance in [0, 1), got {arguments.sticky!r}.")
 

@@ -92,13 +92,14 @@ def run(arguments: argparse.Namespace) -> int:
         if row is not None:
             print(f"{agent.path.parent}: there already", file=sys.stderr)
         try:
+            record = read_record(agent.path.parent)
             found = row or {**facts, **_score(agent, arguments)}
         except EfficientError as error:
             # One that is damaged, or of an algorithm without images, costs the others nothing
             print(f"skipped {agent.path}: {error}", file=sys.stderr)
             reasons.append(str(error))
             continue
-        rows.add([{**found, **read_record(agent.path.parent)}])
+        rows.add([{**found, **record}])
     if len(reasons) == len(agents):
         raise EfficientError(f"None of the agents in {arguments.folder} could be scored: {reasons[0]}")
     # The file may have those of other folders
@@ -186,5 +187,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 10 else f"{value:,.1f}"
     if isinstance(value, int):
-        return f"{value / 1e6:.3g}M" if value >= 10**6 else f"{value / 1e3:.3g}k" if value >= 10**4 else str(value)
+        # What would be rounded to 1000k is 1M
+        return f"{value / 1e6:.3g}M" if value >= 999_500 else f"{value / 1e3:.3g}k" if value >= 10**4 else str(value)
     return value or ""

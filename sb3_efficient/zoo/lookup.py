@@ -106,6 +106,8 @@ def _read(path: Path) -> Any:
 
 def _checked(config: str, entries: Any) -> dict[str, Any]:
     """That there are settings by environment."""
+    if not entries:
+        raise OptionError(f"-conf {config} is empty: it must have settings by environment, as hyperparams/ppo.yml.")
     if isinstance(entries, dict):
         wrong = ", ".join(f"{key}: {entry!r}" for key, entry in entries.items() if not isinstance(entry, dict))
     else:

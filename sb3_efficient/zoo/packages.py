@@ -24,8 +24,11 @@ def import_packages(modules: Iterable[str]) -> None:
 def import_if_there(name: str) -> ModuleType | None:
     """
     :param name: Dotted
-    :return: The module; None if there is none by that name. What it cannot import itself is its own error
+    :return: The module; None if there is none by that name, as by that of a file. What it cannot import itself is its
+        own error
     """
+    if not name or name.startswith("."):
+        return None
     try:
         return import_module(name)
     except ModuleNotFoundError as error:

@@ -55,7 +55,7 @@ class SavedAgent:
 
     @property
     def is_deterministic(self) -> bool:
-        """Whether rl-zoo3's ``enjoy`` takes its most probable actions, so outside of Atari and MiniGrid, and DQN's."""
+        """Whether it plays its best actions: what DQN does, and rl-zoo3's ``enjoy`` outside of Atari and MiniGrid."""
         sampled = self.is_atari or ExperimentManager.is_minigrid(self.env_id)
         return self.algo in GREEDY or not sampled
 
@@ -70,6 +70,19 @@ class SavedAgent:
         :param sticky: Chance in each frame that an Atari game repeats the last action instead
         :return: One environment, with the wrappers that the agent was trained in
         """
+        try:
+            return self._make_env(sticky)
+        except EfficientError:
+            raise
+        except (ImportError, AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
+            # Whatever the zoo makes of files that are empty, or of a package that is gone
+            folder = self.path.parent / self.name
+            raise ArtifactError(
+                f"No environment can be made by the settings in {folder}, which {self.path.name} was trained in "
+                f"({type(error).__name__}: {error})."
+            ) from error
+
+    def _make_env(self, sticky: float) -> VecEnv:
         folder = self.path.parent / self.name
         settings, statistics = get_saved_hyperparams(str(folder), test_mode=True)
         env_kwargs = {**(settings.pop("env_kwargs", None) or {}), **typed_env_kwargs(folder)}

@@ -30,6 +30,8 @@ def test_bad_input_is_said_before_anything_is_trained(capsys: pytest.CaptureFixt
     for words, text in (
         (["--env", "PnogNoFrameskip-v4"], "Did you mean 'PongNoFrameskip-v4'?"),
         (["--algo", "pppo"], "Did you mean 'ppo'?"),
+        (["--env", "Catch-v0"], "AleVecEnv plays ale-py's Atari games"),
+        (["--algo", "tqc"], "There are no shipped settings for 'tqc', only for a2c, dqn, "),
         (["--extractor", "imapla"], "Did you mean 'impala'?"),
         (["--repeats", "0"], "--repeats must be a whole number of at least 1"),
         (["--picture", str(tmp_path / "loop.foo")], "its ending must be one of ."),

@@ -266,12 +266,22 @@ def test_two_processes_search_together(agent: Path, catch: tuple[str, ...], tmp_
         ("compress", ("--sticky", "1.5"), "--sticky is a chance in [0, 1), got 1.5"),
         ("evaluate", ("nothing.policy",), "There is no file nothing.policy. 'sb3-efficient compress' writes"),
         ("evaluate", ("--engine", "onxruntime"), "Did you mean 'onnxruntime'?"),
-        ("compress", ("--engine", "eager"), "'eager' cannot run compressed policies: choose --engine onnxruntime"),
+        (
+            "compress",
+            ("--engine", "eager"),
+            "'eager' cannot run compressed policies: choose --engine onnxruntime, openvino or",
+        ),
         (
             "compress",
             ("--engine", "reuse", "--recipe", "dynamic-int8"),
             "The engine 'reuse' runs policies of static-int8 only, and the recipe is 'dynamic-int8'",
         ),
+        (
+            "evaluate",
+            ("--algo", "dqn", "--stochastic"),
+            "dqn acts by its highest values, which --stochastic cannot",
+        ),
+        ("evaluate", ("--gym-packages", "./my_games.py"), "--gym-packages names the module './my_games.py', and there"),
         ("evaluate", ("--gym-packages", "my_games"), "--gym-packages names the module 'my_games', and there is none"),
     ],
 )

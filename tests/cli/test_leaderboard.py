@@ -156,11 +156,19 @@ def test_a_damaged_agent_costs_the_others_nothing(
     damaged = agent.with_name("Catch-v0_0")
     damaged.mkdir()
     (damaged / "Catch-v0.zip").write_bytes((agent / "Catch-v0.zip").read_bytes()[:-100])
+    # Or the settings beside it, or what was recorded of its training
+    for name, file in (("Catch-v0_2", "Catch-v0/config.yml"), ("Catch-v0_3", "training.json")):
+        shutil.copytree(agent, agent.with_name(name))
+        (agent.with_name(name) / "Catch-v0").mkdir()
+        (agent.with_name(name) / file).write_text("")
     where = ["-f", str(agent.parents[1]), "--results", str(tmp_path / "scores")]
     command = ["bench", "leaderboard", *where, "--episodes", "1", "--n-envs", "1"]
     assert cli.main(command) == 0
     captured = capsys.readouterr()
-    assert f"skipped {damaged / 'Catch-v0.zip'}: " in captured.err
+    for name in ("Catch-v0_0", "Catch-v0_2", "Catch-v0_3"):
+        assert f"skipped {agent.with_name(name) / 'Catch-v0.zip'}: " in captured.err
+        if name != "Catch-v0_0":
+            shutil.rmtree(agent.with_name(name))
     assert "| Catch-v0_1 |" in captured.out
     shutil.rmtree(agent)
     assert cli.main(command) == 1

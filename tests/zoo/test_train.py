@@ -248,6 +248,8 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     ((*CATCH, "-conf", "flat.yml"), "flat.yml must have settings by environment, as 'atari: {policy: CnnPolicy"),
     ((*CATCH, "-conf", "flat.yml"), "and has Catch-v0: 'nature'."),
     ((*CATCH, "-conf", "list.yml"), "and has a list, or a single value."),
+    ((*CATCH, "-conf", "empty.yml"), "-conf empty.yml is empty: it must have settings by environment"),
+    ((*CATCH, "-conf", "./hyperparams/ppo"), "there is no such file (.yml, .py), and no module with 'hyperparams'"),
     (
         (*CATCH, *OUR_PPO, "-params", "device=cpu"),
         "The zoo gives PPO its device itself: say it by --de",
@@ -268,6 +270,7 @@ def test_more_bad_input(zoo: Run, tmp_path: Path, typed: tuple[str, ...], text: 
     (tmp_path / "mine.yml").write_text("CartPole-v1: {policy: MlpPolicy}")
     (tmp_path / "flat.yml").write_text("Catch-v0: nature")
     (tmp_path / "list.yml").write_text("[1, 2]")
+    (tmp_path / "empty.yml").write_text("# nothing yet\n")
     refused = zoo("train", *QUICK, *typed, fails=True)
     assert text in refused.stderr
     assert refused.stderr.count("\n") == 1, refused.stderr
