@@ -201,7 +201,9 @@ def training() -> list[Row]:
 
 
 def _switched_on(row: Row) -> set[str]:
-    return {word.partition("=")[0] for word in row["params"]} & SWITCHES
+    # Beside "accelerate", what it alone switches on: it is compared with accelerate in float32
+    rounding = {"bf16"} if "accelerate=True" in row["params"] else set()
+    return rounding | ({word.partition("=")[0] for word in row["params"]} & SWITCHES)
 
 
 def _settings(row: Row) -> tuple[Any, ...]:
