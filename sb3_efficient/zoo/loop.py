@@ -19,7 +19,7 @@ from typing import Any
 
 from stable_baselines3.common.atari_wrappers import AtariWrapper
 
-from sb3_efficient.errors import ConflictError, OptionError, suggestion
+from sb3_efficient.errors import ConflictError, OptionError, UnknownNameError, suggestion
 from sb3_efficient.fast import AccelerateCallback
 from sb3_efficient.options import check_names
 from sb3_efficient.seer import SEERCallback, ThawCallback
@@ -79,7 +79,7 @@ def _check_callback(callback: Any) -> None:
 
 def check_keys(hyperparams: Entry, algo: Callable[..., Any]) -> None:
     """
-    Refuse a misspelt key, of ours or of anybody's, which the algorithm would be given.
+    Refuse a misspelt key, of ours or of anybody's, which the algorithm would be given, and a misspelt policy.
 
     :param hyperparams: What is left of an entry after the zoo has taken its own keys
     :param algo: Algorithm class
@@ -95,6 +95,11 @@ def check_keys(hyperparams: Entry, algo: Callable[..., Any]) -> None:
         else:
             hint = suggestion(key, [*known, *_TAKEN_KEYS])
         raise OptionError(f"{algo.__name__} has no hyper-parameter {key!r}.{hint}")
+    policy, policies = hyperparams.get("policy"), getattr(algo, "policy_aliases", {})
+    # The zoo has made a class of a path
+    if isinstance(policy, str) and policy not in policies:
+        hint = suggestion(policy, policies)
+        raise UnknownNameError(f"{algo.__name__} has no policy {policy!r}.{hint} Known: {', '.join(policies)}.")
 
 
 def check_frozen_agent(entry: Entry, agent: str) -> None:

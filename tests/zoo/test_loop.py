@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from helpers import Run
 from stable_baselines3 import PPO
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.results_plotter import load_results
 
-from sb3_efficient.errors import ConflictError, EfficientError, OptionError
+from sb3_efficient.errors import ConflictError, EfficientError, OptionError, UnknownNameError
 from sb3_efficient.zoo.loop import check_keys, take_callbacks, take_vec_env
 
 ATARI = "stable_baselines3.common.atari_wrappers.AtariWrapper"
@@ -158,6 +159,12 @@ def test_misspelt_keys(key: str, meant: str) -> None:
     with pytest.raises(OptionError, match=f"PPO has no hyper-parameter '{key}'. Did you mean '{meant}"):
         check_keys({"policy": "CnnPolicy", key: 1}, PPO)
     check_keys({"policy": "CnnPolicy", "noise_type": None, "seer": True}, PPO)
+
+
+def test_misspelt_policies() -> None:
+    with pytest.raises(UnknownNameError, match=r"PPO has no policy 'CnnPolcy'. Did you mean 'CnnPolicy'\? Known: Mlp"):
+        check_keys({"policy": "CnnPolcy"}, PPO)
+    check_keys({"policy": ActorCriticPolicy}, PPO)
 
 
 CARTPOLE = ("train", "--algo", "ppo", "--env", "CartPole-v1", "-n", "64")
