@@ -52,7 +52,7 @@ def latent_buffer(model: Any, encoder: LatentEncoder, capacity: str | int) -> An
     before = buffer.buffer_size * buffer.n_envs
     if isinstance(buffer, LatentReplayBuffer) and buffer.encoder is None:
         buffer.attach(encoder)
-        if not isinstance(capacity, str) and capacity != before:
+        if not isinstance(capacity, str) and capacity // buffer.n_envs != buffer.buffer_size:
             _LOG.warning("SEER: the replay buffer was loaded with room for %s transitions, and keeps it", f"{before:,}")
         return buffer
     # The model may be trained on later, so that it is to hold what it was made for
