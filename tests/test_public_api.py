@@ -124,7 +124,7 @@ ARROWS = {
     "profiler": {"atomic", "callbacks", "errors", "options", "policies"},
     "bench": {
         *("atomic", "compression", "doctor", "engines", "envs", "errors", "evaluation", "extractors", "options"),
-        *("policies", "profiler", "registry", "sizes"),
+        *("policies", "profiler", "registry", "sizes", "zoo"),
     },
     "search": {"compression", "engines", "errors", "evaluation"},
     "cli": {
