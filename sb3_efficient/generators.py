@@ -12,8 +12,7 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-#: What a StateDependentNoiseDistribution has drawn
-_EXPLORATION = ("weights_dist", "exploration_mat", "exploration_matrices")
+from sb3_efficient.exploration import kept_exploration
 
 
 @contextmanager
@@ -39,13 +38,11 @@ def seeded(policy: Any, seed: int) -> Iterator[None]:
     been drawn: SB3 also seeds the generators that all share, the model's action space and its environment.
 
     :param policy: SB3 model, or anything else with ``set_random_seed``
-    :param seed: Of the actions; with ``use_sde=True`` of what :func:`explore_anew` draws
+    :param seed: Of the actions; with ``use_sde=True`` of what ``explore_anew`` draws
     """
     is_model = isinstance(policy, BaseAlgorithm)
     kept = {"env": policy.env, "action_space": policy.action_space} if is_model else {}
-    distribution = _explores(policy)
-    exploration = {name: getattr(distribution, name) for name in _EXPLORATION} if distribution else {}
-    with kept_generators():
+    with kept_generators(), kept_exploration(getattr(policy, "policy", None)):
         try:
             if is_model:
                 policy.env, policy.action_space = None, deepcopy(policy.action_space)
@@ -54,25 +51,3 @@ def seeded(policy: Any, seed: int) -> Iterator[None]:
         finally:
             for name, value in kept.items():
                 setattr(policy, name, value)
-            for name, value in exploration.items():
-                setattr(distribution, name, value)
-
-
-@th.no_grad()
-def explore_anew(policy: Any, n: int) -> None:
-    """
-    Draw the noise of a model with ``use_sde=True``, which SB3 otherwise keeps from when the model was made. Of anything
-    else nothing is drawn.
-
-    :param policy: Inside of :func:`seeded`
-    :param n: Number of environments
-    """
-    if _explores(policy):
-        policy.policy.reset_noise(n)
-
-
-def _explores(policy: Any) -> Any:
-    """The distribution of a model with ``use_sde=True``."""
-    if not isinstance(policy, BaseAlgorithm) or not getattr(policy, "use_sde", False):
-        return None
-    return getattr(policy.policy, "actor", policy.policy).action_dist

@@ -23,7 +23,8 @@ from sb3_efficient.atomic import replace_file
 from sb3_efficient.errors import ArtifactError, ObservationError, OptionError, briefly
 from sb3_efficient.evaluation.episodes import Policy, masks_of
 from sb3_efficient.evaluation.progress import progress_bar
-from sb3_efficient.generators import explore_anew, seeded
+from sb3_efficient.exploration import explore_anew
+from sb3_efficient.generators import seeded
 from sb3_efficient.options import whole_number
 from sb3_efficient.space_config import space_from_config, space_to_config
 
@@ -67,7 +68,8 @@ def collect(
                 kept.append(seen[i].copy())
                 advance()
             wait = np.where(wait == 0, spacing, wait) - 1
-            explore_anew(policy, env.num_envs)
+            if not deterministic:
+                explore_anew(getattr(policy, "policy", None), env.num_envs)
             actions, state = policy.predict(seen, state, starts, deterministic, **masks())
             seen, _, starts, _ = env.step(actions)
     return np.stack(kept)[rng.permutation(n)]

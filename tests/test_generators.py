@@ -15,7 +15,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_efficient.envs import CatchEnv
 from sb3_efficient.evaluation.episodes import play
-from sb3_efficient.generators import explore_anew, seeded
+from sb3_efficient.exploration import explore_anew
+from sb3_efficient.generators import seeded
 from sb3_efficient.observations import collect
 
 #: Long enough that environments are reset, and DQN explores
@@ -85,7 +86,7 @@ def test_exploration_comes_from_the_seed_and_stays_as_it_was() -> None:
         with seeded(model, seed):
             found = []
             for _ in range(2):
-                explore_anew(model, 3)
+                explore_anew(model.policy, 3)
                 found.append(model.predict(images)[0])
         return found
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 #: What two trials must have in common to be compared, beside the agent
 _OF_TRIALS = (
-    *("observations", "n_observations", "sticky", "episodes", "seed", "n_envs", "deterministic", "stochastic"),
-    *("engine", "threads", "batch_size", "distillation"),
+    *("observations", "n_observations", "sticky", "episodes", "seed", "n_envs", "engine", "threads"),
+    *("batch_size", "distillation"),
 )
 
 
@@ -83,5 +83,6 @@ def run(arguments: argparse.Namespace) -> int:
 def _study_name(arguments: argparse.Namespace, agent: SavedAgent) -> str:
     """Another one where trials of another agent, or with other settings, would stand beside these."""
     settings = {option: str(getattr(arguments, option)) for option in _OF_TRIALS}
+    settings["deterministic"] = str(is_deterministic(arguments, agent))
     facts = json.dumps(settings).encode() + agent.path.read_bytes()
     return f"{agent.algo}-{agent.name}-{sha256(facts).hexdigest()[:8]}"

@@ -22,6 +22,7 @@ from sb3_efficient.compression.networks import Networks, networks
 from sb3_efficient.compression.recipe import ModelMethod, register_method
 from sb3_efficient.compression.size import acting_bytes, acting_macs
 from sb3_efficient.errors import ConflictError, OptionError, UnknownNameError, suggestion
+from sb3_efficient.exploration import explore_anew
 from sb3_efficient.extractors import EncoderExtractor, NatureExtractor
 from sb3_efficient.generators import kept_generators
 from sb3_efficient.options import fraction, number, whole_number
@@ -131,10 +132,8 @@ class ChannelPruning(ModelMethod):
         pruned: Any = copied(model)
         found, shape = networks(pruned), _image_shape(model)
         _trace_in_float32(pruned.policy)
-        if found.exploring:
-            # Drawn with gradients at first, which no copy can be made of
-            with th.no_grad():
-                pruned.policy.reset_noise()
+        # Drawn with gradients at first, which no copy can be made of
+        explore_anew(pruned.policy)
         structure = groups(found, shape)
         ratio = self._ratio_for_target(found, shape) if self._has_target else self._ratio
         if observations is not None and self.needs_observations:

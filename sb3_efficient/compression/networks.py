@@ -17,15 +17,14 @@ from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from sb3_contrib.qrdqn.policies import QRDQNPolicy
 from sb3_contrib.tqc.policies import TQCPolicy
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.distributions import StateDependentNoiseDistribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.dqn.policies import DQNPolicy
 from stable_baselines3.sac.policies import SACPolicy
 from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
-from sb3_efficient.engines.deviation import log_deviation
 from sb3_efficient.errors import ObservationError, OptionError
+from sb3_efficient.exploration import exploring, log_deviation, variances
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,14 @@ class Networks(ABC):
     @property
     def exploring(self) -> Any:
         """The actor, if it has ``use_sde=True``: an input of ``heads[0]`` for each row of its ``log_std``."""
-        actor = getattr(self.policy, "actor", self.policy)
-        return actor if isinstance(getattr(actor, "action_dist", None), StateDependentNoiseDistribution) else None
+        return exploring(self.policy)
+
+    def _log_deviation(self, latent: th.Tensor) -> th.Tensor:
+        """(B, F) to (B, A); gradients flow as in SB3's own distribution, which stays as it is."""
+        actor = self.exploring
+        given = latent if actor.action_dist.learn_features else latent.detach()
+        wide = variances(actor)
+        return log_deviation(given, wide, wide.new_full(wide.shape[:1], actor.action_dist.epsilon))
 
     def modules(self) -> list[nn.Module]:
         """
@@ -128,7 +133,7 @@ class _OnPolicy(Networks):
         values = (policy.value_net(policy.mlp_extractor.forward_critic(for_critic)),) if critics else ()
         if isinstance(policy.action_space, spaces.Box):
             kind = "squashed" if policy.squash_output else "gaussian"
-            log_std = log_deviation(policy.action_dist, policy.log_std, latent).expand_as(action)
+            log_std = self._log_deviation(latent) if self.exploring else policy.log_std.expand_as(action)
             return Outputs(kind, (action, log_std), values)
         kind = "bernoulli" if isinstance(policy.action_space, spaces.MultiBinary) else "categorical"
         return Outputs(kind, (action,), values)
@@ -197,7 +202,8 @@ class _SAC(_ActorCritic):
 
     def outputs(self, images: th.Tensor, actions: th.Tensor | None = None, critics: bool = True) -> Outputs:
         mean, log_std, latent = self.policy.actor.get_action_dist_params(images)
-        log_std = log_deviation(self.policy.actor.action_dist, log_std, **latent)
+        if self.exploring:
+            log_std = self._log_deviation(latent["latent_sde"])
         if not critics:
             return Outputs("squashed", (mean, log_std))
         if actions is None:

@@ -122,9 +122,12 @@ class DynamicInt8(GraphMethod):
         """See :class:`GraphMethod`."""
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
+        prepared = _prepared(proto)
+        # It names those anew that it writes as a product and a sum
+        excluded = [name + made for name in int8_graph.variances(prepared.graph) for made in ("", "_MatMul")]
         return _in_a_file(
             lambda path: quantize_dynamic(
-                _prepared(proto), path, ["MatMul"], per_channel=True, weight_type=QuantType.QInt8
+                prepared, path, ["MatMul"], per_channel=True, weight_type=QuantType.QInt8, nodes_to_exclude=excluded
             )
         )
 

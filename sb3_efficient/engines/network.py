@@ -18,7 +18,6 @@ from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from sb3_contrib.qrdqn.policies import QRDQNPolicy
 from sb3_contrib.tqc.policies import TQCPolicy
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.distributions import StateDependentNoiseDistribution
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor
@@ -31,6 +30,7 @@ from sb3_efficient.engines import deviation
 from sb3_efficient.engines.head import Head
 from sb3_efficient.engines.probe import check_alike
 from sb3_efficient.errors import OptionError, briefly
+from sb3_efficient.exploration import exploring
 from sb3_efficient.extractors import DictExtractor, EncoderExtractor
 from sb3_efficient.extractors.pooling import replace_adaptive_pools
 from sb3_efficient.fast.forward import FastForward
@@ -147,7 +147,7 @@ def _actor_critic(policy: Any) -> Parts:
     body = policy.pi_features_extractor, policy.mlp_extractor.policy_net
     if kind := DISCRETE.get(type(policy.action_space)):
         return *body, {"logits": policy.action_net}, kind
-    log_std = _exploration(policy) or deviation.Fixed(policy.log_std)
+    log_std = deviation.StateDependent(policy) if exploring(policy) else deviation.Fixed(policy.log_std)
     # Squashed only with use_sde=True
     kind = "squashed-gaussian" if policy.squash_output else "gaussian"
     return *body, {"mean": policy.action_net, "log_std": log_std}, kind
@@ -165,7 +165,10 @@ def _qrdqn(policy: Any) -> Parts:
 
 def _sac(policy: Any) -> Parts:
     actor = policy.actor
-    log_std = _exploration(actor) or nn.Sequential(actor.log_std, nn.Hardtanh(*LOG_STD))
+    if exploring(policy):
+        log_std: nn.Module = deviation.StateDependent(actor)
+    else:
+        log_std = nn.Sequential(actor.log_std, nn.Hardtanh(*LOG_STD))
     return actor.features_extractor, actor.latent_pi, {"mean": actor.mu, "log_std": log_std}, "squashed-gaussian"
 
 
@@ -173,14 +176,6 @@ def _td3(policy: Any) -> Parts:
     actor = policy.actor
     # The last two are a linear layer and tanh
     return actor.features_extractor, actor.mu[:-2], {"action": actor.mu[-2:]}, "deterministic"
-
-
-def _exploration(actor: Any) -> nn.Module | None:
-    """Of an actor with ``use_sde=True``."""
-    distribution = actor.action_dist
-    if isinstance(distribution, StateDependentNoiseDistribution):
-        return deviation.StateDependent(distribution, actor.log_std)
-    return None
 
 
 DISCRETE = {

@@ -23,7 +23,8 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor, is_vecenv_wrapp
 
 from sb3_efficient.errors import OptionError
 from sb3_efficient.evaluation.progress import progress_bar
-from sb3_efficient.generators import explore_anew, seeded
+from sb3_efficient.exploration import explore_anew
+from sb3_efficient.generators import seeded
 from sb3_efficient.options import whole_number
 
 
@@ -160,7 +161,8 @@ def play_games(
             while any(game.episode is not None for game in games):
                 starts = np.array([game.starts for game in games])
                 seen = _joined([game.observation for game in games])
-                explore_anew(policy, len(games))
+                if not deterministic:
+                    explore_anew(getattr(policy, "policy", None), len(games))
                 actions, state = policy.predict(seen, state, starts, deterministic, **masks())
                 for game, found in zip(games, _step(games, actions), strict=True):
                     if found is not None:

@@ -62,7 +62,7 @@ def test_silent_channels_are_left_out_without_a_difference(algo: str, tmp_path: 
         th.testing.assert_close(other, one, rtol=1e-4, atol=1e-5)
         assert th.equal(other, again)
     found, expected = (one.predict(images(8), deterministic=True)[0] for one in (loaded, model))
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7 if "gsde" in algo else 0)
 
 
 def test_result_learns_on(algo: str) -> None:

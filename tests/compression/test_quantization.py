@@ -61,7 +61,8 @@ def test_outputs_of_other_heads(algorithm: str) -> None:
         assert np.abs(after[name] - expected).max() <= 0.1 * np.abs(expected).max(), name
 
 
-def test_small_deviations_stay() -> None:
+@pytest.mark.parametrize("method", ["static-int8", "dynamic-int8"])
+def test_small_deviations_stay(method: str) -> None:
     """Of gSDE, where one unit is 20 times as large as the others, and counts as much."""
     model, k = agent("ppo gsde", policy_kwargs={"net_arch": []}), 20
     layer = model.policy.features_extractor.linear[0]
@@ -71,7 +72,7 @@ def test_small_deviations_stay() -> None:
         layer.bias[unit] *= k
         model.policy.action_net.weight[:, unit] /= k
         model.policy.log_std[unit] -= np.log(k)
-    policy = compress(model, "static-int8", calibration=images(64))
+    policy = compress(model, method, calibration=images(64))
     for seen in (images(8), np.zeros_like(images(1))):
         expected = make_engine(model, "eager").outputs(seen)["log_std"]
         np.testing.assert_allclose(policy.engine().outputs(seen)["log_std"], expected, atol=0.2)
