@@ -92,18 +92,19 @@ class ChannelPruning(ModelMethod):
 
     def check(self, model: BaseAlgorithm) -> None:
         # Critics judge actions that are drawn
+        # Of a copy, in which nothing is frozen: what takes no gradients would not be found
         with kept_generators():
-            self._check(model)
+            self._check(copied(model))
 
     def apply(self, model: BaseAlgorithm, *, teacher: BaseAlgorithm, observations: np.ndarray | None) -> BaseAlgorithm:
-        self.check(model)
+        pruned = copied(model)
         with kept_generators():
+            self._check(pruned)
             th.manual_seed(self.seed)
-            return self._pruned(model, observations)
+            return self._pruned(pruned, observations)
 
     def _check(self, model: BaseAlgorithm) -> None:
-        # Of a copy, in which nothing is frozen: what takes no gradients would not be found
-        found = networks(copied(model))
+        found = networks(model)
         extractor_class = model.policy.features_extractor_class
         options = inspect.signature(extractor_class.__init__).parameters
         if extractor_class is not NatureCNN and "channels" not in options:
@@ -128,9 +129,9 @@ class ChannelPruning(ModelMethod):
                 "with layers={'net_arch': 0}."
             )
 
-    def _pruned(self, model: BaseAlgorithm, observations: np.ndarray | None) -> BaseAlgorithm:
-        pruned: Any = copied(model)
-        found, shape = networks(pruned), _image_shape(model)
+    def _pruned(self, pruned: Any, observations: np.ndarray | None) -> BaseAlgorithm:
+        """What it is given is pruned."""
+        found, shape = networks(pruned), _image_shape(pruned)
         _trace_in_float32(pruned.policy)
         # Drawn with gradients at first, which no copy can be made of
         explore_anew(pruned.policy)
