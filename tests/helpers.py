@@ -15,6 +15,14 @@ import torch as th
 
 #: ``python``, ``zoo``, ``stock_zoo`` and ``script`` of conftest.py
 Run = Callable[..., subprocess.CompletedProcess[str]]
+ROOT = Path(__file__).parents[1]
+#: README.md, one of each part of the package, and that of the benchmarks
+PAGES = sorted(path for folder in (".", "sb3_efficient/*", "examples/*") for path in ROOT.glob(f"{folder}/README.md"))
+
+
+def text_of(*pages: Path) -> str:
+    """What they say, in one line."""
+    return " ".join(" ".join(page.read_text().split()) for page in pages)
 
 
 @contextmanager

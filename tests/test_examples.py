@@ -14,13 +14,12 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import Run
+from helpers import PAGES, Run, text_of
 from stable_baselines3 import PPO
 
 from sb3_efficient.errors import ArtifactError, OptionError
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-README = EXAMPLES.parent / "README.md"
 
 
 def test_script(script: Run, tmp_path: Path) -> None:
@@ -144,7 +143,7 @@ def test_a_run_without_an_agent_is_not_published(tmp_path: Path) -> None:
         publish.agent_of(tmp_path, "Catch-v0")
 
 
-def test_figures_of_sbx_in_the_readme_are_the_measured_ones() -> None:
+def test_figures_of_sbx_in_the_pages_are_the_measured_ones() -> None:
     _, rows = measured("against_sbx", "sbx")
     fps = {(row["variant"], row["threads"]): row["median"] for row in rows}
     sbx, plain, ours = ([fps[name, n] for n in (1, 2)] for name in ("SBX", "plain SB3", "accelerate + AleVecEnv"))
@@ -152,7 +151,7 @@ def test_figures_of_sbx_in_the_readme_are_the_measured_ones() -> None:
         f"SBX makes {sbx[0]:.0f} and {sbx[1]:.0f} steps a second on one and two threads, plain SB3 {plain[0]:.0f} and "
         f"{plain[1]:.0f}, `accelerate` with `AleVecEnv` {ours[0]:.0f} and {ours[1]:.0f}: {ours[0] / sbx[0]:.1f} and "
         f"{ours[1] / sbx[1]:.1f} times SBX"
-    ) in " ".join(README.read_text().split())
+    ) in text_of(*PAGES)
 
 
 def test_seer_benchmark_measures(script: Run) -> None:
@@ -209,7 +208,7 @@ def test_parts_of_an_update_are_measured(script: Run) -> None:
     assert rows[-1][3] == "0%"
 
 
-def test_figures_of_update_parts_in_the_readme_are_the_measured_ones() -> None:
+def test_figures_of_update_parts_in_the_pages_are_the_measured_ones() -> None:
     _, rows = measured("update_parts")
     found = {(row["what"], row["algo"], row["way"]): row for row in rows}
     shares = [row["denormal_share"] for row in rows if "denormal_share" in row]
@@ -223,7 +222,7 @@ def test_figures_of_update_parts_in_the_readme_are_the_measured_ones() -> None:
     steps = [1 / ratio for (what, _), ratio in ratios.items() if what != "training"]
     losses = [found["loss", algo, way]["median"] for algo in ("qrdqn", "tqc") for way in ("sorted", "plain")]
     pooling = [found["pooling", f"impala {p}", w]["median"] for p in ("bf16", "fp32") for w in ("compiled", "plain")]
-    text = " ".join(README.read_text().split())
+    text = text_of(*PAGES)
     for words in (
         f"minibatches of 256 take {pooling[0]:.0f} ms instead of {pooling[1]:.0f} in bf16, and {pooling[2]:.0f} "
         f"instead of {pooling[3]:.0f} in float32",
@@ -246,7 +245,7 @@ def test_reuse_benchmark_measures(script: Run) -> None:
     assert float(row[4]) > float(row[6]) > 0
 
 
-def test_figures_of_the_environments_in_the_readme_are_the_measured_ones() -> None:
+def test_figures_of_the_environments_in_the_pages_are_the_measured_ones() -> None:
     benchmark, rows = measured("environments")
     one, two = (benchmark.ratios(rows, "ale", threads) for threads in (1, 2))
     others = [statistics.median(benchmark.ratios(rows, "subproc", threads).values()) for threads in (2, 1)]
@@ -256,7 +255,7 @@ def test_figures_of_the_environments_in_the_readme_are_the_measured_ones() -> No
         f"{statistics.median(two.values()):.1f} times the steps on two cores ({two[slowest]:.1f} in {names[slowest]} "
         f"to {two[fastest]:.1f} in {names[fastest]}), {statistics.median(one.values()):.1f} times on one; "
         f"`SubprocVecEnv` {others[0]:.2f} and {others[1]:.2f} times"
-    ) in " ".join(README.read_text().split())
+    ) in text_of(*PAGES)
 
 
 def test_games_of_a_run_end_at_its_timesteps(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The losses that the README shows are all that are in the results."""
+"""The losses that the page of the benchmarks shows are all that are in the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables in the README, and beside the results, are those that the committed results give."""
+"""Tables and figures in the pages, and beside the results, are those that the committed results give."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import PAGES, ROOT, text_of
 
-ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "examples" / "benchmarks"
 #: Results that tell how long steps take, and what returns are by then
 BY_TIME = ("seer", "branches")
@@ -25,7 +25,7 @@ FILES = [
 
 
 def test_every_table_has_its_script() -> None:
-    named = re.findall(r"<!-- tables? of examples/benchmarks/(\w+)\.py -->", (ROOT / "README.md").read_text())
+    named = re.findall(r"<!-- tables? of examples/benchmarks/(\w+)\.py -->", text_of(*PAGES))
     assert sorted(named) == SCRIPTS
 
 
@@ -41,11 +41,12 @@ def _rows(script: str) -> list[dict]:
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_table_is_that_of_the_results(script: str) -> None:
     module = importlib.import_module(script)
-    _, _, rest = (ROOT / "README.md").read_text().partition(module.BEGIN)
+    (page,) = (text for text in map(Path.read_text, PAGES) if module.BEGIN in text)
+    _, _, rest = page.partition(module.BEGIN)
     shown, _, _ = rest.partition("<!-- end of table -->")
     expected = getattr(module, "in_short", module.table)(_rows(script))
     again = f"python examples/benchmarks/{script}.py --rewrite"
-    assert shown.strip() == expected.strip(), f"{again} writes the README's table again"
+    assert shown.strip() == expected.strip(), f"{again} writes the page's table again"
 
 
 @pytest.mark.parametrize("script", FILES)
@@ -77,8 +78,7 @@ def test_what_frozen_steps_save() -> None:
         return float(np.interp(step, [point[0] for point in curve], [point[-1] for point in curve]))
 
     slow = 1_000_000 + 950_000 * share["nature"]
-    shown = (ROOT / "README.md", BENCHMARKS / "results" / "branches.md")
-    text = " ".join(" ".join(file.read_text().split()) for file in shown)
+    text = text_of(*PAGES, BENCHMARKS / "results" / "branches.md")
     for words in (
         f"at most {whole['nature']:.2f} (NatureCNN) or {whole['impala']:.2f} times (Impala) as fast",
         f"the frozen 500,000 steps from 600,000 take, the other makes {500 * share['nature']:.0f},000, and is at "
@@ -114,7 +114,7 @@ def test_hours_below_the_first_picture() -> None:
         f"reach 18 after {found['stock Impala']:.1f} (Impala) and {found['stock Nature']:.1f} hours (NatureCNN); a "
         f"run of stock NatureCNN itself, thin, is at {stock['final_return']} after {ended:.1f}.",
     )
-    text = " ".join((ROOT / "README.md").read_text().split())
+    text = text_of(ROOT / "README.md")
     assert all(sentence in text for sentence in words), words
 
 
@@ -125,10 +125,17 @@ def test_tables_of_the_queue_are_those_of_its_rows(monkeypatch: pytest.MonkeyPat
     assert (BENCHMARKS / "results" / "runs.md").read_text() == f"{runs.tables(runs.read_queue(runs.QUEUE))}\n", again
 
 
-def test_links_lead_somewhere() -> None:
-    text = (ROOT / "README.md").read_text()
-    for target in re.findall(r"\]\(([^)#\s]+)\)", text):
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if "://" not in target:
-            assert (ROOT / target).exists(), target
-    headings = {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.+)$", text, re.M)}
-    assert {anchor for anchor in re.findall(r"\]\(#([^)\s]+)\)", text)} <= headings
+            file, _, anchor = target.partition("#")
+            led = (page.parent / file).resolve() if file else page
+            assert led.exists(), target
+            assert not anchor or anchor in _anchors(led), target
+
+
+def _anchors(page: Path) -> set[str]:
+    """Of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

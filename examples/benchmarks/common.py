@@ -1,4 +1,4 @@
-"""What all benchmarks share: where results go, and how tables get into README.md."""
+"""What all benchmarks share: where results go, and how tables get into the pages of the project."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from sb3_efficient.bench.rows import Rows
 from sb3_efficient.cli.ending import exit_status
 
 HERE = Path(__file__).resolve().parent
-README = HERE.parents[1] / "README.md"
+ROOT = HERE.parents[1]
+#: README.md, one of each part of the package, and that of the benchmarks
+PAGES = [ROOT / "README.md", *sorted((ROOT / "sb3_efficient").glob("*/README.md")), HERE / "README.md"]
 END = "<!-- end of table -->"
-#: ``sb3-efficient bench all`` names another folder, in which --quick writes as well, and README.md is left alone
+#: ``sb3-efficient bench all`` names another folder, in which --quick writes as well, and the pages are left alone
 RESULTS = Path(os.environ.get("SB3_EFFICIENT_RESULTS") or HERE / "results").resolve()
-IN_README = RESULTS == HERE / "results"
+IN_PAGES = RESULTS == HERE / "results"
 
 
 def open_rows(name: str, keys: Iterable[str], *, quick: bool = False) -> Rows:
@@ -31,7 +33,7 @@ def open_rows(name: str, keys: Iterable[str], *, quick: bool = False) -> Rows:
     """
     from sb3_efficient.doctor import machine
 
-    return Rows(None if quick and IN_README else RESULTS / f"{name}.json", machine(), tuple(keys))
+    return Rows(None if quick and IN_PAGES else RESULTS / f"{name}.json", machine(), tuple(keys))
 
 
 def rows_of(name: str) -> list[dict[str, Any]]:
@@ -54,25 +56,26 @@ def write_table(name: str, text: str) -> None:
     (RESULTS / f"{name}.md").write_text(f"{text.strip()}\n", encoding="utf-8")
 
 
-def write_readme(begin: str, text: str, full: str = "") -> None:
+def write_page(begin: str, text: str, full: str = "") -> None:
     """
-    The table in README.md, and beside the rows.
+    The table in the page that has a place for it, and beside the rows.
 
     :param begin: Line behind which it stands there, with the name of the script
     :param text: Markdown
-    :param full: What stands beside the rows, where README.md has a part of it only
+    :param full: What stands beside the rows, where the page has a part of it only
     """
     name = re.search(r"(\w+)\.py", begin)
     assert name is not None
     write_table(name[1], full or text)
-    if not IN_README:
+    if not IN_PAGES:
         return
-    with locked(README):
-        before, _, rest = README.read_text(encoding="utf-8").partition(begin)
+    page = next((page for page in PAGES if begin in page.read_text(encoding="utf-8")), None)
+    if page is None:
+        raise SystemExit(f"No page of {ROOT} has a place for the table: {begin.strip()} ... {END}")
+    with locked(page):
+        before, _, rest = page.read_text(encoding="utf-8").partition(begin)
         _, _, after = rest.partition(END)
-        if not after:
-            raise SystemExit(f"{README} has no place for the table: {begin.strip()} ... {END}")
-        replace_file(README, f"{before}{begin}\n{text}\n{END}{after}".encode())
+        replace_file(page, f"{before}{begin}\n{text}\n{END}{after}".encode())
 
 
 def check_games(names: Iterable[str]) -> None:

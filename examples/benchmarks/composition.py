@@ -35,7 +35,7 @@ import reuse_acting
 import seer_speed
 import torch as th
 import training_loop
-from common import RESULTS, open_rows, rows_of, run_program, write_readme
+from common import RESULTS, open_rows, rows_of, run_program, write_page
 from compress_agent import AGENTS, FOLDER, Bench
 from compress_tables import NARROW, recipes_of
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -103,7 +103,7 @@ def main() -> None:
             rows.add(acted(training_rows, arguments))
     print(table(rows.rows))
     if rows.file is not None:
-        write_readme(BEGIN, table(rows.rows))
+        write_page(BEGIN, table(rows.rows))
 
 
 def trained() -> list[Row]:

@@ -20,7 +20,7 @@ Agents are those of examples/agents. Observations, students and policies are kep
 stopped goes on; rows that are there are not measured again (--again), unless another recipe has their name now, and
 more --episodes are added to those played. Games need no quiet machine, and several calls may play at once.
 
-Writes results/compress.json and the tables in README.md.
+Writes results/compress.json and the tables in its page.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import torch as th
-from common import open_rows, run_program, write_readme
+from common import open_rows, run_program, write_page
 from compress_agent import AGENTS, FOLDER, TINY_AGENT, Bench, say
 from compress_tables import NAMES, TINY_RL, in_short, table
 from stable_baselines3.common.torch_layers import NatureCNN
@@ -90,7 +90,7 @@ def main() -> None:
             rows.add([row])
     print(table(ordered(rows.rows)))
     if rows.file is not None:
-        write_readme(BEGIN, in_short(rows.rows), full=table(ordered(rows.rows)))
+        write_page(BEGIN, in_short(rows.rows), full=table(ordered(rows.rows)))
 
 
 def hurry(arguments: argparse.Namespace) -> None:

@@ -110,7 +110,7 @@ TINY_RL: dict[str, tuple[str, Source]] = {
         Source(None, None, None),
     ),
 }
-#: What README.md shows
+#: What the page shows
 SHOWN = ("static-int8", "channels, distilled, static-int8")
 Row = dict[str, Any]
 

@@ -9,7 +9,7 @@ hand over with normalize_images=False. All variants of a network are timed in tu
 images of 4x84x84; medians of 15 or more. "train" is forward, backward and Adam on 256 images, "act" forward without
 gradients. Each combination of threads and instruction set has a process of its own; AVX2 is what most laptops have.
 
-Writes results/extractors.json, results/extractors.png and the table in README.md.
+Writes results/extractors.json, results/extractors.png and the table in its page.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import torch as th
-from common import open_rows, run_program, write_readme
+from common import open_rows, run_program, write_page
 from gymnasium import spaces
 
 from sb3_efficient import EncoderExtractor, make_extractor
@@ -68,7 +68,7 @@ def main() -> None:
     print(table(rows.rows))
     if rows.file is not None:
         draw(rows.rows, rows.file.with_suffix(".png"))
-        write_readme(BEGIN, table(rows.rows))
+        write_page(BEGIN, table(rows.rows))
 
 
 def child(isa: str, threads: int, arguments: argparse.Namespace) -> list[dict]:

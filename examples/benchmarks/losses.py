@@ -5,8 +5,8 @@ Where it does not help: everything in the results of the other benchmarks that l
 
 A loss is a speed below 0.97 of the baseline's in the same run, a run that was frozen and ended with less than one of
 the same checkpoint, or with the same seed, that was not, or a compressed policy that is shown to be worse than its
-original. Measures nothing; writes results/losses.json and the table in README.md. Run it again when results have
-changed.
+original. Measures nothing; writes results/losses.json and the table in the page of this folder. Run it again when
+results have changed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import branches
 import compress_tables
 import nets
 import numpy as np
-from common import RESULTS, rows_of, run_program, write_readme
+from common import RESULTS, rows_of, run_program, write_page
 
 from sb3_efficient.atomic import replace_file
 
@@ -41,7 +41,7 @@ def main() -> None:
     print(table(rows))
     lines = ",\n".join(map(json.dumps, rows))
     replace_file(RESULTS / "losses.json", f'{{"rows": [\n{lines}\n]}}\n'.encode())
-    write_readme(BEGIN, table(rows))
+    write_page(BEGIN, table(rows))
 
 
 def find() -> list[Row]:
@@ -227,10 +227,7 @@ def compressing() -> list[Row]:
 def table(rows: list[Row]) -> str:
     """Markdown."""
     lines = ["| what | against | what came out | measured by |", "|---|---|---|---|"]
-    lines += [
-        f"| {r['what']} | {r['against']} | {r['found']} | [{r['script']}.py](examples/benchmarks/{r['script']}.py) |"
-        for r in rows
-    ]
+    lines += [f"| {r['what']} | {r['against']} | {r['found']} | `{r['script']}.py` |" for r in rows]
     return "\n".join(lines) + "\n"
 
 

@@ -1,5 +1,5 @@
 """
-What 'sb3-efficient bench nets' finds, into results/nets.*, and the best of it into README.md.
+What 'sb3-efficient bench nets' finds, into results/nets.*, and the best of it into the page of this folder.
 
     python examples/benchmarks/nets.py                                  # more than an hour
     python examples/benchmarks/nets.py --networks nn-bench-small        # options are those of 'bench nets'
@@ -17,7 +17,7 @@ import subprocess
 import sys
 from typing import Any
 
-from common import RESULTS, run_program, write_readme
+from common import RESULTS, run_program, write_page
 
 from sb3_efficient.bench.nets_report import BASELINE, draw, tables
 
@@ -52,7 +52,7 @@ def main() -> None:
         subprocess.run(command, check=True)
     rows = json.loads(FILE.read_text())["rows"]
     print(table(rows))
-    write_readme(BEGIN, table(rows), full=tables(rows))
+    write_page(BEGIN, table(rows), full=tables(rows))
     draw(rows, FILE.with_suffix(".png"))
 
 

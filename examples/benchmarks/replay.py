@@ -13,7 +13,7 @@ buffers    All take the same 10,000 transitions of a game under random actions, 
            resident memory that it took, in a process of its own.
 training   Frames a second of DQN on Pong, as training_loop.py measures them, accelerated, in AleVecEnv.
 
-Writes results/replay.json and the table in README.md.
+Writes results/replay.json and the table in its page.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import numpy as np
 import psutil
 import torch as th
 import training_loop as loop
-from common import check_games, open_rows, run_program, write_readme
+from common import check_games, open_rows, run_program, write_page
 from stable_baselines3.common.buffers import ReplayBuffer
 
 from sb3_efficient.bench.rows import Row, summary
@@ -89,7 +89,7 @@ def main() -> None:
         rows.add(training(arguments.rounds))
     print(table(rows.rows))
     if rows.file is not None:
-        write_readme(BEGIN, table(rows.rows))
+        write_page(BEGIN, table(rows.rows))
 
 
 def names() -> list[str]:

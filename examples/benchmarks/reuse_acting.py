@@ -16,7 +16,7 @@ and then one variant alone over consecutive frames. Medians and means over all f
 count; "error" is the largest difference from torch in any logit, "equal" the share of greedy actions that are the same.
 
 Writes results/reuse_acting.json, in which rows of the same network, weights, game and batch are replaced, and the
-table in README.md. Only a machine that does nothing else gives numbers worth keeping.
+table in its page. Only a machine that does nothing else gives numbers worth keeping.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 import torch as th
-from common import check_games, open_rows, run_program, write_readme
+from common import check_games, open_rows, run_program, write_page
 from stable_baselines3 import PPO
 
 from sb3_efficient import compress, make_engine, policy_kwargs
@@ -65,7 +65,7 @@ RATIOS = {
     "in int8: x int8": ("static-int8", "int8 reuse"),
     "x SB3's `predict`": ("SB3 predict", "reuse predict"),
 }
-#: What README.md shows, of batches of one: where much is saved, little, and nothing
+#: What the page shows, of batches of one: where much is saved, little, and nothing
 SHOWN = {("trained", "Pong"), ("random", "Breakout"), ("random", "Seaquest"), ("random", NOISE)}
 Act = Callable[[np.ndarray], Any]
 
@@ -99,7 +99,7 @@ def main() -> None:
         rows.add([child(job, arguments)])
     print(table(rows.rows))
     if rows.file is not None:
-        write_readme(BEGIN, in_short(rows.rows), full=table(rows.rows))
+        write_page(BEGIN, in_short(rows.rows), full=table(rows.rows))
 
 
 def jobs(arguments: argparse.Namespace) -> list[tuple[str, str, str, int]]:

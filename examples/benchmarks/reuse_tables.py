@@ -23,7 +23,7 @@ optimizer step an episode.
 
 One thread. A row is written as soon as it is measured, and rows that are there are not measured again (--again). Writes
 results/reuse_tables.json, a heatmap of each table beside the source's figures (reuse_source.json), and what they come
-to into README.md.
+to into its page.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ import numpy as np
 import reuse_heatmaps
 import torch as th
 import torch.nn.functional as F
-from common import open_rows, run_program, write_readme
+from common import open_rows, run_program, write_page
 from reuse_heatmaps import summary as table
 from torch import nn
 
@@ -90,7 +90,7 @@ def main() -> None:
     print(table(rows.rows))
     if rows.file is not None:
         reuse_heatmaps.draw(rows.rows, rows.file)
-        write_readme(BEGIN, table(rows.rows))
+        write_page(BEGIN, table(rows.rows))
 
 
 def line(row: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ run_memory   resident memory over a DQN run of a million steps that keeps every 
 encoder as it was initialised, at once: how fast it is does not depend on its weights, and how well it learns is not
 measured here. Speeds of all variants are taken in turn, each in a process of its own; medians and quartiles.
 
-Writes results/seer.json, the picture results/seer_run_memory.png and the tables in README.md. Only a machine that does
+Writes results/seer.json, the picture results/seer_run_memory.png and the tables in its page. Only a machine that does
 nothing else gives numbers worth keeping.
 """
 
@@ -29,7 +29,7 @@ import itertools
 import sys
 from typing import Any
 
-from common import open_rows, run_program, write_readme
+from common import open_rows, run_program, write_page
 from seer_memory import conversion, convert_once, memory, run_memory, run_once
 from seer_speed import dqn, ppo, serve_training, serve_updates
 from seer_tables import draw, table
@@ -66,7 +66,7 @@ def main() -> None:
     print(table(rows.rows))
     if rows.file is not None:
         draw([row for row in rows.rows if row["kind"] == "run_memory"])
-        write_readme(BEGIN, table(rows.rows))
+        write_page(BEGIN, table(rows.rows))
 
 
 KINDS = {"ppo": ppo, "dqn": dqn, "memory": memory, "conversion": conversion, "run_memory": run_memory}

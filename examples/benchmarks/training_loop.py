@@ -11,7 +11,7 @@ a process; they train a segment each, in turn, and wait while the others do. Med
 The threads are those of torch and of AleVecEnv, on as many cores: with another core idle, the emulators' threads would
 take turns with torch's across the two, and every hand-over would cost.
 
-Writes results/training_loop.json and the table in README.md. Only a machine that does nothing else gives numbers worth
+Writes results/training_loop.json and the table in its page. Only a machine that does nothing else gives numbers worth
 keeping.
 """
 
@@ -29,7 +29,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from common import open_rows, run_program, write_readme
+from common import open_rows, run_program, write_page
 
 from sb3_efficient.bench.rows import summary
 
@@ -90,7 +90,7 @@ def main() -> None:
             rows.add(compare(algo, network, threads, arguments.segments))
     print(table(rows.rows))
     if rows.file is not None:
-        write_readme(BEGIN, table(rows.rows))
+        write_page(BEGIN, table(rows.rows))
 
 
 def compare(algo: str, network: str, threads: int, segments: int) -> list[dict]:

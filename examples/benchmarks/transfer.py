@@ -24,7 +24,7 @@ import matplotlib
 import numpy as np
 import torch as th
 from branches import Curve
-from common import RESULTS, open_rows, run_program, write_readme
+from common import RESULTS, open_rows, run_program, write_page
 from stable_baselines3 import DQN
 
 import sb3_efficient
@@ -71,7 +71,7 @@ def main() -> None:
     if not arguments.rewrite:
         run(arguments.arm, arguments.seed, arguments.steps)
     rows = open_rows("transfer", KEYS).rows
-    write_readme(BEGIN, table(rows))
+    write_page(BEGIN, table(rows))
     draw(rows, RESULTS / "transfer.png")
 
 

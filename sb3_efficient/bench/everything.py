@@ -24,7 +24,7 @@ examples:
 Results go to examples/benchmarks/results/MACHINE-CLASS of the checkout. A benchmark that is finished is not run again
 (--again), one that was interrupted goes on behind its last finished row. One that lacks something here, as an extra
 or a checkout, is skipped; one that failed is tried again the next time. Why is said at the end and in all.json; what
-each one printed is in logs/. README.md is left alone.
+each one printed is in logs/. The pages of the project are left alone.
 """
 #: Where results go, for the scripts
 VARIABLE = "SB3_EFFICIENT_RESULTS"

@@ -21,7 +21,8 @@ examples:
   sb3-efficient bench report
   sb3-efficient bench report --results examples/benchmarks/results/MACHINE-CLASS -o page.html
 
-The default folder is examples/benchmarks/results of the checkout, of which the README shows a part; elsewhere bench.
+The default folder is examples/benchmarks/results of the checkout, of which the project's pages show a part; elsewhere
+bench.
 """
 #: File without its ending -> heading; in this order, then the others
 HEADINGS = {

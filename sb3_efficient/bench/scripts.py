@@ -1,6 +1,6 @@
 """
 Benchmarks that are scripts of the repository, ``examples/benchmarks``: each reads top to bottom, and writes its table
-into README.md. They are run where they lie, in a checkout.
+into a page of the project. They are run where they lie, in a checkout.
 """
 
 from __future__ import annotations
