@@ -500,6 +500,34 @@ def test_memory_is_kept_once(memory_as_it_was: None) -> None:
     assert not any(line.startswith("memory") for line in accelerate(model("dqn")).changes)
 
 
+def test_replay_buffers_of_further_models_take_memory_where_they_are_written(python: Run) -> None:
+    if memory_module.platform.libc_ver()[0] != "glibc":
+        pytest.skip("another libc")
+    python("-c", ONE_AFTER_THE_OTHER)
+
+
+ONE_AFTER_THE_OTHER = """
+import gc
+import psutil
+from stable_baselines3 import DQN
+from sb3_efficient import accelerate, envs, prune
+
+def taken():
+    gc.collect()
+    return psutil.Process().memory_info().rss
+
+for attempt in range(4):
+    agent = DQN("CnnPolicy", "Catch-v0", buffer_size=100_000)
+    assert agent.replay_buffer.observations.nbytes > 500e6
+    accelerate(agent)
+    agent.learn(100)
+    if attempt == 0:
+        first = taken()
+prune(agent, "channel-pruning")
+assert taken() - first < 200e6
+"""
+
+
 def test_memory_on_other_systems(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_module.platform, "libc_ver", lambda: ("", ""))
     assert "memory: freed blocks can be kept with glibc on Linux only" in accelerate(model("ppo")).left_alone

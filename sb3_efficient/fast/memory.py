@@ -4,7 +4,7 @@ Freed memory kept for the next minibatch.
 glibc gives every large block (more than 128 KiB at first, 32 MiB later) back to the operating system as soon as it is
 free, and the next one arrives as pages that are faulted in and zeroed one by one. A training step that allocates the
 same activations over and over spends a tenth to a half of its time there. The setting holds for the whole process.
-Large arrays of zeros, such as a replay buffer, still take memory only where they are written.
+Replay buffers are left out of it: where one has been freed, the zeros of the next would all be written at once.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ import ctypes
 import platform
 import sys
 
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
 from sb3_efficient.fast.plan import Plan
 
 # malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _NEVER = 2**31 - 1
 _DEFAULTS = {_M_MMAP_MAX: 65536, _M_TRIM_THRESHOLD: 128 * 1024}
+#: No block of its own for a large array, and no return of the heap's free end
+_KEPT = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _NEVER}
 
-_kept = False
+_setup_model = OffPolicyAlgorithm._setup_model
 
 
 def plan_memory(plan: Plan) -> None:
@@ -29,26 +33,35 @@ def plan_memory(plan: Plan) -> None:
     """
     if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
         plan.leave("memory: freed blocks can be kept with glibc on Linux only")
-    elif not _kept:
+    elif OffPolicyAlgorithm._setup_model is _setup_model:
         plan.step(keep_freed_memory, _as_it_was)
         plan.change("memory: freed blocks are kept for the next minibatch (whole process; keep_memory=False: do not)")
 
 
 def keep_freed_memory() -> None:
-    """No block of its own for a large array (``M_MMAP_MAX``), and no return of the heap's free end."""
-    _set({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _NEVER})
+    """From now on, but for replay buffers of models that are made or loaded."""
+    _set(_KEPT)
+    OffPolicyAlgorithm._setup_model = _setup_apart  # type: ignore[assignment, method-assign]
 
 
 def _as_it_was() -> None:
     _set(_DEFAULTS)
+    OffPolicyAlgorithm._setup_model = _setup_model  # type: ignore[method-assign]
+
+
+def _setup_apart(model: OffPolicyAlgorithm) -> None:
+    # Zeros from the operating system take memory when they are written, and go back to it as a whole
+    _set(_DEFAULTS)
+    try:
+        _setup_model(model)
+    finally:
+        _set(_KEPT)
 
 
 def _set(options: dict[int, int]) -> None:
-    global _kept
     mallopt = ctypes.CDLL(None).mallopt
     for option, value in options.items():
         mallopt(option, value)
-    _kept = options is not _DEFAULTS
 
 
 def give_back_memory() -> None:
