@@ -74,11 +74,11 @@ class Reusing(EncoderExtractor):
             return None if what == "features" else self._distinct(images)
         if self.precision != "fp32":
             return None
-        if self._acting is None:
+        if self._acting is None and not th.is_autocast_enabled("cpu"):
             # By its name, so that a list of names imports no compiler
             self._acting = import_module("sb3_efficient.reuse.acting").Acting(self, self._rows)
             import_module("sb3_efficient.reuse.updating").prepare(self)
-        found: th.Tensor | None = getattr(self._acting, what)(images)
+        found: th.Tensor | None = getattr(self._acting, what)(images) if self._acting is not None else None
         return found
 
     def _distinct(self, images: th.Tensor) -> th.Tensor | None:
@@ -114,6 +114,8 @@ class ReuseExtractor(Reusing):
     :param normalized_image: See :class:`EncoderExtractor`
     """
 
+    replaced_by_channels = ("filters",)
+
     def __init__(
         self,
         observation_space: spaces.Space,
@@ -129,7 +131,7 @@ class ReuseExtractor(Reusing):
         normalized_image: bool = True,
     ) -> None:
         n_input = image_shape(observation_space, normalized_image)[0]
-        if base not in BASES:
+        if base not in list(BASES):
             hint = " Take the extractor 'reuse-impala'." if base == "impala" else suggestion(str(base), BASES)
             raise OptionError(f"base must be one of {', '.join(BASES)}, got {base!r}.{hint}")
         if channels is not None and filters is not None:

@@ -38,7 +38,7 @@ def set_buffer(model: Any, buffer: Any) -> None:
 
 def latent_buffer(model: Any, encoder: LatentEncoder, capacity: str | int) -> Any:
     """
-    :param model: Its buffer is not changed
+    :param model: Its content stays; a rollout that has been learnt from is begun again, loaded latents get the encoder
     :param encoder: Latents in place of what is stored
     :param capacity: See :class:`~sb3_efficient.seer.SEERCallback`
     :return: A buffer of latents with the same content; the model's own if that has been loaded with it

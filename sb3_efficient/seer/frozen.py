@@ -60,10 +60,11 @@ class FrozenForward:
         self.latent_shape = self._latent_shape()
         size = int(th.Size(self.latent_shape).numel())
         self.columns = slice(offset, offset + size)
-        self._seen = self._latents = th.empty(0)
+        #: Version of the weights, images, and their latents
+        self._remembered = -1, th.empty(0), th.empty(0)
         self._places = places(self.frozen.modules(), statistics=True)
         self._weights = Weights(self._tensors)
-        self._version = self._seen_version = 0
+        self._version = 0
 
     @property
     def latent_dim(self) -> int:
@@ -94,16 +95,19 @@ class FrozenForward:
         if not remember:
             return self._encode(images)
         # Other weights may be put into a model, by set_parameters()
-        version, self._seen_version = self._seen_version, self.version
-        if version != self._seen_version or images.shape != self._seen.shape or images.dtype != self._seen.dtype:
-            self._seen, self._latents = images.clone(), self._encode(images)
-            return self._latents
-        new = (images != self._seen).flatten(1).any(dim=1)
-        if new.any():
-            latents = self._latents.clone()
+        version = self.version
+        # Read once and written once: threads that act at the same time may come in between
+        known, seen, latents = self._remembered
+        if known != version or images.shape != seen.shape or images.dtype != seen.dtype:
+            latents = self._encode(images)
+        else:
+            new = (images != seen).flatten(1).any(dim=1)
+            if not new.any():
+                return latents
+            latents = latents.clone()
             latents[new] = self._encode(images[new])
-            self._seen, self._latents = images.clone(), latents
-        return self._latents
+        self._remembered = version, images.clone(), latents
+        return latents
 
     def project(self, latents: th.Tensor) -> th.Tensor:
         """

@@ -35,11 +35,12 @@ class CollectLatents:
         callback = kwargs["callback"] if "callback" in kwargs else args[0]
         model = callback.model
         if not holds_latents(model):
-            frozen = model.seer
+            frozen = getattr(model, "seer", None)
+            when = f" at {frozen['timesteps']} timesteps ({frozen['depth']!r})" if frozen else ""
             raise ConflictError(
-                f"This model was frozen by SEER at {frozen['timesteps']} timesteps ({frozen['depth']!r}) before it was "
-                "saved, and would learn from images now: go on with learn(..., callback=SEERCallback()), or with "
-                "callback=sb3_efficient.seer.ThawCallback() to train all of its layers again."
+                f"This model was frozen by SEER{when} before it was saved, and would learn from images now: go on with "
+                "learn(..., callback=SEERCallback()), or with callback=sb3_efficient.seer.ThawCallback() to train all "
+                "of its layers again."
             )
         return type(model).collect_rollouts(model, env, *args, **kwargs)
 

@@ -44,6 +44,16 @@ def check(extractor: Any, observations: th.Tensor | None = None) -> None:
         th.testing.assert_close(extractor.encode(observations), extractor.cnn(extractor.pixels(observations)))
 
 
+def test_first_frame_under_autocast(name: str) -> None:
+    extractor, observations = make(name), batch()
+    with th.no_grad():
+        with th.autocast("cpu", dtype=th.bfloat16):
+            features = extractor(observations)
+            assert extractor.plans == {}
+        th.testing.assert_close(features.float(), extractor(observations), rtol=0.05, atol=0.05)
+        assert extractor.plans != {}
+
+
 @pytest.fixture(params=NAMES)
 def name(request: pytest.FixtureRequest) -> str:
     return request.param  # type: ignore[no-any-return]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,20 @@ def test_every_depth_gives_the_features_of_the_whole_network(name: str) -> None:
         assert not latents.requires_grad
         th.testing.assert_close(part(batch), expected, **TOLERANCE)
         th.testing.assert_close(part(latents), expected, **TOLERANCE)
+
+
+def test_threads_that_act_at_once() -> None:
+    part = frozen(make_extractor("nature", SPACE), 2)
+    batches = [images(3 + i % 2) for i in range(4)]
+    alone = [part.encode(batch).clone() for batch in batches]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for found, expected in zip(pool.map(part.encode, batches * 50), alone * 50, strict=True):
+                th.testing.assert_close(found, expected)
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_acting_and_learning_see_the_same_numbers() -> None:
