@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sb3_efficient.errors import OptionError, suggestion
+from sb3_efficient.errors import OptionError, UnknownNameError, suggestion
 
 
 def check_names(owner: str, options: Iterable[str], function: Callable[..., Any], given: Collection[str] = ()) -> None:
@@ -37,6 +37,17 @@ def check_known(owner: str, options: Iterable[str], accepted: Collection[str]) -
             raise OptionError(
                 f"{owner} has no option {option!r}.{suggestion(str(option), accepted)} Accepted: {', '.join(accepted)}."
             )
+
+
+def check_name(kind: str, name: Any, known: Iterable[str]) -> None:
+    """
+    :param kind: What it is the name of, as the message says it
+    :param name: Anything: what comes from a file may be no text at all
+    :param known: Names that there are
+    """
+    names = list(known)
+    if name not in names:
+        raise UnknownNameError(f"Unknown {kind} {name!r}.{suggestion(str(name), names)} Known: {', '.join(names)}.")
 
 
 def check_switches(**switches: Any) -> None:

@@ -17,8 +17,9 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from torch.optim import Optimizer
 
-from sb3_efficient.errors import EfficientError, ObservationError, OptionError, UnknownNameError, suggestion
+from sb3_efficient.errors import EfficientError, ObservationError, OptionError
 from sb3_efficient.extractors import EncoderExtractor, find_extractor
+from sb3_efficient.options import check_name
 
 #: rl-zoo3's names, and ``ppo_mask`` (the zoo has no name for MaskablePPO, sb3-contrib's module has)
 ALGORITHMS = {
@@ -88,9 +89,7 @@ def find_algorithm(algo: type[BaseAlgorithm] | str) -> type[BaseAlgorithm]:
     :return: The class, if it has a policy for images
     """
     if isinstance(algo, str):
-        if algo not in ALGORITHMS:
-            known = ", ".join(ALGORITHMS)
-            raise UnknownNameError(f"Unknown algorithm {algo!r}.{suggestion(algo, ALGORITHMS)} Known: {known}.")
+        check_name("algorithm", algo, ALGORITHMS)
         module, _, class_name = ALGORITHMS[algo].partition(":")
         algo = getattr(import_module(module), class_name)
     if not (isinstance(algo, type) and issubclass(algo, BaseAlgorithm)):

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sb3_efficient.errors import OptionError
-from sb3_efficient.options import check_names, check_switches, fraction, number
+from sb3_efficient.errors import OptionError, UnknownNameError
+from sb3_efficient.options import check_name, check_names, check_switches, fraction, number
 
 
 def bake(oven: object, *, degrees: int = 180, minutes: int = 40) -> None:
@@ -17,6 +17,15 @@ def bake(oven: object, *, degrees: int = 180, minutes: int = 40) -> None:
 
 def anything(**options: Any) -> None:
     """Something that checks them itself."""
+
+
+def test_name() -> None:
+    check_name("fruit", "pear", {"pear": 1})
+    with pytest.raises(UnknownNameError, match=r"^Unknown fruit 'paer'. Did you mean 'pear'\? Known: pear, fig.$"):
+        check_name("fruit", "paer", ("pear", "fig"))
+    for name in ({}, ["zzz"], None):
+        with pytest.raises(UnknownNameError, match="^Unknown fruit .*. Known: pear.$"):
+            check_name("fruit", name, {"pear": 1})
 
 
 def test_names() -> None:

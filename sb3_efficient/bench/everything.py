@@ -12,8 +12,9 @@ from pathlib import Path
 
 from sb3_efficient.bench import scripts
 from sb3_efficient.bench.rows import Row, Rows
-from sb3_efficient.errors import ConflictError, UnavailableError, UnknownNameError, suggestion
+from sb3_efficient.errors import ConflictError, UnavailableError
 from sb3_efficient.evaluation.progress import progress_bar
+from sb3_efficient.options import check_name
 
 HELP = "every benchmark into one folder, then the page of 'bench report'"
 EXAMPLES = """\
@@ -73,8 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     steps = arguments.only or list(STEPS)
     for step in steps:
-        if step not in STEPS:
-            raise UnknownNameError(f"Unknown step {step!r}.{suggestion(step, STEPS)} Steps: {', '.join(STEPS)}.")
+        check_name("step", step, STEPS)
     results = (arguments.results or default_folder(arguments.quick)).resolve()
     rows = Rows(results / "all.json", machine(), ("step",))
     if any(row.get("quick", arguments.quick) != arguments.quick for row in rows.rows):

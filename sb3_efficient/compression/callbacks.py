@@ -19,8 +19,8 @@ from sb3_efficient.compression.masks import (
     sparsity,
 )
 from sb3_efficient.compression.networks import networks
-from sb3_efficient.errors import OptionError, UnknownNameError, suggestion
-from sb3_efficient.options import fraction, number, whole_number
+from sb3_efficient.errors import OptionError
+from sb3_efficient.options import check_name, fraction, number, whole_number
 from sb3_efficient.policies import optimizers
 from sb3_efficient.seer.frozen import frozen_layers
 
@@ -75,9 +75,7 @@ class PruningCallback(RolloutCallback):
         check_part(part)
         if not fraction("start", start) < number("end", end) <= 1:
             raise OptionError(f"start and end are parts of training, 0 <= start < end <= 1, got {start!r} and {end!r}.")
-        if schedule not in SCHEDULES:
-            hint = suggestion(str(schedule), SCHEDULES)
-            raise UnknownNameError(f"Unknown schedule {schedule!r}.{hint} Known: {', '.join(SCHEDULES)}.")
+        check_name("schedule", schedule, SCHEDULES)
         self.sparsity, self.part, self.start, self.end = sparsity, part, start, end
         self.schedule, self.times = schedule, whole_number("times", times)
         self.masks: Masks = []

@@ -21,15 +21,13 @@ from sb3_efficient.compression.layers import layer_name
 from sb3_efficient.compression.networks import Networks, networks
 from sb3_efficient.compression.recipe import ModelMethod, register_method
 from sb3_efficient.compression.size import acting_bytes, acting_macs
-from sb3_efficient.errors import ConflictError, OptionError, UnknownNameError, suggestion
+from sb3_efficient.errors import ConflictError, OptionError, suggestion
 from sb3_efficient.exploration import explore_anew
 from sb3_efficient.extractors import EncoderExtractor, NatureExtractor
 from sb3_efficient.generators import kept_generators
-from sb3_efficient.options import fraction, number, whole_number
+from sb3_efficient.options import check_name, fraction, number, whole_number
 
 DEFAULT_RATIO = 0.5
-#: Options of extractors that ``channels`` replaces
-_REPLACED = ("width", "depths", "filters", "layers")
 _HALVINGS = 12
 
 
@@ -68,10 +66,7 @@ class ChannelPruning(ModelMethod):
             raise OptionError(f"layers must be ratios by name, as {{'linear.0': 0.9}}, got {self.layers!r}.")
         for name, value in {"ratio": self._ratio, **(self.layers or {})}.items():
             fraction(name, value)
-        if self.importance not in IMPORTANCES:
-            known = ", ".join(IMPORTANCES)
-            hint = suggestion(str(self.importance), IMPORTANCES)
-            raise UnknownNameError(f"Unknown importance {self.importance!r}.{hint} Known: {known}.")
+        check_name("importance", self.importance, IMPORTANCES)
         if self.speedup is not None:
             number("speedup", self.speedup, least=1)
         if self.bytes is not None:
@@ -92,8 +87,8 @@ class ChannelPruning(ModelMethod):
 
     def check(self, model: BaseAlgorithm) -> None:
         # Critics judge actions that are drawn
-        # Of a copy, in which nothing is frozen: what takes no gradients would not be found
         with kept_generators():
+            # In a copy nothing is frozen; what takes no gradients would not be found
             self._check(copied(model))
 
     def apply(self, model: BaseAlgorithm, *, teacher: BaseAlgorithm, observations: np.ndarray | None) -> BaseAlgorithm:
@@ -112,6 +107,13 @@ class ChannelPruning(ModelMethod):
                 f"channel-pruning writes the pruned widths into the extractor's option 'channels', which "
                 f"{extractor_class.__name__} does not have. Extractors of this package do, and SB3's NatureCNN is "
                 "replaced by one."
+            )
+        linear, hidden = _linear_layers(_extractor(model.policy))
+        if len(linear) != len(hidden):
+            raise OptionError(
+                f"channel-pruning writes the pruned widths of linear layers into the extractor's options, and "
+                f"{extractor_class.__name__} has {len(linear)} of them and the options {list(hidden)}. Name the option "
+                "of each, in their order, in its attribute 'hidden', as EncoderExtractor does."
             )
         structure = groups(found, _image_shape(model))
         names = {_key(layer) for group in structure for layer in group.layers}
@@ -193,13 +195,13 @@ class ChannelPruning(ModelMethod):
 
 def _policy_kwargs(pruned: Any, found: Networks) -> dict[str, Any]:
     policy = pruned.policy
-    extractor = next(module for module in policy.modules() if isinstance(module, policy.features_extractor_class))
+    extractor = _extractor(policy)
     stock = policy.features_extractor_class is NatureCNN
-    options = {k: v for k, v in policy.features_extractor_kwargs.items() if k not in _REPLACED}
+    replaced = getattr(extractor, "replaced_by_channels", ())
+    options = {k: v for k, v in policy.features_extractor_kwargs.items() if k not in replaced}
     options["channels"] = [layer.out_channels for layer in extractor.modules() if isinstance(layer, nn.Conv2d)]
-    linear = [layer.out_features for layer in extractor.modules() if isinstance(layer, nn.Linear)]
-    # One layer behind the convolutions makes the features; tiny-rl has a hidden one before it
-    options.update(zip(("hidden_dim", "features_dim")[-len(linear) :] if linear else (), linear, strict=True))
+    linear, hidden = _linear_layers(extractor)
+    options.update(zip(hidden, (layer.out_features for layer in linear), strict=True))
     return {
         **pruned.policy_kwargs,
         "features_extractor_class": NatureExtractor if stock else policy.features_extractor_class,
@@ -207,6 +209,17 @@ def _policy_kwargs(pruned: Any, found: Networks) -> dict[str, Any]:
         # What SB3 takes for none given depends on the extractor
         "net_arch": policy.net_arch if found.foreign else found.net_arch(),
     }
+
+
+def _extractor(policy: Any) -> nn.Module:
+    return next(module for module in policy.modules() if isinstance(module, policy.features_extractor_class))
+
+
+def _linear_layers(extractor: nn.Module) -> tuple[list[nn.Linear], tuple[str, ...]]:
+    """And the options that they are made by."""
+    layers = [layer for layer in extractor.modules() if isinstance(layer, nn.Linear)]
+    # SB3's NatureCNN does not say it
+    return layers, getattr(extractor, "hidden", ("features_dim",))
 
 
 def _key(layer: str) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from torch import nn
 
 from sb3_efficient.compression.networks import Networks
-from sb3_efficient.errors import OptionError, UnknownNameError, suggestion
+from sb3_efficient.errors import OptionError, suggestion
+from sb3_efficient.options import check_name
 
 Layer = nn.Conv2d | nn.Linear
 #: Part -> the layers that it consists of. ``dense``: the projection behind the convolutions, hidden layers and heads
@@ -73,5 +74,4 @@ def chosen_layers(networks: Networks, names: Iterable[str]) -> list[Layer]:
 
 def check_part(part: str) -> None:
     """Refuse a name that stands for no part of a network."""
-    if part not in PARTS:
-        raise UnknownNameError(f"Unknown part {part!r}.{suggestion(str(part), PARTS)} Known: {', '.join(PARTS)}.")
+    check_name("part", part, PARTS)

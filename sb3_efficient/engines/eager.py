@@ -23,7 +23,7 @@ class EagerEngine(Engine):
         if isinstance(source, ActingGraph):
             raise OptionError(
                 "The engine 'eager' computes the network of a Stable-Baselines3 model, and this is a compressed "
-                "policy: use 'onnxruntime' or 'openvino'."
+                "policy: use 'onnxruntime', 'openvino' or, of static-int8, 'reuse'."
             )
         super().__init__(source.observation_space, source.head, source.outputs, threads)
         self._network = source

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from sb3_efficient.errors import OptionError, suggestion
+from sb3_efficient.errors import OptionError
+from sb3_efficient.options import check_name
 from sb3_efficient.space_config import space_from_config, space_to_config
 
 Outputs = Sequence[np.ndarray]
@@ -26,8 +27,7 @@ class Head:
     action_space: spaces.Space
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise OptionError(f"Unknown head {self.kind!r}.{suggestion(self.kind, KINDS)} Known: {', '.join(KINDS)}.")
+        check_name("head", self.kind, KINDS)
         if not isinstance(self.action_space, KINDS[self.kind][1]):
             raise OptionError(f"A {self.kind} head does not give actions of {self.action_space}.")
 

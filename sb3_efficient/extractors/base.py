@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch as th
@@ -38,12 +38,16 @@ class EncoderExtractor(BaseFeaturesExtractor):
     :param observation_space: Image space of shape (C, H, W). Given a ``Dict`` space instead, the result is a
         :class:`~sb3_efficient.extractors.dict.DictExtractor` with one network of this class per image
     :param cnn: Module from (B, C, H, W) in [0, 1] to (B, D)
-    :param hidden: Option and width of each linear layer behind the latent, the last one is ``F``; empty: ``F = D``
+    :param hidden: Option of the subclass and width of each linear layer behind the latent, the last one is ``F``;
+        empty: ``F = D``
     :param precision: ``"fp32"``, ``"bf16"`` or ``"auto"``, see :func:`resolve_precision`
     :param normalized_image: What a *float* image holds: values in [0, 1] (True, SB3's preprocessing with
         ``normalize_images=True``) or raw pixel values (False, with ``normalize_images=False``).
         uint8 images are always divided by 255 here.
     """
+
+    #: Options that the option ``channels`` stands in place of
+    replaced_by_channels: ClassVar[tuple[str, ...]] = ()
 
     def __new__(cls, observation_space: spaces.Space | None = None, *args: Any, **kwargs: Any) -> Any:
         # One set of policy_kwargs serves CnnPolicy and MultiInputPolicy, whose spaces only SB3 knows.
@@ -65,6 +69,7 @@ class EncoderExtractor(BaseFeaturesExtractor):
     ) -> None:
         shape = image_shape(observation_space, normalized_image)
         latent_dim = _latent_dim(cnn, shape, type(self).__name__)
+        self.hidden = tuple(hidden)
         widths = [latent_dim, *(whole_number(option, width) for option, width in hidden.items())]
         super().__init__(observation_space, features_dim=widths[-1])
         self.latent_dim = latent_dim

@@ -35,6 +35,8 @@ class Conv2Extractor(EncoderExtractor):
     :param normalized_image: See :class:`EncoderExtractor`
     """
 
+    replaced_by_channels = ("filters", "layers")
+
     def __init__(
         self,
         observation_space: spaces.Space,

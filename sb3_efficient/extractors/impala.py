@@ -51,6 +51,8 @@ class ImpalaExtractor(EncoderExtractor):
     :param normalized_image: See :class:`EncoderExtractor`
     """
 
+    replaced_by_channels = ("width", "depths")
+
     def __init__(
         self,
         observation_space: spaces.Space,

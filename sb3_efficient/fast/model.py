@@ -154,7 +154,8 @@ def _checked(model: BaseAlgorithm, precision: str) -> Precision:
     explicit = resolve_precision(precision)
     if precision != "auto":
         return explicit
-    in_hardware = th.cuda.is_bf16_supported() if model.device.type == "cuda" else cpu_has_bf16()
+    cuda = model.device.type == "cuda"
+    in_hardware = th.cuda.is_bf16_supported(including_emulation=False) if cuda else cpu_has_bf16()
     return AUTO if in_hardware and not isinstance(model, AUTO_FP32) else "fp32"
 
 

@@ -21,7 +21,7 @@ from stable_baselines3.common.atari_wrappers import AtariWrapper
 
 from sb3_efficient.errors import ConflictError, OptionError, UnknownNameError, suggestion
 from sb3_efficient.fast import AccelerateCallback
-from sb3_efficient.options import check_names
+from sb3_efficient.options import check_name, check_names
 from sb3_efficient.seer import SEERCallback, ThawCallback
 from sb3_efficient.zoo.agents import saved_freeze
 from sb3_efficient.zoo.entries import import_class
@@ -136,9 +136,7 @@ def take_vec_env(
         if options:
             raise OptionError("vec_env_kwargs needs vec_env=ale beside it.")
         return None
-    if name not in _VEC_ENVS:
-        hint = suggestion(str(name), _VEC_ENVS)
-        raise OptionError(f"Unknown vec_env {name!r}.{hint} Known: {', '.join(_VEC_ENVS)}.")
+    check_name("vec_env", name, _VEC_ENVS)
     if entry.get("monitor_kwargs"):
         raise ConflictError("vec_env=ale cannot honour monitor_kwargs. Leave out one of the two.")
     own, sticky = _checked(options or {}), _sticky(env_kwargs)

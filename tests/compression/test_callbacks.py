@@ -144,6 +144,7 @@ def test_frozen_layers_are_not_pruned() -> None:
         ({"start": "a"}, "start must be a part, .* got 'a'"),
         ({"end": None}, "end must be a positive number, got None"),
         ({"schedule": "cubik"}, "Unknown schedule 'cubik'. Did you mean 'cubic'"),
+        ({"schedule": ["cubic"]}, r"Unknown schedule \['cubic'\]"),
         ({"times": 0}, "times must be a whole number of at least 1, got 0"),
     ],
 )

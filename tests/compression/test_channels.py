@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.envs import FakeImageEnv
 from stable_baselines3.common.policies import ActorCriticCnnPolicy
 from stable_baselines3.common.torch_layers import MlpExtractor, NatureCNN
+from torch import nn
 
 from sb3_efficient import list_extractors
 from sb3_efficient.compression.channels import ChannelPruning
@@ -23,7 +25,7 @@ from sb3_efficient.compression.networks import networks
 from sb3_efficient.compression.recipe import make_method
 from sb3_efficient.compression.size import acting_bytes, acting_macs
 from sb3_efficient.errors import ConflictError, ObservationError, OptionError, UnknownNameError
-from sb3_efficient.extractors import NatureExtractor
+from sb3_efficient.extractors import EncoderExtractor, NatureExtractor
 
 SHAPE = (2, 36, 36)
 
@@ -124,6 +126,39 @@ def test_options_of_extractors(name: str, options: dict[str, Any]) -> None:
     silence_half(model)
     for one, other in zip(tensors(model), tensors(pruned(model, ratio=0.5)), strict=True):
         th.testing.assert_close(other, one, rtol=1e-3, atol=1e-5)
+
+
+class Foreign(EncoderExtractor):
+    """As somebody else writes it, with option names of their own."""
+
+    def __init__(self, observation_space: Any, channels: Any = (8, 6), units: int = 12, more: int = 10, size: int = 8):
+        first, second = channels
+        layers = [nn.Conv2d(SHAPE[0], first, 8, 4), nn.ReLU(), nn.Conv2d(first, second, 4, 2), nn.ReLU(), nn.Flatten()]
+        hidden = {"units": units, "more": more, "size": size}
+        super().__init__(observation_space, nn.Sequential(*layers), hidden)
+
+
+def test_extractor_of_other_people() -> None:
+    model = agent("ppo", policy_kwargs={"features_extractor_class": Foreign, "net_arch": []})
+    silence_half(model)
+    result = pruned(model, ratio=0.5)
+    assert result.policy_kwargs["features_extractor_kwargs"] == {"channels": [4, 3], "units": 6, "more": 5, "size": 4}
+    for one, other in zip(tensors(model), tensors(result), strict=True):
+        th.testing.assert_close(other, one, rtol=1e-3, atol=1e-5)
+
+
+class Silent(Foreign):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.hidden = ("size",)
+
+    __init__.__signature__ = inspect.signature(Foreign.__init__)  # type: ignore[attr-defined]
+
+
+def test_layers_without_an_option_are_refused_before_the_work() -> None:
+    model = agent("ppo", policy_kwargs={"features_extractor_class": Silent})
+    with pytest.raises(OptionError, match=r"Silent has 3 of them and the options \['size'\]. Name the option of each"):
+        ChannelPruning().check(model)
 
 
 @pytest.mark.parametrize(
@@ -310,7 +345,7 @@ def test_layers_that_are_frozen_are_pruned_too() -> None:
 
 def test_models_that_cannot_be_pruned() -> None:
     with pytest.raises(OptionError, match="'channels', which Unknown does not have"):
-        pruned(agent(policy_kwargs={"features_extractor_class": Unknown}))
+        pruned(agent(policy_policy_kwargs={"features_extractor_class": Unknown}))
     env = FakeImageEnv(screen_height=36, screen_width=36, discrete=False)
     with pytest.raises(OptionError, match="RecurrentPPO acts on what it remembers too"):
         pruned(RecurrentPPO("CnnLstmPolicy", env))

@@ -7,7 +7,7 @@ import pytest
 from gymnasium import spaces
 
 from sb3_efficient.engines import Head
-from sb3_efficient.errors import OptionError
+from sb3_efficient.errors import OptionError, UnknownNameError
 
 RNG = np.random.default_rng(0)
 
@@ -56,7 +56,7 @@ def test_round_trip_through_json(kind: str) -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(OptionError, match=r"Unknown head 'gausian'\. Did you mean 'gaussian'\?"):
+    with pytest.raises(UnknownNameError, match=r"Unknown head 'gausian'\. Did you mean 'gaussian'\?"):
         Head("gausian", spaces.Discrete(2))
     with pytest.raises(OptionError, match=r"A gaussian head does not give actions of Discrete\(2\)"):
         Head("gaussian", spaces.Discrete(2))

@@ -72,7 +72,7 @@ def test_vec_env_takes_the_settings_of_the_wrappers() -> None:
 @pytest.mark.parametrize(
     ("entry", "env_kwargs", "error", "text"),
     [
-        ({"vec_env": "aale"}, {}, OptionError, "Unknown vec_env 'aale'. Did you mean 'ale'"),
+        ({"vec_env": "aale"}, {}, UnknownNameError, "Unknown vec_env 'aale'. Did you mean 'ale'"),
         ({"vec_env_kwargs": {"num_threads": 1}}, {}, OptionError, "vec_env_kwargs needs vec_env=ale beside it"),
         ({"vec_env": "ale", "env_wrapper": ["mine.Wrapper"]}, {}, ConflictError, "cannot honour env_wrapper mine.Wrap"),
         ({"vec_env": "ale"}, {"mode": 1}, ConflictError, "cannot honour env_kwargs mode"),
