@@ -8,7 +8,7 @@ from stable_baselines3.common.torch_layers import NatureCNN
 
 import sb3_efficient
 from sb3_efficient import cli, doctor, extractors, register_extractor
-from sb3_efficient.errors import OptionError
+from sb3_efficient.errors import MissingExtraError, OptionError
 from sb3_efficient.sizes import size, table
 
 
@@ -144,6 +144,7 @@ def test_help_teaches(script: Run, capsys: pytest.CaptureFixture[str]) -> None:
         (("enjoy", "-f", "logs/ppo"), "logs/ppo is the folder of one algorithm: name the one above it, -f logs."),
         (("train", "-i", "nofile.zip"), "-i nofile.zip: there is no such zip. Name the agent to continue, as -i logs"),
         (("train", "--env", "Catch-v9"), "Catch-v9 not found in gym registry, you maybe meant Catch-v0?"),
+        (("enjoy", "--env", "Mine-v0", "-f", "logs"), "No environment 'Mine-v0' is registered. --gym-packages MODULE"),
         *(
             ((verb, "--gym-packages", "nothing"), "--gym-packages names the module 'nothing', and there is none")
             for verb in ("train", "enjoy", "record_video")
@@ -157,13 +158,24 @@ def test_mistakes_in_the_zoos_programs_are_one_message(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "logs" / "ppo" / "Catch-v0_1").mkdir(parents=True)
-    (tmp_path / "logs" / "ppo" / "Catch-v0_1" / "Catch-v0.zip").touch()
+    for name in ("Catch-v0", "Mine-v0"):
+        (tmp_path / "logs" / "ppo" / f"{name}_1").mkdir(parents=True)
+        (tmp_path / "logs" / "ppo" / f"{name}_1" / f"{name}.zip").touch()
     monkeypatch.chdir(tmp_path)
     verb, *options = words
     assert cli.main([verb, "--algo", "ppo", "--env", "Catch-v0", *options]) == 1
     message = capsys.readouterr().err
     assert text in message
+    assert message.count("\n") == 1
+
+
+def test_packages_that_the_zoo_wants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", "--algo", "ppo", "--env", "Catch-v0", "--track"]) == MissingExtraError.exit_status
+    message = capsys.readouterr().err
+    assert message.startswith("sb3-efficient: rl-zoo3 wants a package that is not installed: if you want to use Weigh")
     assert message.count("\n") == 1
 
 

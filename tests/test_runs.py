@@ -132,15 +132,21 @@ def test_what_fails_is_said_and_the_next_one_begins(script: Run, tmp_path: Path)
         (("--only", "pnog"), "Unknown group 'pnog'. Did you mean 'pong'?"),
         (("--jobs", "0"), "--jobs must be a whole number of at least 1"),
         (("--queue", "nowhere.yml"), "nowhere.yml is no queue"),
+        (("--queue", "short.yml"), "short.yml: the group 'pong' of kind 'train' does not say steps, seeds, arms."),
+        (("--queue", "odd.yml"), "Unknown kind 'trian'. Did you mean 'train'?"),
     ],
 )
 def test_bad_input(
     runs: Any,
     options: tuple[str, ...],
     message: str,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("short.yml").write_text("[{name: pong, kind: train, algo: ppo, games: [PongNoFrameskip-v4]}]")
+    Path("odd.yml").write_text("[{name: pong, kind: trian}]")
     monkeypatch.setattr(sys, "argv", [SCRIPT, *options])
     with pytest.raises(SystemExit) as ended:
         runs.run_program(runs.main)

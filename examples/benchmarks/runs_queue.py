@@ -15,9 +15,16 @@ from common import HERE, rows_of
 
 from sb3_efficient.atomic import is_locked
 from sb3_efficient.errors import OptionError
+from sb3_efficient.options import check_name
+from sb3_efficient.policies import is_off_policy
 
 LOGS = Path("logs/runs")
-KINDS = ("train", "branch", "command")
+#: And what groups of that kind say
+KINDS = {
+    "train": ("algo", "games", "steps", "seeds", "arms"),
+    "branch": ("algo", "games", "prefix", "steps", "seeds", "arms", "params"),
+    "command": ("arms", "command", "file"),
+}
 Row = dict[str, Any]
 
 
@@ -68,11 +75,16 @@ def read_queue(file: Path) -> dict[str, Row]:
     try:
         groups = yaml.safe_load(file.read_text())
         found = {group["name"]: group for group in groups}
-        kinds = {group["kind"] for group in groups}
+        kinds = [group["kind"] for group in groups]
     except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
         raise OptionError(f"{file} is no queue, a list of groups with a name and a kind: {error}") from error
-    if unknown := kinds - set(KINDS):
-        raise OptionError(f"{file}: unknown kind {sorted(unknown)}. Kinds: {', '.join(KINDS)}.")
+    for kind in kinds:
+        check_name("kind", kind, KINDS)
+    for name, group in found.items():
+        if missing := [key for key in KINDS[group["kind"]] if key not in group]:
+            raise OptionError(
+                f"{file}: the group {name!r} of kind {group['kind']!r} does not say {', '.join(missing)}."
+            )
     return found
 
 
@@ -96,7 +108,9 @@ def training(group: Row) -> Iterator[Entry]:
 def zoo_words(group: Row, env: str, arm: str, seed: int, params: list[str], options: Row) -> list[str]:
     """Command line of zoo_runs.py."""
     words = ["--env", env, "--algo", group["algo"], "--steps", str(group["steps"]), "--seeds", str(seed)]
-    words += ["--extractors", options["extractor"], "--label", arm, "--logs", str(LOGS), "--save-freq", "50000"]
+    words += ["--extractors", options["extractor"], "--label", arm, "--logs", str(LOGS)]
+    # Nothing goes on from a checkpoint without a replay buffer
+    words += ["--save-freq", "50000"] if not is_off_policy(group["algo"]) else []
     words += ["--precision", options["precision"]] if "precision" in options else []
     words += ["--conf", group["conf"]] if "conf" in group else []
     words += ["--vec-env", group["vec_env"]] if "vec_env" in group else []

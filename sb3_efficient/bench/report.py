@@ -148,8 +148,8 @@ def _json(file: Path, is_shown: bool) -> str:
         content = json.loads(file.read_text())
         rows: list[Row] = content if isinstance(content, list) else content.get("rows", [])
         machine = content.get("machine") if isinstance(content, dict) else rows[0].get("machine") if rows else None
-        if not all(isinstance(row, dict) for row in rows):
-            raise TypeError("a row that is none")
+        if not all(isinstance(part, dict) for part in (*rows, machine or {})):
+            raise TypeError("a row or a machine that is none")
     except (ValueError, AttributeError, TypeError) as error:
         raise ArtifactError(f"{file} holds no measurements ({error}): measure them again, or move it away.") from error
     parts = []

@@ -63,7 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     :return: Exit status: 0 for success, 1 for an error of the user's or the installation's, 2 for wrong usage, 69 where
         something is lacking here, as an extra, 130 for an interruption, 141 where nobody reads the output on
     """
-    argv = sys.argv[1:] if argv is None else argv
+    if argv is None:
+        argv = sys.argv[1:]
+        # As with python -m: modules that --gym-packages and -conf name may lie here
+        sys.path.insert(0, "")
     return exit_status(lambda: _run(argv), "sb3-efficient")
 
 

@@ -41,9 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
     from sb3_efficient.observations import save_observations
 
     check_play_arguments(arguments)
-    check_writable(arguments.output)
     whole_arguments(arguments, "n_observations", "spacing")
     agent = saved_agent(arguments)
+    check_writable(arguments.output)
     spacing = arguments.spacing
     found = record(arguments, agent, loaded(agent), arguments.n_observations, spacing=spacing)
     path = save_observations(arguments.output, found)

@@ -27,7 +27,7 @@ from sb3_efficient.cli.common import (
     saved_agent,
     show,
 )
-from sb3_efficient.errors import ConflictError
+from sb3_efficient.errors import ConflictError, OptionError
 
 if TYPE_CHECKING:
     from sb3_efficient.compression.recipe import Method
@@ -45,6 +45,7 @@ examples:
   sb3-efficient compress --algo ppo --env PongNoFrameskip-v4 -f logs --search --n-trials 50 --storage search.log
 
 Each policy is written beside the agent, as NAME.policy: play it with 'sb3-efficient enjoy ... --policy NAME.policy'.
+The report about them has the names of their recipes: NAME.md, NAME.csv, NAME.json and NAME.html.
 "Same" in the report: the 95 % interval of the paired difference in return excludes a loss of 5 % of what the agent
 gains over random play. static-int8 takes seconds to make, distillation minutes; games take most of the time.
 A search of the same agent with the same settings goes on where its storage ended. To spread it over processes of one
@@ -66,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_agent_arguments(parser)
     add_play_arguments(parser)
     add_report_arguments(parser)
+    parser.add_argument("-o", "--output", type=Path, help="folder of policies and report (default: the agent's)")
     group = parser.add_argument_group("search for recipes, in place of --recipe")
     group.add_argument(
         "--search", action="store_true", help="search recipes for high return, low latency and few bytes"
@@ -96,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.observations is None:
         check_n_observations(arguments.n_observations, max(arguments.batch_size), recipes)
     agent = saved_agent(arguments)
-    report, files = _files(agent, recipes)
+    report, files = _files(agent, recipes, arguments.output or agent.path.parent)
     model = loaded(agent)
     for recipe in recipes:
         check_recipe(model, recipe)
@@ -111,12 +113,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _files(agent: SavedAgent, recipes: Sequence[tuple[Method, ...]]) -> tuple[Path, list[Path]]:
-    """Of the report, without endings, and of each policy: beside the agent, and all writable."""
+def _files(agent: SavedAgent, recipes: Sequence[tuple[Method, ...]], folder: Path) -> tuple[Path, list[Path]]:
+    """Of the report, without endings, and of each policy: all writable, and others for other recipes."""
     from sb3_efficient.evaluation.report import check_report
 
-    report = agent.path.with_name(f"{agent.path.stem}-compression")
-    files = [agent.path.with_name(f"{agent.path.stem}-{slug(recipe)}.policy") for recipe in recipes]
+    if folder.is_file():
+        raise OptionError(f"--output {folder} is a file: name a folder.")
+    report = folder / f"{agent.path.stem}-{slug(*recipes)}"
+    files = [folder / f"{agent.path.stem}-{slug(recipe)}.policy" for recipe in recipes]
     check_report(report)
     for file in files:
         check_writable(file)
@@ -133,12 +137,12 @@ def _check_mode(arguments: argparse.Namespace) -> None:
         raise ConflictError(f"{options} is for searches: add --search, or leave it out.")
 
 
-def slug(recipe: tuple[Method, ...]) -> str:
+def slug(*recipes: tuple[Method, ...]) -> str:
     """
-    :param recipe: Any
+    :param recipes: Any
     :return: The same as part of a file's name, and no longer than these may be
     """
-    text = re.sub(r"[^a-z0-9.=]+", "-", _text(recipe).lower()).strip("-")
+    text = re.sub(r"[^a-z0-9.=]+", "-", " ".join(map(_text, recipes)).lower()).strip("-")
     rest = sha256(text.encode()).hexdigest()[:8]
     return text if len(text) <= LONGEST_SLUG else f"{text[: LONGEST_SLUG - 9].strip('-')}-{rest}"
 

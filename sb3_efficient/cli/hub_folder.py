@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import subprocess
 import sys
@@ -14,11 +15,14 @@ from sb3_efficient.atomic import check_writable
 from sb3_efficient.cli.arguments import add_agent_arguments, add_game_arguments, check_game_arguments
 from sb3_efficient.cli.common import saved_agent
 from sb3_efficient.cli.leaderboard import whole_games
-from sb3_efficient.errors import EfficientError
+from sb3_efficient.errors import EfficientError, WriteError
 from sb3_efficient.options import whole_arguments
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
+
+    from sb3_efficient.zoo.hub import Score
+    from sb3_efficient.zoo.saved import SavedAgent
 
 HELP = "write what Hugging Face's hub needs of an agent: zip, settings, score, model card, video"
 EXAMPLES = """\
@@ -46,8 +50,6 @@ def run(arguments: argparse.Namespace) -> int:
     :param arguments: As :func:`add_arguments` has them
     :return: Exit status
     """
-    from sb3_efficient.zoo.hub import Score, plays_with_package, write_card, write_files
-
     check_game_arguments(arguments)
     whole_arguments(arguments, "video_steps", least=0)
     target: Path = arguments.output.resolve()
@@ -57,23 +59,36 @@ def run(arguments: argparse.Namespace) -> int:
         raise EfficientError(f"{target} is there already and not empty: name another folder with -o.")
     check_writable(target.parent / f".{target.name}.new")
     agent = saved_agent(arguments)
-    model = agent.load()
     # All of it or nothing: a folder that is begun would be in the way of the next attempt
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".hub-folder-") as made:
-        folder = Path(made) / target.name
-        folder.mkdir()
-        write_files(agent, folder)
-        if arguments.video_steps:
-            _film(arguments, agent.path.parent, folder / "replay.mp4")
-        games, greedy = whole_games(agent, model, arguments)
-        score = Score(float(games[:, 0].mean()), float(games[:, 0].std()), len(games), greedy)
-        (folder / "results.json").write_text(json.dumps(score.to_json(), indent=1) + "\n")
-        write_card(agent, score, folder, needs_package=needs_package(model) or plays_with_package(agent))
-        if target.exists():
-            target.rmdir()
-        folder.rename(target)
+    try:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".hub-folder-") as made:
+            folder = Path(made) / target.name
+            score = _write(folder, agent, arguments)
+            if target.exists():
+                target.rmdir()
+            folder.rename(target)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise WriteError(f"{target} could not be written: {error.strerror}. Make room for it.") from error
     print(f"{target}: mean reward {score.mean:.2f} +/- {score.std:.2f} of {score.episodes} games")
     return 0
+
+
+def _write(folder: Path, agent: SavedAgent, arguments: argparse.Namespace) -> Score:
+    from sb3_efficient.zoo.hub import Score, plays_with_package, write_card, write_files
+
+    model = agent.load()
+    folder.mkdir()
+    write_files(agent, folder)
+    if arguments.video_steps:
+        _film(arguments, agent.path.parent, folder / "replay.mp4")
+    games, greedy = whole_games(agent, model, arguments)
+    score = Score(float(games[:, 0].mean()), float(games[:, 0].std()), len(games), greedy)
+    (folder / "results.json").write_text(json.dumps(score.to_json(), indent=1) + "\n")
+    ours = needs_package(model) or plays_with_package(agent)
+    write_card(agent, score, folder, needs_package=ours, gym_packages=arguments.gym_packages)
+    return score
 
 
 def needs_package(model: BaseAlgorithm) -> bool:

@@ -73,10 +73,14 @@ def run(arguments: argparse.Namespace) -> int:
         repeats=arguments.repeats,
         distillation=text,
     )
-    study.optimize(searcher, trials)
+    try:
+        study.optimize(searcher, trials)
+    finally:
+        # Of an interrupted search, too: in memory, it would be lost
+        if study.best_trials:
+            print(table(study))
     if not study.best_trials:
         raise EfficientError(f"No recipe of {trials} could be tried: {reason(study)}. Ask for more --n-trials.")
-    print(table(study))
     return 0
 
 

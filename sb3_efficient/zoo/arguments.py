@@ -57,7 +57,7 @@ def store(original: Store) -> Store:
     ) -> None:
         stored: dict[str, Any] = {}
         for value, following in zip(values, [*values[1:], ""], strict=True):
-            _check_sign(value, following, option)
+            _check_parts(value, following, option)
             scratch = Namespace()
             try:
                 original(self, parser, scratch, [zoo_argument(value)], option)
@@ -72,9 +72,10 @@ def store(original: Store) -> Store:
     return call
 
 
-def _check_sign(argument: str, following: str, option: str | None) -> None:
-    """``features_extractor impala``, where the zoo would evaluate nothing."""
-    if not argument.isidentifier():
+def _check_parts(argument: str, following: str, option: str | None) -> None:
+    """``features_extractor impala`` and ``n_steps=``, where the zoo would evaluate nothing."""
+    name, _, rest = argument.partition("=")
+    if not name.isidentifier() or rest.strip():
         return
     value = "VALUE" if not following or re.search("[:=]", following) else following
-    raise OptionError(f"Cannot read {argument!r} behind {option}, which has no value: write {argument}={value}.")
+    raise OptionError(f"Cannot read {argument!r} behind {option}, which has no value: write {name}={value}.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -41,7 +42,7 @@ Mean reward of {episodes} whole games{trained}: **{mean:.2f} +/- {std:.2f}** ({a
 ```sh
 pip install {packages}
 python -m rl_zoo3.load_from_hub --algo {algo} --env {env_id} -orga ORGANIZATION -f logs/
-python -m rl_zoo3.enjoy --algo {algo} --env {env_id} -f logs/
+python -m rl_zoo3.enjoy --algo {algo} --env {env_id} -f logs/{modules}
 ```
 
 ## Hyper-parameters
@@ -112,7 +113,9 @@ def plays_with_package(agent: SavedAgent) -> bool:
     return any("sb3_efficient." in str(part) for part in (gym.spec(agent.env_id).entry_point, *wrappers))
 
 
-def write_card(agent: SavedAgent, score: Score, target: Path, *, needs_package: bool) -> None:
+def write_card(
+    agent: SavedAgent, score: Score, target: Path, *, needs_package: bool, gym_packages: Sequence[str] = ()
+) -> None:
     """
     The model card, with what the hub's search and leaderboards read in its head.
 
@@ -120,6 +123,7 @@ def write_card(agent: SavedAgent, score: Score, target: Path, *, needs_package: 
     :param score: What it reached
     :param target: Folder
     :param needs_package: Whether this package must be installed where the agent is loaded
+    :param gym_packages: Modules that register its environment
     """
     name = find_algorithm(agent.algo).__name__
     head = metadata_eval_result(
@@ -146,6 +150,7 @@ def write_card(agent: SavedAgent, score: Score, target: Path, *, needs_package: 
         trained=f" after {steps:,} steps of training" if steps else "",
         actions="greedy" if score.deterministic else "sampled",
         packages="rl_zoo3 sb3-efficient" if needs_package else "rl_zoo3",
+        modules=f" --gym-packages {' '.join(gym_packages)}" if gym_packages else "",
         settings=pformat(dict(yaml.load(config, Loader=yaml.UnsafeLoader)), sort_dicts=False),
     )
     data = ModelCardData(library_name="stable-baselines3", tags=tags, **{"model-index": head["model-index"]})

@@ -8,9 +8,10 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from sb3_efficient.errors import ArtifactError, UnavailableError, UnknownNameError
+from sb3_efficient.errors import ArtifactError, MissingExtraError, UnavailableError, UnknownNameError
 from sb3_efficient.zoo.conf import shipped
 
+_REGISTERS = "--gym-packages MODULE imports a module that registers more."
 _NO_AGENT = re.compile("The .* folder was not found|No (model|checkpoint) found for")
 
 
@@ -21,7 +22,7 @@ def in_one_line(arguments: Sequence[str]) -> Iterator[None]:
     """
     try:
         yield
-    except (AssertionError, ValueError, ModuleNotFoundError) as error:
+    except (AssertionError, ValueError, KeyError, ImportError) as error:
         message, typed = str(error), _typed(arguments)
         if _NO_AGENT.match(message):
             # The zoo is imported by now
@@ -34,7 +35,12 @@ def in_one_line(arguments: Sequence[str]) -> Iterator[None]:
                 "-i logs/ppo/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip."
             ) from error
         if "not found in gym registry" in message:
-            raise UnknownNameError(f"{message} --gym-packages MODULE imports a module that registers more.") from error
+            raise UnknownNameError(f"{message} {_REGISTERS}") from error
+        if isinstance(error, KeyError) and error.args == (typed.env,):
+            raise UnknownNameError(f"No environment {typed.env!r} is registered. {_REGISTERS}") from error
+        if "pip install wandb" in message or "'optunahub'" in message:
+            # Of --track, and of --sampler auto
+            raise MissingExtraError(f"rl-zoo3 wants a package that is not installed: {message}") from error
         if _of_a_wrapper(error) and typed.conf_file is None and typed.env in shipped(typed.algo):
             # That of the zoo's entry is of a package of other people
             raise UnavailableError(

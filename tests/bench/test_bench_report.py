@@ -60,7 +60,7 @@ def test_bad_input(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "There are no results in" in capsys.readouterr().err
     assert cli.main(["bench", "report", "--results", str(folder), "-o", str(folder / "seer.md" / "page.html")]) == 1
     assert "Results cannot be written to" in capsys.readouterr().err
-    for content in ("{", '"text"', "3", '{"rows": [1]}'):
+    for content in ("{", '"text"', "3", '{"rows": [1]}', '{"machine": "x"}'):
         (folder / "seer.json").write_text(content)
         assert cli.main(["bench", "report", "--results", str(folder)]) == 1
         assert "seer.json holds no measurements" in capsys.readouterr().err

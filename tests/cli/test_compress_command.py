@@ -46,9 +46,9 @@ def test_policies_and_report_lie_beside_the_agent(
 
     files = {file.name for file in agent.iterdir()}
     slug = "channel-pruning-ratio=0.5-distillation-steps=2-batch-size=8-static-int8"
-    reports = {f"Catch-v0-compression.{ending}" for ending in ("md", "csv", "json", "html")}
+    reports = {f"Catch-v0-static-int8-{slug}.{ending}" for ending in ("md", "csv", "json", "html")}
     assert files == {"Catch-v0.zip", "Catch-v0-static-int8.policy", f"Catch-v0-{slug}.policy", *reports}
-    content = json.loads((agent / "Catch-v0-compression.json").read_text())
+    content = json.loads((agent / f"Catch-v0-static-int8-{slug}.json").read_text())
     for row, file in zip(content["rows"][1:], ("static-int8", slug), strict=True):
         policy = load_policy(agent / f"Catch-v0-{file}.policy")
         assert row["n_bytes"] == (agent / f"Catch-v0-{file}.policy").stat().st_size
@@ -125,9 +125,23 @@ def test_policies_play_in_the_zoo(
 def test_the_best_model_has_files_of_its_own(agent: Path, catch: tuple[str, ...]) -> None:
     (agent / "best_model.zip").write_bytes((agent / "Catch-v0.zip").read_bytes())
     assert cli.main(["compress", *catch, *QUICK, "--episodes", "0", "--load-best"]) == 0
-    reports = {f"best_model-compression.{ending}" for ending in ("md", "csv", "json", "html")}
+    reports = {f"best_model-static-int8.{ending}" for ending in ("md", "csv", "json", "html")}
     expected = {"Catch-v0.zip", "best_model.zip", "best_model-static-int8.policy", *reports}
     assert {file.name for file in agent.iterdir()} == expected
+
+
+def test_another_folder_of_choice(
+    agent: Path, catch: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "made" / "here"
+    before = set(agent.iterdir())
+    recipe = ("--recipe", "dynamic-int8", "--episodes", "0")
+    assert cli.main(["compress", *catch, *recipe, *QUICK, "-o", str(folder)]) == 0
+    assert {file.suffix for file in folder.iterdir()} == {".policy", ".md", ".csv", ".json", ".html"}
+    assert {file.stem for file in folder.iterdir()} == {"Catch-v0-dynamic-int8"}
+    assert set(agent.iterdir()) == before
+    assert cli.main(["compress", *catch, *recipe, *QUICK, "-o", str(folder / "Catch-v0-dynamic-int8.md")]) == 1
+    assert "is a file: name a folder." in capsys.readouterr().err
 
 
 def test_names_of_long_recipes_fit_and_differ() -> None:
@@ -148,7 +162,7 @@ def test_files_that_cannot_be_written_are_found_before_the_work(
     assert cli.main(["collect", *catch, "-o", str(tmp_path)]) == 1
     assert "which is a folder. Name a file." in capsys.readouterr().err
     for command, taken in (
-        (["compress"], "Catch-v0-compression.html"),
+        (["compress"], "Catch-v0-static-int8.html"),
         (["compress", "--recipe", "dynamic-int8"], "Catch-v0-dynamic-int8.policy"),
         (["evaluate", "-o", str(agent / "found")], "found.json"),
     ):
@@ -230,6 +244,19 @@ def test_searches_with_other_settings_are_other_studies(catch: tuple[str, ...], 
         cli.main(["compress", *catch, "--search", "--storage", storage, *few, *QUICK, "--sticky", sticky])
     backend = optuna.storages.journal.JournalFileBackend(storage)
     assert len(optuna.get_all_study_names(optuna.storages.JournalStorage(backend))) == 2
+
+
+def test_an_interrupted_search_shows_what_it_found(
+    catch: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(study: optuna.Study, searcher: Any, trials: int) -> None:
+        for _ in range(trials):
+            study.add_trial(optuna.trial.create_trial(values=[1.0, 0.5, 7.0], user_attrs={"recipe": "static-int8"}))
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(optuna.Study, "optimize", interrupted)
+    assert cli.main(["compress", *catch, "--search", "--episodes", "1", *QUICK]) == 130
+    assert "| static-int8 |" in capsys.readouterr().out
 
 
 def test_two_processes_search_together(agent: Path, catch: tuple[str, ...], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from argparse import Namespace
@@ -81,6 +82,29 @@ def test_what_the_zip_needs() -> None:
     agents = [model("ppo"), model("dqn"), model("dqn", replay_buffer_class=FrameReplayBuffer), model("sac")]
     ours: Any = model("ppo", policy_kwargs=policy_kwargs("impoola", "ppo", depths=(4,)))
     assert [needs_package(agent) for agent in (*agents, ours)] == [False, False, True, False, True]
+
+
+def test_card_names_what_registers_the_game(trained: Path, catch: tuple[str, ...], tmp_path: Path) -> None:
+    command = ["bench", "hub-folder", *catch, "--episodes", "1", "--video-steps", "0", "-o", str(tmp_path / "hub")]
+    assert cli.main([*command, "--gym-packages", "sb3_efficient.envs"]) == 0
+    enjoy = "python -m rl_zoo3.enjoy --algo ppo --env Catch-v0 -f logs/ --gym-packages sb3_efficient.envs\n"
+    assert enjoy in (tmp_path / "hub" / "README.md").read_text()
+
+
+def test_full_disk(
+    trained: Path,
+    catch: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sb3_efficient.zoo.hub.write_files", full)
+    assert cli.main(["bench", "hub-folder", *catch, "-o", str(tmp_path / "hub"), "--episodes", "1"]) == 1
+    assert "hub could not be written: No space left on device. Make room for it." in capsys.readouterr().err
+    assert not list(tmp_path.glob("*hub*"))
 
 
 def test_film_of_an_environment_of_other_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

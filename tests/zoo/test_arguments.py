@@ -58,7 +58,7 @@ def parse(*arguments: str, action: type[argparse.Action] = OurStoreDict) -> dict
         ("k=my.module.Class", "my.module.Class"),
         ("k=logs/a=b.zip", "logs/a=b.zip"),
         ("k=a:b", "a:b"),
-        ("k=", ""),
+        ("k=''", ""),
         ("k=it's", "it's"),
         ("k=2026-11-21", "2026-11-21"),
     ],
@@ -84,7 +84,7 @@ def test_both_forms_in_one_command() -> None:
 @given(st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=0x2FF), max_size=20))
 def test_words_never_run_code(text: str) -> None:
     """Behind = only what looks like a literal or dict( is evaluated; everything else comes back as it is."""
-    if text.strip()[:1] in ("'", '"', "(", "[", "{") or text.strip().startswith("dict("):
+    if text.strip()[:1] in ("", "'", '"', "(", "[", "{") or text.strip().startswith("dict("):
         return
     value = parse(f"key={text}")["key"]
     assert isinstance(value, (str, int, float, bool, type(None)))
@@ -110,6 +110,8 @@ def test_what_cannot_be_read_is_shown(argument: str) -> None:
         (("features_extractor", "impala"), "write features_extractor=impala."),
         (("accelerate", "n_envs=2"), "write accelerate=VALUE."),
         (("a=1", "accelerate"), "write accelerate=VALUE."),
+        (("n_steps=",), "write n_steps=VALUE."),
+        (("n_steps= ", "a=1"), "write n_steps=VALUE."),
     ],
 )
 def test_forgotten_sign(arguments: tuple[str, ...], advice: str) -> None:
