@@ -99,7 +99,7 @@ def stages(model: Any) -> list[th.Tensor]:
     """
     :return: All weights of each stage in one vector
     """
-    extractor = next(iter(encoders(model).values()))[0]
+    extractor = encoders(model)[0][0]
     ends = [0, *(n_layers(extractor, stage) for stage in range(1, n_stages(extractor) + 1))]
     parts = [th.nn.Sequential(*layers(extractor)[a:b]) for a, b in pairwise(ends)]
     return [th.nn.utils.parameters_to_vector(part.parameters()).detach() for part in parts]

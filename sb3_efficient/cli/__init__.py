@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         argv = sys.argv[1:]
         # As with python -m: modules that --gym-packages and -conf name may lie here
-        sys.path.insert(0, "")
+        sys.path.append("")
     return exit_status(lambda: _run(argv), "sb3-efficient")
 
 

@@ -131,6 +131,8 @@ def _check_mode(arguments: argparse.Namespace) -> None:
     """Refuse options of the one mode that the other would ignore."""
     if arguments.search and arguments.recipe is not None:
         raise ConflictError("--search makes its recipes itself: leave out --recipe, or --search.")
+    if arguments.search and arguments.output is not None:
+        raise ConflictError("--search prints what it finds and writes no policies: leave out --output, or --search.")
     given = [option for option in _OF_SEARCH if getattr(arguments, option) is not None]
     if given and not arguments.search:
         options = ", ".join(f"--{option.replace('_', '-')}" for option in given)

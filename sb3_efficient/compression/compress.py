@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -45,12 +44,10 @@ def compress(
     for step in steps:
         if isinstance(step, ModelMethod):
             compressed = step.apply(compressed, teacher=model, observations=calibration)
-    if steps and isinstance(steps[-1], LastMethod):
-        policy = steps[-1].finish(compressed, calibration)
-    else:
-        graph = to_graph(ActingNetwork(compressed))
-        policy = CompressedPolicy(graph.proto, graph.head, graph.observation_space)
-    return replace(policy, recipe=steps)
+    graph = to_graph(ActingNetwork(compressed))
+    last = steps[-1] if steps else None
+    proto = last.convert(graph, calibration) if isinstance(last, LastMethod) else graph.proto
+    return CompressedPolicy(proto, graph.head, graph.observation_space, steps)
 
 
 def check_engine(name: str, steps: Sequence[Method]) -> None:

@@ -192,27 +192,9 @@ def _targets(master: Networks, observations: np.ndarray, batch_size: int) -> Out
     batches = range(0, len(observations), batch_size)
     device = master.policy.device
     parts = [master.outputs(th.as_tensor(observations[i : i + batch_size], device=device)) for i in batches]
-
-    def joined(tensors: tuple[th.Tensor, ...]) -> th.Tensor:
-        return th.cat(tensors)
-
-    return Outputs(
-        parts[0].kind,
-        tuple(map(joined, zip(*(part.action for part in parts), strict=True))),
-        tuple(map(joined, zip(*(part.values for part in parts), strict=True))),
-        None if parts[0].actions is None else th.cat([p.actions for p in parts if p.actions is not None]),
-    )
+    return parts[0].map(lambda *tensors: th.cat(tensors), *parts[1:])
 
 
 def _rows(outputs: Outputs, rows: np.ndarray) -> Outputs:
     chosen = th.as_tensor(rows, device=outputs.action[0].device)
-
-    def of(tensors: tuple[th.Tensor, ...]) -> tuple[th.Tensor, ...]:
-        return tuple(tensor[chosen] for tensor in tensors)
-
-    return Outputs(
-        outputs.kind,
-        of(outputs.action),
-        of(outputs.values),
-        None if outputs.actions is None else outputs.actions[chosen],
-    )
+    return outputs.map(lambda tensor: tensor[chosen])

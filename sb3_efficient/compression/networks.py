@@ -7,6 +7,7 @@ Shapes: ``B`` batch, ``A`` actions or their dimensions.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,18 @@ class Outputs:
     action: tuple[th.Tensor, ...]
     values: tuple[th.Tensor, ...] = ()
     actions: th.Tensor | None = None
+
+    def map(self, function: Callable[..., th.Tensor], *others: Outputs) -> Outputs:
+        """
+        :param function: Of a tensor, and of those that others have in its place
+        :param others: Of the same kind
+        """
+        alike = (self, *others)
+        action, values = (
+            tuple(map(function, *(getattr(outputs, name) for outputs in alike))) for name in ("action", "values")
+        )
+        judged = None if self.actions is None else function(*(outputs.actions for outputs in alike))
+        return Outputs(self.kind, action, values, judged)
 
 
 class Networks(ABC):

@@ -15,12 +15,10 @@ from typing import Any, ClassVar
 import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
-from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.compression import int8_graph
-from sb3_efficient.compression.policy import CompressedPolicy
 from sb3_efficient.compression.recipe import LastMethod, register_method
-from sb3_efficient.engines import ActingNetwork, to_graph
+from sb3_efficient.engines import ActingGraph
 from sb3_efficient.engines.network import input_spaces
 from sb3_efficient.options import whole_number
 
@@ -28,33 +26,9 @@ from sb3_efficient.options import whole_number
 CHUNK = 32
 
 
-class GraphMethod(LastMethod):
-    """A last step that works on the graph."""
-
-    def check(self, model: BaseAlgorithm) -> None:
-        """Refuse a model that no engine knows."""
-        ActingNetwork(model)
-
-    def finish(self, model: BaseAlgorithm, observations: np.ndarray | None) -> CompressedPolicy:
-        """See :class:`LastMethod`."""
-        graph = to_graph(ActingNetwork(model))
-        name = next(iter(input_spaces(graph.observation_space)))
-        batches = [] if observations is None else np.array_split(observations, -(-len(observations) // CHUNK))
-        proto = self.convert(graph.proto, [{name: batch} for batch in batches])
-        return CompressedPolicy(proto, graph.head, graph.observation_space, (self,))
-
-    def convert(self, proto: ModelProto, batches: list[dict[str, np.ndarray]]) -> ModelProto:
-        """
-        :param proto: float32; may be changed
-        :param batches: Observations to calibrate with
-        :return: The compressed graph
-        """
-        raise NotImplementedError
-
-
 @register_method("static-int8")
 @dataclass(frozen=True)
-class StaticInt8(GraphMethod):
+class StaticInt8(LastMethod):
     """
     Weights and activations in 8 bits, from the image to the last layer, whose outputs are float32.
 
@@ -71,31 +45,26 @@ class StaticInt8(GraphMethod):
     def __post_init__(self) -> None:
         whole_number("images", self.images)
 
-    def finish(self, model: BaseAlgorithm, observations: np.ndarray | None) -> CompressedPolicy:
+    def convert(self, graph: ActingGraph, observations: np.ndarray | None) -> ModelProto:
         """See :class:`LastMethod`."""
-        if observations is not None and len(observations) > self.images:
-            # From all parts of them
-            observations = observations[np.linspace(0, len(observations) - 1, self.images).astype(int)]
-        return super().finish(model, observations)
-
-    def convert(self, proto: ModelProto, batches: list[dict[str, np.ndarray]]) -> ModelProto:
-        """See :class:`GraphMethod`."""
         from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
         class Batches(CalibrationDataReader):
-            def __init__(self) -> None:
-                self._rest: Iterator[dict[str, np.ndarray]] = iter(batches)
+            def __init__(self, batches: Iterator[dict[str, np.ndarray]]) -> None:
+                self._rest = batches
 
             def get_next(self) -> dict[str, np.ndarray] | None:
                 return next(self._rest, None)
 
-        prepared = _prepared(proto)
+        assert observations is not None
+        batches = Batches(self.batches(next(iter(input_spaces(graph.observation_space))), observations))
+        prepared = _prepared(graph.proto)
         int8_graph.pool_whole_maps(prepared.graph)
         quantized = _in_a_file(
             lambda path: quantize_static(
                 prepared,
                 path,
-                Batches(),
+                batches,
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
@@ -112,17 +81,27 @@ class StaticInt8(GraphMethod):
         int8_graph.drop_unused(quantized.graph)
         return quantized
 
+    def batches(self, name: str, observations: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+        """
+        :param name: Of the network's input
+        :param observations: (N, C, H, W)
+        :return: What ONNX Runtime is to look at: from all parts of them, in batches of one size, or nearly
+        """
+        n = min(len(observations), self.images)
+        rows = np.linspace(0, len(observations) - 1, n).astype(int)
+        yield from ({name: observations[part]} for part in np.array_split(rows, -(-n // CHUNK)))
+
 
 @register_method("dynamic-int8")
 @dataclass(frozen=True)
-class DynamicInt8(GraphMethod):
+class DynamicInt8(LastMethod):
     """Weights of dense layers in int8; what they are multiplied with is rounded to 8 bits batch by batch."""
 
-    def convert(self, proto: ModelProto, batches: list[dict[str, np.ndarray]]) -> ModelProto:
-        """See :class:`GraphMethod`."""
+    def convert(self, graph: ActingGraph, observations: np.ndarray | None) -> ModelProto:
+        """See :class:`LastMethod`."""
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
-        prepared = _prepared(proto)
+        prepared = _prepared(graph.proto)
         # It names those anew that it writes as a product and a sum
         excluded = [name + made for name in int8_graph.variances(prepared.graph) for made in ("", "_MatMul")]
         return _in_a_file(
@@ -134,33 +113,33 @@ class DynamicInt8(GraphMethod):
 
 @register_method("dynamic-float16")
 @dataclass(frozen=True)
-class DynamicFloat16(GraphMethod):
+class DynamicFloat16(LastMethod):
     """Weights stored in 2 bytes and computed with in float32: runtimes widen them once, when they load."""
 
-    def convert(self, proto: ModelProto, batches: list[dict[str, np.ndarray]]) -> ModelProto:
-        """See :class:`GraphMethod`."""
-        graph = proto.graph
-        for tensor in graph.initializer:
+    def convert(self, graph: ActingGraph, observations: np.ndarray | None) -> ModelProto:
+        """See :class:`LastMethod`."""
+        inner = graph.proto.graph
+        for tensor in inner.initializer:
             if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1:
                 widen = helper.make_node("Cast", [f"{tensor.name}_float16"], [tensor.name], to=TensorProto.FLOAT)
                 narrow = numpy_helper.to_array(tensor).astype(np.float16)
                 tensor.CopyFrom(numpy_helper.from_array(narrow, f"{tensor.name}_float16"))
-                graph.node.insert(0, widen)
-        return proto
+                inner.node.insert(0, widen)
+        return graph.proto
 
 
 @register_method("static-float16")
 @dataclass(frozen=True)
-class StaticFloat16(GraphMethod):
+class StaticFloat16(LastMethod):
     """
     Weights and activations in float16. Where the CPU has no float16 arithmetic, which is most of them, runtimes
     compute in float32 and round in between: the file is half as large and nothing is faster.
     """
 
-    def convert(self, proto: ModelProto, batches: list[dict[str, np.ndarray]]) -> ModelProto:
-        """See :class:`GraphMethod`."""
-        _narrow(proto.graph)
-        return proto
+    def convert(self, graph: ActingGraph, observations: np.ndarray | None) -> ModelProto:
+        """See :class:`LastMethod`."""
+        _narrow(graph.proto.graph)
+        return graph.proto
 
 
 def _narrow(graph: GraphProto) -> None:

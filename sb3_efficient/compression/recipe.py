@@ -1,8 +1,8 @@
 """
 What is done to a policy, as data: steps by name or as frozen config objects, with a JSON round trip.
 
-A step either makes another SB3 model (:class:`ModelMethod`), or is the last and makes the compressed policy
-(:class:`LastMethod`). Modules of this package register their steps with :func:`register_method`.
+A step either makes another SB3 model (:class:`ModelMethod`), or is the last and makes another graph of what
+acts (:class:`LastMethod`). Modules of this package register their steps with :func:`register_method`.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+from onnx import ModelProto
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from sb3_efficient.engines import ActingGraph
 from sb3_efficient.errors import OptionError
 from sb3_efficient.options import check_names
 from sb3_efficient.registry import Registry
-
-if TYPE_CHECKING:
-    from sb3_efficient.compression.policy import CompressedPolicy
 
 
 @dataclass(frozen=True)
@@ -66,14 +65,14 @@ class ModelMethod(Method):
 
 
 class LastMethod(Method):
-    """A step from model to compressed policy."""
+    """A step on the graph of the network that acts, which no model is made of any more."""
 
     @abstractmethod
-    def finish(self, model: BaseAlgorithm, observations: np.ndarray | None) -> CompressedPolicy:
+    def convert(self, graph: ActingGraph, observations: np.ndarray | None) -> ModelProto:
         """
-        :param model: The result of the steps before; it stays as it is
+        :param graph: Of the result of the steps before, in float32; may be changed
         :param observations: As in :meth:`ModelMethod.apply`
-        :return: A policy that only acts
+        :return: The compressed graph
         """
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space
 
-from sb3_efficient.engines.head import Head
-from sb3_efficient.engines.network import input_spaces
+from sb3_efficient.engines.graph import ActingGraph
+from sb3_efficient.engines.network import ActingNetwork, input_spaces
 from sb3_efficient.errors import ObservationError
 
 Observation = np.ndarray | dict[str, np.ndarray]
@@ -24,34 +24,29 @@ class Engine(ABC):
     """
     A policy that only acts. ``evaluate_policy`` and loops around ``model.predict`` take it in place of the model.
 
-    :param observation_space: Of the policy
-    :param head: How outputs become actions
-    :param outputs: Names of the network's outputs
+    :param source: What it computes. A copy of an engine, also in another process, is made of the same, as runtimes
+        cannot be copied
     :param threads: That the network may compute on
+    :param options: Further ones of the subclass
     """
 
     #: Last steps of the recipes whose compressed policies it runs: None all, none of them if it takes only models
     last_steps: ClassVar[tuple[str, ...] | None] = None
-    _made_of: tuple[tuple[Any, ...], dict[str, Any]]
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        # A copy, also in another process, is made of the same, as runtimes cannot be copied
-        made = super().__new__(cls)
-        made._made_of = (args, kwargs)
-        return made
+    def __init__(self, source: ActingNetwork | ActingGraph, threads: int, **options: Any) -> None:
+        self.observation_space: spaces.Space = source.observation_space
+        self.action_space = source.head.action_space
+        self.threads = threads
+        self.head = source.head
+        self._source = source
+        self._options = options
+        self._outputs = source.outputs
+        self._inputs = input_spaces(self.observation_space)
+        self._single = None if isinstance(self.observation_space, spaces.Dict) else self.observation_space
+        self._rng = np.random.default_rng()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _made_again, (type(self), *self._made_of, self._rng)
-
-    def __init__(self, observation_space: spaces.Space, head: Head, outputs: tuple[str, ...], threads: int) -> None:
-        self.observation_space = observation_space
-        self.action_space = head.action_space
-        self.threads = threads
-        self.head = head
-        self._outputs = outputs
-        self._inputs = input_spaces(observation_space)
-        self._single = None if isinstance(observation_space, spaces.Dict) else observation_space
-        self._rng = np.random.default_rng()
+        return _made_again, (type(self), self._source, self.threads, self._options, self._rng)
 
     @abstractmethod
     def _run(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
@@ -107,8 +102,14 @@ class Engine(ABC):
         return {key: batch for key, (batch, _) in parts.items()}, any(is_batch for _, is_batch in parts.values())
 
 
-def _made_again(cls: type[Engine], args: tuple[Any, ...], kwargs: dict[str, Any], rng: np.random.Generator) -> Engine:
-    engine = cls(*args, **kwargs)
+def _made_again(
+    cls: type[Engine],
+    source: ActingNetwork | ActingGraph,
+    threads: int,
+    options: dict[str, Any],
+    rng: np.random.Generator,
+) -> Engine:
+    engine = cls(source, threads, **options)
     engine._rng = rng
     return engine
 

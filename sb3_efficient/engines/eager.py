@@ -25,7 +25,7 @@ class EagerEngine(Engine):
                 "The engine 'eager' computes the network of a Stable-Baselines3 model, and this is a compressed "
                 "policy: use 'onnxruntime', 'openvino' or, of static-int8, 'reuse'."
             )
-        super().__init__(source.observation_space, source.head, source.outputs, threads)
+        super().__init__(source, threads)
         self._network = source
 
     def _run(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:

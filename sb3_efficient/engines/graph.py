@@ -39,11 +39,13 @@ class ActingGraph:
         return tuple(output.name for output in self.proto.graph.output)
 
 
-def to_graph(network: ActingNetwork) -> ActingGraph:
+def to_graph(network: ActingNetwork | ActingGraph) -> ActingGraph:
     """
     :param network: Stays as it is
     :return: The same as a graph
     """
+    if isinstance(network, ActingGraph):
+        return network
     if shared := {*network.inputs} & {*network.outputs}:
         raise OptionError(
             f"The observation {shared.pop()!r} has the name of an output of the network: give it another name in the "

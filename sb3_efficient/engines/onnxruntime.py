@@ -18,16 +18,14 @@ class OnnxRuntimeEngine(Engine):
     """
 
     def __init__(self, source: ActingNetwork | ActingGraph, threads: int) -> None:
-        graph = to_graph(source) if isinstance(source, ActingNetwork) else source
-        super().__init__(graph.observation_space, graph.head, graph.outputs, threads)
-        self._made_of = (graph, threads), {}
+        graph = to_graph(source)
+        super().__init__(graph, threads)
         proto, self._blocks = block_pixels(graph.proto)
         self._session = session(proto.SerializeToString(), threads)
-        self._names = list(graph.outputs)
 
     def _run(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
         blocks = {name: rearranged(feed[name]) for name, rearranged in self._blocks.items()}
-        return self._session.run(self._names, feed | blocks)
+        return self._session.run(self._outputs, feed | blocks)
 
 
 def run_file(content: bytes, outputs: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:

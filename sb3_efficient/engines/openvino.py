@@ -25,9 +25,8 @@ class OpenVinoEngine(Engine):
     """
 
     def __init__(self, source: ActingNetwork | ActingGraph, threads: int) -> None:
-        graph = to_graph(source) if isinstance(source, ActingNetwork) else source
-        super().__init__(graph.observation_space, graph.head, graph.outputs, threads)
-        self._made_of = (graph, threads), {}
+        graph = to_graph(source)
+        super().__init__(graph, threads)
         core = openvino.Core()
         model = core.read_model(graph.proto.SerializeToString())
         settings = {

@@ -50,8 +50,7 @@ class ReuseEngine(Engine):
         if memory is not None:
             memory = whole_number("memory", memory)
         _check_space(source.observation_space)
-        super().__init__(source.observation_space, source.head, source.outputs, 1)
-        self._source = source
+        super().__init__(source, 1, memory=memory)
         self._reuser: Reuser | Rememberer
         if isinstance(source, ActingGraph):
             shape: Any = source.observation_space.shape

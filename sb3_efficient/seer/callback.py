@@ -106,7 +106,7 @@ class SEERCallback(RolloutCallback):
     def _on_training_start(self) -> None:
         model: Any = self.model
         check_model(model)
-        for copies in encoders(model).values():
+        for copies in encoders(model):
             for depth in self.depths:
                 check_depth(copies[0], depth)
         self.update_started = None

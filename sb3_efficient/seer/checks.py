@@ -30,7 +30,7 @@ def check_model(model: Any) -> None:
         raise ObservationError(
             f"{NEEDS_IMAGES}, and this one, {type(model.policy).__name__} on {space}, has none: leave SEER out."
         )
-    for extractor, *_ in encoders(model).values():
+    for extractor, *_ in encoders(model):
         check_staged(extractor)
     for network in model.policy.modules():
         if isinstance(network, BaseModel) and type(network).extract_features not in SB3_METHODS:
@@ -45,7 +45,7 @@ def check_model(model: Any) -> None:
 
 def check_times(model: Any, due: list[tuple[int, Any]], total: int, has_encoder: bool) -> None:
     """Refuse depths that the network does not have, and times at which there is nothing to freeze."""
-    extractor = next(iter(encoders(model).values()))[0]
+    extractor = encoders(model)[0][0]
     for (earlier, shallow), (later, deep) in pairwise(due):
         if later <= earlier or n_layers(extractor, deep) <= n_layers(extractor, shallow):
             raise OptionError(f"A schedule goes from early and shallow to late and deep, got {due}.")

@@ -180,7 +180,7 @@ class Convergence:
 
 def _extractor(model: BaseAlgorithm) -> Any:
     # Of several, the last: SB3 trains actor and critic of SAC and TD3 apart, and the critic learns from the rewards
-    return list(encoders(model).values())[-1][0]
+    return encoders(model)[-1][0]
 
 
 def activations(model: Any, images: np.ndarray) -> list[th.Tensor]:

@@ -27,10 +27,10 @@ CHUNK = 256
 MARGIN = 4
 
 
-def encoders(model: BaseAlgorithm) -> dict[str, list[BaseFeaturesExtractor]]:
+def encoders(model: BaseAlgorithm) -> list[list[BaseFeaturesExtractor]]:
     """
     :param model: Any SB3 model on images
-    :return: Name -> the features extractor that is trained, and its copies in target networks
+    :return: Each features extractor that is trained, with its copies in target networks behind it
     """
     found: dict[str, list[BaseFeaturesExtractor]] = defaultdict(list)
     # One that actor and critic share has two names, and its copy in a target may have the other
@@ -42,7 +42,7 @@ def encoders(model: BaseAlgorithm) -> dict[str, list[BaseFeaturesExtractor]]:
             name = same.setdefault(name, first_name.setdefault(module, name))
             if module not in found[name]:
                 found[name].append(module)
-    return dict(found)
+    return list(found.values())
 
 
 @th.no_grad()
@@ -71,7 +71,7 @@ class LatentEncoder:
 
     def __init__(self, model: BaseAlgorithm, depth: Depth, dtype: str = "float16") -> None:
         self.model, self.depth, self.dtype = model, depth, np.dtype(dtype)
-        self.copies = list(encoders(model).values())
+        self.copies = encoders(model)
         self.parts: list[FrozenForward] = []
         self.latent_dim = 0
         for first, *_ in self.copies:

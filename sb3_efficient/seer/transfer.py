@@ -23,7 +23,7 @@ def transfer_encoder(path: str | Path, model: BaseAlgorithm, depth: Depth) -> No
     :param depth: See :mod:`sb3_efficient.seer.stages`
     """
     weights = _encoder_weights(path)
-    for extractor in (copy for copies in encoders(model).values() for copy in copies):
+    for extractor in (copy for copies in encoders(model) for copy in copies):
         wanted = _named_parameters(extractor, depth)
         for name, parameter in wanted.items():
             if name not in weights or weights[name].shape != parameter.shape:

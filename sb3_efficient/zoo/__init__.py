@@ -17,10 +17,6 @@ from typing import Any
 from sb3_efficient.errors import EfficientError
 
 _MARK = "_sb3_efficient"
-_METHODS = (
-    *("read_hyperparameters", "_preprocess_hyperparams", "create_envs", "_load_pretrained_agent"),
-    *("learn", "save_trained_model", "hyperparameters_optimization"),
-)
 
 
 def register() -> None:
@@ -36,20 +32,22 @@ def register() -> None:
     from sb3_efficient.zoo import arguments, interrupt, manager, record
 
     experiment = exp_manager.ExperimentManager
-    absent = [name for name in _METHODS if not hasattr(experiment, name)]
-    absent += [name for name in ("HYPERPARAMS_SAMPLER",) if not hasattr(hyperparams_opt, name)]
-    if absent:
+    wrappers: list[tuple[type, str, Callable[..., Any]]] = [
+        (utils.StoreDict, "__call__", arguments.store),
+        (experiment, "read_hyperparameters", manager.read_hyperparameters),
+        (experiment, "_preprocess_hyperparams", manager.preprocess_hyperparams),
+        (experiment, "create_envs", manager.create_envs),
+        (experiment, "_load_pretrained_agent", manager.load_pretrained_agent),
+        (experiment, "learn", interrupt.learn),
+        (experiment, "learn", record.learn),
+        (experiment, "save_trained_model", record.save),
+        (experiment, "hyperparameters_optimization", manager.hyperparameters_optimization),
+    ]
+    needed = [*((owner, name) for owner, name, _ in wrappers), (hyperparams_opt, "HYPERPARAMS_SAMPLER")]
+    if absent := dict.fromkeys(name for owner, name in needed if not hasattr(owner, name)):
         raise EfficientError(f"this rl_zoo3 has no {', '.join(absent)}; a version known to work is in constraints.txt")
-
-    _wrap(utils.StoreDict, "__call__", arguments.store)
-    _wrap(experiment, "read_hyperparameters", manager.read_hyperparameters)
-    _wrap(experiment, "_preprocess_hyperparams", manager.preprocess_hyperparams)
-    _wrap(experiment, "create_envs", manager.create_envs)
-    _wrap(experiment, "_load_pretrained_agent", manager.load_pretrained_agent)
-    _wrap(experiment, "learn", interrupt.learn)
-    _wrap(experiment, "learn", record.learn)
-    _wrap(experiment, "save_trained_model", record.save)
-    _wrap(experiment, "hyperparameters_optimization", manager.hyperparameters_optimization)
+    for owner, name, wrapper in wrappers:
+        setattr(owner, name, wrapper(getattr(owner, name)))
     setattr(experiment, _MARK, True)
     _print_our_errors_briefly()
 
@@ -58,10 +56,6 @@ def registered() -> bool:
     """Whether the rl_zoo3 of this process is adapted."""
     exp_manager = sys.modules.get("rl_zoo3.exp_manager")
     return hasattr(getattr(exp_manager, "ExperimentManager", None), _MARK)
-
-
-def _wrap(owner: type, name: str, wrapper: Callable[..., Any]) -> None:
-    setattr(owner, name, wrapper(getattr(owner, name)))
 
 
 def _print_our_errors_briefly() -> None:

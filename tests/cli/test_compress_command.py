@@ -364,6 +364,7 @@ def test_too_few_observations_are_said_before_they_are_recorded(
 @pytest.mark.parametrize(
     ("options", "text"),
     [
+        (("--search", "-o", "here"), "--search prints what it finds and writes no policies: leave out --output"),
         (("--search", "--recipe", "static-int8"), "--search makes its recipes itself: leave out --recipe"),
         (("--n-trials", "20"), "--n-trials is for searches: add --search"),
         (("--storage", "a.log", "--study-name", "a"), "--storage, --study-name is for searches: add --search"),

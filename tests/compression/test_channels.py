@@ -345,7 +345,7 @@ def test_layers_that_are_frozen_are_pruned_too() -> None:
 
 def test_models_that_cannot_be_pruned() -> None:
     with pytest.raises(OptionError, match="'channels', which Unknown does not have"):
-        pruned(agent(policy_policy_kwargs={"features_extractor_class": Unknown}))
+        pruned(agent(policy_kwargs={"features_extractor_class": Unknown}))
     env = FakeImageEnv(screen_height=36, screen_width=36, discrete=False)
     with pytest.raises(OptionError, match="RecurrentPPO acts on what it remembers too"):
         pruned(RecurrentPPO("CnnLstmPolicy", env))

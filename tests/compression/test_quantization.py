@@ -16,7 +16,6 @@ from stable_baselines3 import PPO
 
 from sb3_efficient import compress, load_policy, make_engine, policy_kwargs
 from sb3_efficient.compression import CompressedPolicy, StaticInt8, int8_graph, list_methods
-from sb3_efficient.compression.quantization import GraphMethod
 from sb3_efficient.errors import ObservationError, OptionError
 
 METHODS = ("dynamic-int8", "dynamic-float16", "static-int8", "static-float16")
@@ -119,14 +118,11 @@ def test_one_picture_does_not_decide_on_the_range() -> None:
     assert (scales(np.concatenate([dark, bright])) < 0.3 * scales(bright)).all()
 
 
-def test_calibration_looks_at_all_parts_of_the_observations(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked_at: list[Any] = []
-    monkeypatch.setattr(GraphMethod, "finish", lambda self, model, observations: looked_at.append(observations))
-    for observations in (np.arange(10), np.arange(3), None):
-        StaticInt8(images=4).finish(agent(), observations)
-    np.testing.assert_array_equal(looked_at[0], [0, 3, 6, 9])
-    np.testing.assert_array_equal(looked_at[1], [0, 1, 2])
-    assert looked_at[2] is None
+def test_calibration_looks_at_all_parts_of_the_observations() -> None:
+    for n, expected in ((10, [0, 3, 6, 9]), (3, [0, 1, 2])):
+        (batch,) = StaticInt8(images=4).batches("observation", np.arange(n))
+        np.testing.assert_array_equal(batch["observation"], expected)
+    assert [len(batch["image"]) for batch in StaticInt8(images=70).batches("image", images(100))] == [24, 23, 23]
 
 
 def test_biases_follow_the_scale_of_pixels() -> None:

@@ -30,7 +30,7 @@ def methods(monkeypatch: pytest.MonkeyPatch) -> dict[str, type[Method]]:
     @register_method("pack-8")
     @dataclass(frozen=True)
     class Pack(LastMethod):
-        def finish(self, model, observations):
+        def convert(self, graph, observations):
             raise NotImplementedError
 
     return {"shave": Shave, "pack-8": Pack}

@@ -18,7 +18,7 @@ from sb3_efficient.seer.transfer import transfer_encoder
 
 def convolutions(agent: BaseAlgorithm) -> list[list[th.Tensor]]:
     """Weights of every extractor, copies in targets included."""
-    extractors = [copy for copies in encoders(agent).values() for copy in copies]
+    extractors = [copy for copies in encoders(agent) for copy in copies]
     return [[p.detach() for p in e.cnn.parameters()] for e in extractors]  # type: ignore[union-attr]
 
 
