@@ -69,7 +69,7 @@ def write_page(begin: str, text: str, full: str = "") -> None:
     write_table(name[1], full or text)
     if not IN_PAGES:
         return
-    page = next((page for page in PAGES if begin in page.read_text(encoding="utf-8")), None)
+    page = next((page for page in PAGES if END in page.read_text(encoding="utf-8").partition(begin)[2]), None)
     if page is None:
         raise SystemExit(f"No page of {ROOT} has a place for the table: {begin.strip()} ... {END}")
     with locked(page):

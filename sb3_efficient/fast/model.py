@@ -86,7 +86,7 @@ def accelerate(
     :param device_rollouts: Keep the images of a rollout of PPO, A2C or TRPO in the memory of the device that the model
         is on, and pick (so copy once) minibatches there; None: if it is a GPU, which has not been measured
     :param keep_memory: Keep freed memory for the next minibatch (Linux with glibc). It holds for the whole process
-        and for as long as it runs, which then keeps the most memory that it ever needed.
+        and for as long as it runs, which then keeps the most memory that it ever needed, replay buffers aside.
     :param compile: Compile the extractors with ``torch.compile``. On the CPUs measured it is slower. On a GPU, which
         none of this has been measured on, into CUDA graphs.
     :param num_threads: Threads of torch's operators, for the whole process; None: as they are
