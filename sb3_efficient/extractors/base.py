@@ -97,10 +97,18 @@ class EncoderExtractor(BaseFeaturesExtractor):
                 f"{type(self).__name__} was built for images of shape {self._observation_space.shape}, "
                 f"and got a batch of shape {tuple(images.shape)}."
             )
+        return self.through(self.cnn, images)
+
+    def through(self, layers: nn.Sequential, images: th.Tensor) -> th.Tensor:
+        """
+        :param layers: The first ones of this network
+        :param images: (B, C, H, W), uint8 or float
+        :return: What comes out of them, in the number format of ``precision``
+        """
         with self.computing(images):
-            if blocks.applies(self.cnn, images):
-                return blocks.encode(self.cnn, images, self._dtype)
-            return self.cnn(self.pixels(images))
+            if blocks.applies(layers, images):
+                return blocks.encode(layers, images, self._dtype)
+            return layers(self.pixels(images))
 
     def project(self, latents: th.Tensor) -> th.Tensor:
         """

@@ -16,6 +16,7 @@ from gymnasium import spaces
 from stable_baselines3.common.policies import BaseModel
 from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, NatureCNN
+from torch import nn
 
 from sb3_efficient.extractors import EncoderExtractor, blocks
 from sb3_efficient.extractors.dict import DictExtractor
@@ -54,10 +55,20 @@ class FastForward:
         """
         extractor: Any = self.extractor
         with self.computing(observations):
-            if type(extractor).forward is NatureCNN.forward and blocks.applies(extractor.cnn, observations):
-                latents = blocks.encode(extractor.cnn, observations, self._dtype(len(observations)))
-                return extractor.linear(latents).float()
+            if type(extractor).forward is NatureCNN.forward:
+                return extractor.linear(self.through(extractor.cnn, observations)).float()
             return type(extractor).forward(extractor, self.pixels(observations)).float()
+
+    def through(self, layers: nn.Sequential, images: th.Tensor) -> th.Tensor:
+        """
+        :param layers: The first ones of this network
+        :param images: (B, C, H, W), uint8, or as SB3's preprocessing leaves them
+        :return: What comes out of them
+        """
+        with self.computing(images):
+            if blocks.applies(layers, images):
+                return blocks.encode(layers, images, self._dtype(len(images)))
+            return layers(self.pixels(images))
 
     def pixels(self, images: th.Tensor) -> th.Tensor:
         """

@@ -149,8 +149,7 @@ class FrozenForward:
         self.frozen.eval()
         if self.n_layers == self.whole_encoder:
             return self._packed(self.numbers.encode(images))  # type: ignore[union-attr]
-        with self.encoding.computing(images):
-            return self._packed(self.frozen(self.encoding.pixels(images)))
+        return self._packed(self.encoding.through(self.frozen, images))
 
     def _packed(self, maps: th.Tensor) -> th.Tensor:
         # Channels last, as they lie in memory
