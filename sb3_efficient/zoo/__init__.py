@@ -34,6 +34,7 @@ def register() -> None:
     experiment = exp_manager.ExperimentManager
     wrappers: list[tuple[type, str, Callable[..., Any]]] = [
         (utils.StoreDict, "__call__", arguments.store),
+        (experiment, "setup_experiment", manager.setup_experiment),
         (experiment, "read_hyperparameters", manager.read_hyperparameters),
         (experiment, "_preprocess_hyperparams", manager.preprocess_hyperparams),
         (experiment, "create_envs", manager.create_envs),

@@ -39,7 +39,11 @@ def _expression(value: str) -> str:
     if _WHOLE.fullmatch(value):
         # Python refuses 010, and YAML 1.1 takes it for 8
         return str(int(value))
-    if value == "None" or _PYTHON.match(value) or _NUMBER.fullmatch(value):
+    if _NUMBER.fullmatch(value):
+        # Who types 1e5 for a size means a whole number, which 100000.0 is not
+        is_whole = "e" in value.lower() and float(value).is_integer()
+        return str(int(float(value))) if is_whole else value
+    if value == "None" or _PYTHON.match(value):
         return value
     # Not YAML, to which "no" and "off" are booleans as well
     return _WORDS.get(value.lower(), repr(value))

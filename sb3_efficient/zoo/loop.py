@@ -17,6 +17,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from stable_baselines3.common.atari_wrappers import AtariWrapper
 
 from sb3_efficient.errors import ConflictError, OptionError, UnknownNameError, suggestion
@@ -35,6 +36,8 @@ _TAKEN_KEYS = ("n_timesteps", "n_envs", "frame_stack", "normalize", "env_wrapper
 _LATER_KEYS = ("noise_type", "noise_std")
 #: What the zoo gives algorithms itself, and its own options for that
 _TYPED = {"env": "--env", "seed": "--seed", "device": "--device", "verbose": "--verbose", "tensorboard_log": "-tb"}
+#: Of the zoo, too: "lin_0.001"
+_SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf", "delta_std")
 _ATARI_WRAPPER = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 _VEC_ENVS = ("ale",)
 
@@ -77,17 +80,42 @@ def _check_callback(callback: Any) -> None:
         import_class("callback", name)
 
 
+def check_schedules(entry: Entry) -> None:
+    """
+    Refuse what the zoo cannot make a schedule of.
+
+    :param entry: Hyper-parameters of one environment
+    """
+    for key in _SCHEDULES:
+        value = entry.get(key)
+        if isinstance(value, str) and not _is_falling(value):
+            raise OptionError(f"{key} must be a number, or lin_0.001 to fall from 0.001 to 0, got {value!r}.")
+
+
+def _is_falling(schedule: str) -> bool:
+    try:
+        _, start = schedule.split("_")
+        float(start)
+    except ValueError:
+        return False
+    return True
+
+
 def check_keys(hyperparams: Entry, algo: Callable[..., Any]) -> None:
     """
-    Refuse a misspelt key, of ours or of anybody's, which the algorithm would be given, and a misspelt policy.
+    Refuse a misspelt key, of ours or of anybody's, which the algorithm would be given, a misspelt policy, and what is
+    no whole number where SB3 wants one.
 
     :param hyperparams: What is left of an entry after the zoo has taken its own keys
     :param algo: Algorithm class
     """
-    known = [*_OWN_KEYS, *_LATER_KEYS, *inspect.signature(algo).parameters]
-    for key in hyperparams:
+    parameters = inspect.signature(algo).parameters
+    known = [*_OWN_KEYS, *_LATER_KEYS, *parameters]
+    for key, value in hyperparams.items():
         if key in _TYPED:
             raise OptionError(f"The zoo gives {algo.__name__} its {key} itself: say it by {_TYPED[key]}, not here.")
+        if key in parameters and parameters[key].annotation is int and not isinstance(value, (int, np.integer)):
+            raise OptionError(f"{key} of {algo.__name__} must be a whole number, got {value!r}.")
         if key in known:
             continue
         if key.startswith(("replay_buffer", "buffer_size")):

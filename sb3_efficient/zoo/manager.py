@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Callable
 from functools import wraps
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -18,7 +20,7 @@ from sb3_efficient.options import whole_number
 from sb3_efficient.zoo.agents import check_algorithm, check_same_extractor, saved_entry
 from sb3_efficient.zoo.entries import KEYS, to_stock
 from sb3_efficient.zoo.lookup import entry_of_its_own
-from sb3_efficient.zoo.loop import check_frozen_agent, check_keys, take_callbacks, take_vec_env
+from sb3_efficient.zoo.loop import check_frozen_agent, check_keys, check_schedules, take_callbacks, take_vec_env
 from sb3_efficient.zoo.replay_buffer import check_replay_buffer, import_replay_buffer, leave_saved_options
 
 Method = Callable[..., Any]
@@ -68,6 +70,7 @@ def preprocess_hyperparams(original: Method) -> Method:
         # The zoo's own, which it has from --eval-env-kwargs; None if nothing was typed
         eval_kwargs = env_kwargs if self._eval_env_kwargs_args is None else self._eval_env_kwargs_args
         whole_number("n_envs", hyperparams.get("n_envs", 1))
+        check_schedules(hyperparams)
         evaluates = self.eval_freq > 0 or self.optimize_hyperparameters
         if evaluates and eval_kwargs is not env_kwargs:
             self.ale_eval_env = take_vec_env(dict(hyperparams), eval_kwargs, env_id, "--eval-env-kwargs")
@@ -84,6 +87,26 @@ def preprocess_hyperparams(original: Method) -> Method:
         return (to_stock(hyperparams, ALGOS[self.algo]), *rest)
 
     return preprocess
+
+
+def setup_experiment(original: Method) -> Method:
+    """A run that could not begin leaves no folder, which ``enjoy`` would take for that of the latest."""
+
+    @wraps(original)
+    def setup(self: Any) -> Any:
+        existed = Path(self.save_path).exists()
+        try:
+            return original(self)
+        except Exception:
+            if not existed and _has_no_results(Path(self.save_path)):
+                shutil.rmtree(self.save_path)
+            raise
+
+    return setup
+
+
+def _has_no_results(folder: Path) -> bool:
+    return folder.is_dir() and all(path.is_dir() or path.name.endswith("monitor.csv") for path in folder.rglob("*"))
 
 
 def check_extras(env_id: str) -> None:

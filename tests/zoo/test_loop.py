@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from helpers import Run
 from stable_baselines3 import PPO
@@ -11,7 +14,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.results_plotter import load_results
 
 from sb3_efficient.errors import ConflictError, EfficientError, OptionError, UnknownNameError
-from sb3_efficient.zoo.loop import check_keys, take_callbacks, take_vec_env
+from sb3_efficient.zoo.loop import check_keys, check_schedules, take_callbacks, take_vec_env
 
 ATARI = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 CALLBACK = "sb3_efficient.fast.AccelerateCallback"
@@ -159,6 +162,22 @@ def test_misspelt_keys(key: str, meant: str) -> None:
     with pytest.raises(OptionError, match=f"PPO has no hyper-parameter '{key}'. Did you mean '{meant}"):
         check_keys({"policy": "CnnPolicy", key: 1}, PPO)
     check_keys({"policy": "CnnPolicy", "noise_type": None, "seer": True}, PPO)
+
+
+@pytest.mark.parametrize("value", [1e5, "many", None, [8]])
+def test_sizes_that_are_no_whole_numbers(value: Any) -> None:
+    with pytest.raises(OptionError, match=f"n_steps of PPO must be a whole number, got {re.escape(repr(value))}."):
+        check_keys({"policy": "CnnPolicy", "n_steps": value}, PPO)
+    check_keys({"policy": "CnnPolicy", "n_steps": np.int64(8), "gamma": 1, "target_kl": None}, PPO)
+
+
+@pytest.mark.parametrize("value", ["linear", "lin_", "lin_a_0.1", "lin-0.1", ""])
+def test_schedules_that_the_zoo_does_not_know(value: str) -> None:
+    with pytest.raises(
+        OptionError, match=f"clip_range must be a number, or lin_0.001 to fall from 0.001 to 0, got '{value}'."
+    ):
+        check_schedules({"learning_rate": "lin_2.5e-4", "clip_range": value})
+    check_schedules({"learning_rate": 1e-3, "clip_range": "lin_0.1"})
 
 
 def test_misspelt_policies() -> None:

@@ -165,6 +165,8 @@ def test_off_policy_with_buffer(zoo: Run, tmp_path: Path) -> None:
     assert "cannot be continued in BreakoutNoFrameskip-v4: Action spaces do not match" in game.stderr
     assert "is for n_envs=1, and this run has n_envs=2: add -params n_envs=1, or move replay_buffer.pkl" in more.stderr
     assert "Traceback" not in other.stderr + game.stderr + more.stderr
+    runs = sorted(path.name for path in (tmp_path / "logs").glob("*/*"))
+    assert runs == ["PongNoFrameskip-v4_1", "PongNoFrameskip-v4_2"], "none of what was refused"
 
 
 def test_without_the_hook(stock_zoo: Run, run: Path) -> None:
