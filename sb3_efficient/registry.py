@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
-from sb3_efficient.errors import EfficientError, UnknownNameError, suggestion
+from sb3_efficient.errors import EfficientError
+from sb3_efficient.options import check_name
 
 Item = TypeVar("Item")
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -35,9 +36,7 @@ class Registry(Generic[Item]):
         self._items[name] = item
 
     def __getitem__(self, name: str) -> Item:
-        if not isinstance(name, str) or name not in self._items:
-            known = ", ".join(self)
-            raise UnknownNameError(f"Unknown {self.kind} {name!r}.{suggestion(str(name), self)} Registered: {known}.")
+        check_name(self.kind, name, self)
         return self._items[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -88,7 +88,7 @@ ARROWS = {
     "errors": set(),
     "options": {"errors"},
     "atomic": {"errors"},
-    "registry": {"errors"},
+    "registry": {"errors", "options"},
     "exploration": set(),
     "generators": {"exploration"},
     "modes": set(),

@@ -20,13 +20,13 @@ def test_names_come_back_in_order(fruits: Registry[int]) -> None:
 
 def test_near_miss_is_answered_with_the_name(fruits: Registry[int]) -> None:
     with pytest.raises(
-        UnknownNameError, match=r"^Unknown fruit 'paer'\. Did you mean 'pear'\? Registered: apple-red, pear\.$"
+        UnknownNameError, match=r"^Unknown fruit 'paer'\. Did you mean 'pear'\? Known: apple-red, pear\.$"
     ):
         fruits["paer"]
 
 
 def test_far_miss_is_answered_with_the_list(fruits: Registry[int]) -> None:
-    with pytest.raises(UnknownNameError, match=r"^Unknown fruit 'zzz'\. Registered: apple-red, pear\.$"):
+    with pytest.raises(UnknownNameError, match=r"^Unknown fruit 'zzz'\. Known: apple-red, pear\.$"):
         fruits["zzz"]
 
 

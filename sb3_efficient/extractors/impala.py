@@ -7,17 +7,16 @@ Architectures" (2018), figure 3 right, as in OpenAI baselines (``impala_cnn``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch as th
 from gymnasium import spaces
 from torch import nn
 
-from sb3_efficient.errors import ConflictError, OptionError, suggestion
+from sb3_efficient.errors import ConflictError, OptionError
 from sb3_efficient.extractors.base import EncoderExtractor, image_shape, positives
 from sb3_efficient.extractors.max_pool import HalvingMaxPool
-from sb3_efficient.options import number
+from sb3_efficient.options import check_name, number
 
 #: What stands between the last convolution and the linear layer
 POOLS: dict[str, Callable[[], list[nn.Module]]] = {
@@ -67,8 +66,8 @@ class ImpalaExtractor(EncoderExtractor):
         normalized_image: bool = True,
     ) -> None:
         n_input = image_shape(observation_space, normalized_image)[0]
-        _one_of("downsample", downsample, DOWNSAMPLES)
-        _one_of("pool", pool, POOLS)
+        check_name("downsample", downsample, DOWNSAMPLES)
+        check_name("pool", pool, POOLS)
         stages = []
         for filters in _stages(width, depths, channels):
             stages.append(_Stage(n_input, filters, strided=downsample == "strided"))
@@ -108,12 +107,6 @@ class Residual(nn.Module):
 
     def forward(self, x: th.Tensor) -> th.Tensor:
         return x + self.branch(x)
-
-
-def _one_of(option: str, value: Any, accepted: Iterable[str]) -> None:
-    if value not in list(accepted):
-        hint = suggestion(str(value), accepted)
-        raise OptionError(f"{option} must be one of {', '.join(accepted)}, got {value!r}.{hint}")
 
 
 def _stages(width: float, depths: Sequence[int], channels: Sequence[int] | None) -> list[list[int]]:

@@ -19,12 +19,12 @@ import torch as th
 from gymnasium import spaces
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
-from sb3_efficient.errors import ConflictError, OptionError, suggestion
+from sb3_efficient.errors import ConflictError, OptionError
 from sb3_efficient.extractors.base import EncoderExtractor, image_shape, positives
 from sb3_efficient.extractors.conv2 import Conv2Extractor
 from sb3_efficient.extractors.impala import ImpalaExtractor
 from sb3_efficient.extractors.nature import convolutions
-from sb3_efficient.options import whole_number
+from sb3_efficient.options import check_name, whole_number
 
 #: Filters, kernels and strides of the rows of convolutions that can be named, and width of the linear layer
 BASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int | None]] = {
@@ -131,9 +131,9 @@ class ReuseExtractor(Reusing):
         normalized_image: bool = True,
     ) -> None:
         n_input = image_shape(observation_space, normalized_image)[0]
-        if base not in list(BASES):
-            hint = " Take the extractor 'reuse-impala'." if base == "impala" else suggestion(str(base), BASES)
-            raise OptionError(f"base must be one of {', '.join(BASES)}, got {base!r}.{hint}")
+        if base == "impala":
+            raise OptionError("base='impala' has an extractor of its own: take 'reuse-impala'.")
+        check_name("base", base, BASES)
         if channels is not None and filters is not None:
             raise ConflictError("channels names the filters of each convolution: leave out filters.")
         usual, kernels, strides, width = BASES[base]

@@ -7,7 +7,7 @@ from helpers import count
 from torch import nn
 
 from sb3_efficient import make_extractor
-from sb3_efficient.errors import ConflictError, OptionError
+from sb3_efficient.errors import ConflictError, OptionError, UnknownNameError
 
 
 @pytest.mark.parametrize(
@@ -80,14 +80,14 @@ def test_channels_of_each_convolution(atari_space: spaces.Box) -> None:
         ({"width": float("nan")}, OptionError, "width must be a positive number, got nan"),
         ({"channels": 5}, OptionError, "channels must be a list of whole numbers, as .16, 32, 32., got 5"),
         ({"channels": [4] * 15, "depths": [64] * 3}, ConflictError, "leave out depths="),
-        ({"pool": ["average"]}, OptionError, "pool must be one of"),
+        ({"pool": ["average"]}, UnknownNameError, r"Unknown pool \['average'\]"),
         ({"width": "2"}, OptionError, "width must be a positive number, got '2'"),
         ({"depths": 16}, OptionError, "depths must be a list of whole numbers"),
         ({"depths": []}, OptionError, "depths must be a list of whole numbers"),
         ({"depths": [16, 0]}, OptionError, "depths must be a whole number of at least 1, got 0"),
         ({"features_dim": 0}, OptionError, "features_dim must be a whole number of at least 1, got 0"),
-        ({"pool": "averge"}, OptionError, "pool must be one of .*, got 'averge'. Did you mean 'average'"),
-        ({"downsample": "maxpool"}, OptionError, "downsample must be one of .* Did you mean 'max-pool'"),
+        ({"pool": "averge"}, UnknownNameError, "Unknown pool 'averge'. Did you mean 'average'. Known: flatten"),
+        ({"downsample": "maxpool"}, UnknownNameError, "Unknown downsample 'maxpool'. Did you mean 'max-pool'"),
         ({"channels": [16] * 4}, OptionError, "channels needs 5 numbers a stage, got 4"),
         ({"channels": [16, 8, 15, 8, 16]}, OptionError, "In stage 1 the first, third and fifth .* got 16, 15 and 16"),
         ({"channels": [16] * 5, "width": 2}, ConflictError, "leave out width=2"),
