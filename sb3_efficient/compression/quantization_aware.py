@@ -93,6 +93,9 @@ class RoundedInputs:
     """
     Rounds to 256 steps between moving averages of the smallest and largest input.
 
+    The averages move in passes that are learnt from, and after them: TRPO compares what is learnt from with a pass
+    without gradients over the same images, and PPO its first minibatch with what acted.
+
     :param layer: Whose inputs they are; while it is in training mode, the averages move
     """
 
@@ -103,14 +106,17 @@ class RoundedInputs:
     def __call__(self, x: th.Tensor) -> th.Tensor:
         # Under autocast inputs are bfloat16, which is coarser than the steps
         x = x.float()
-        if self.layer.training or self.bounds is None:
-            # Zero is always one of the steps: padding and ReLU make it
-            found = th.stack([x.detach().min().clamp(max=0), x.detach().max().clamp(min=0)])
-            self.bounds = found if self.bounds is None else self.bounds.lerp(found, _MOMENTUM)
-        low, high = self.bounds
+        low, high = before = _bounds(x) if self.bounds is None else self.bounds
+        learns = self.layer.training and th.is_grad_enabled()
+        self.bounds = before.lerp(_bounds(x), _MOMENTUM) if learns else before
         scale = ((high - low) / 255).clamp(min=_LEAST_SCALE)
         zero = (-low / scale).round().clamp(0, 255).to(th.int32)
         return th.fake_quantize_per_tensor_affine(x, scale, zero, 0, 255)
+
+
+def _bounds(x: th.Tensor) -> th.Tensor:
+    # Zero is always one of the steps: padding and ReLU make it
+    return th.stack([x.detach().min().clamp(max=0), x.detach().max().clamp(min=0)])
 
 
 def rounded_weights(weight: th.Tensor) -> th.Tensor:

@@ -111,6 +111,17 @@ def test_inputs_are_rounded_between_moving_averages() -> None:
     th.testing.assert_close(rounded.bounds, th.tensor([0.0, 1.01]))
 
 
+def test_what_is_learnt_from_is_what_a_pass_without_gradients_gave() -> None:
+    """As TRPO compares them, whose curvature is that of two equal policies."""
+    rounded = RoundedInputs(nn.Linear(2, 2))
+    rounded(th.ones(1, 2))
+    x = th.tensor([[0.3, 7.0]])
+    with th.no_grad():
+        before = rounded(x)
+    assert th.equal(rounded(x), before)
+    assert not th.equal(rounded(x), before), "the range has moved"
+
+
 def test_inputs_under_autocast() -> None:
     layer = nn.Linear(2, 2)
     rounded = RoundedInputs(layer)
