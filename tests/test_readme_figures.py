@@ -102,14 +102,15 @@ def test_hours_below_the_first_picture() -> None:
         points = [(step, value) for step, _, value in content["curve"]]
         if max(value for _, value in points) >= 18:
             found[label] = reached(network, points, [(0, "plain")] if is_stock else [(0, ""), *content["frozen"]])
-    (second,) = (row for row in headline.other_runs() if row["label"] == "Impala, everything on")
+    others = [row for row in headline.other_runs() if row["label"] == "Impala, everything on"]
     stock = [row for row in headline.other_runs() if row["label"] == "stock Nature"]
     returns = " and ".join(str(row["final_return"]) for row in stock)
     ended = float(headline.hours((stock[0]["steps"],), [(0, "plain")], headline.speeds(seer, "nature"))[0])
-    frozen = [(0, ""), (second["seer"]["timesteps"], str(headline.deepest(second["seer"]["depth"])))]
+    frozen = [[(0, ""), (row["seer"]["timesteps"], str(headline.deepest(row["seer"]["depth"])))] for row in others]
+    by_auto = [f"{reached('impala', row['curve'], when):.1f}" for row, when in zip(others, frozen, strict=True)]
     words = (
         f"Impala with everything on reaches a return of 18 after {found['Impala, everything on']:.1f} hours, frozen by "
-        f'hand, and after {reached("impala", second["curve"], frozen):.1f} in a second run, frozen by "auto"; '
+        f'hand, and after {" and ".join(by_auto)} in two other runs, frozen by "auto"; '
         f"accelerated but not frozen after {found['Impala, accelerated']:.1f}; NatureCNN accelerated after "
         f"{found['Nature, accelerated']:.1f}.",
         f"reach 18 after {found['stock Impala']:.1f} (Impala) and {found['stock Nature']:.1f} hours (NatureCNN); "
@@ -117,6 +118,32 @@ def test_hours_below_the_first_picture() -> None:
     )
     text = text_of(ROOT / "README.md")
     assert all(sentence in text for sentence in words), words
+
+
+def test_returns_that_whole_runs_on_pong_end_at() -> None:
+    content = json.loads((BENCHMARKS / "results" / "runs.json").read_text())
+    rows = [row for row in content if row["env"] == "PongNoFrameskip-v4"]
+
+    def ends(label: str) -> list[str]:
+        """By seed; those below one as they are."""
+        found = sorted((row["seed"], row["final_return"]) for row in rows if row["label"] == label)
+        return [f"{value:.1f}" if abs(value) >= 1 else str(value) for _, value in found]
+
+    fast = "{}, {} and {}".format(*ends("Nature, accelerated"))
+    float32, stock, impala = (
+        " and ".join(ends(label)) for label in ("Nature, accelerated in float32", "Nature", "Impala, everything on")
+    )
+    assert (
+        f"three seeds of NatureCNN on Pong end at {fast} after 2 million steps, the first and the third in float32 at "
+        f"{float32}, and the first two of stock NatureCNN at {stock}."
+    ) in text_of(ROOT / "README.md")
+    assert (
+        f"of the first two seeds, are at {stock} after 2 million steps "
+        "([runs.md](../../examples/benchmarks/results/runs.md)). Accelerated and never frozen, three seeds end at "
+        f'{fast}, the first and the third in float32 (`precision="fp32"`) at {float32}'
+    ) in text_of(ROOT / "sb3_efficient" / "fast" / "README.md")
+    assert f"and to {impala} in the end." in text_of(BENCHMARKS / "README.md")
+    assert f"and end at {impala}." in text_of(ROOT / "sb3_efficient" / "seer" / "README.md")
 
 
 def test_tables_of_the_queue_are_those_of_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,6 +175,8 @@ def test_half_written_checkpoints_are_none(runs: Any, tmp_path: Path) -> None:
         file.writestr("data", "{}")
     whole = (folder / "rl_model_1024_steps.zip").read_bytes()
     (folder / "rl_model_2048_steps.zip").write_bytes(whole[: len(whole) // 2])
+    with zipfile.ZipFile(folder / "rl_model_3072_steps.zip", "w") as file:
+        file.writestr("archive/data.pkl", "of torch, at the end of what was written")
     assert runs.zoo_runs.checkpoints(tmp_path) == [(1024, folder / "rl_model_1024_steps.zip")]
 
 

@@ -166,7 +166,16 @@ def checkpoints(folder: Path) -> list[tuple[int, Path]]:
     :return: Steps and file, in order; without what was being written when a run was killed
     """
     found = [(int(file.stem.split("_")[2]), file) for file in folder.rglob("rl_model_*_steps.zip")]
-    return sorted(pair for pair in found if zipfile.is_zipfile(pair[1]))
+    return sorted(pair for pair in found if _is_whole(pair[1]))
+
+
+def _is_whole(model: Path) -> bool:
+    """A part of one can end with the zips inside, which torch writes, and is taken for one of these."""
+    try:
+        with zipfile.ZipFile(model) as archive:
+            return "data" in archive.namelist()
+    except zipfile.BadZipFile:
+        return False
 
 
 def trained(folder: Path, env: str) -> dict[str, Any]:

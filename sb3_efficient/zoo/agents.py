@@ -121,7 +121,10 @@ def _saved(path: str) -> dict[str, Any]:
         data, _, _ = load_from_zip_file(path, device="cpu")
     except (ValueError, AssertionError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ArtifactError(f"{path} is no agent of Stable-Baselines3, or a damaged one. ({error})") from error
-    return data or {}
+    if data is None:
+        # Another zip, or a part of an agent that ends with one of those inside
+        raise ArtifactError(f"{path} is no agent of Stable-Baselines3, or a damaged one: it has no 'data'.")
+    return data
 
 
 def _typed(options: dict[str, Any]) -> dict[str, Any]:

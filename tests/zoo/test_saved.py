@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize, unwrap
 
 from sb3_efficient.envs import AleVecEnv, CatchEnv
 from sb3_efficient.errors import ArtifactError, EfficientError, UnknownNameError
+from sb3_efficient.zoo.agents import saved_freeze
 from sb3_efficient.zoo.saved import SavedAgent, find_agent, load_model
 
 ATARI = "stable_baselines3.common.atari_wrappers.AtariWrapper"
@@ -24,7 +26,7 @@ AGENTS = Path(__file__).parents[2] / "examples" / "agents"
 def saved(folder: Path, algo: type = PPO, name: str = "Catch-v0_1", **config: object) -> Path:
     run = folder / algo.__name__.lower() / name
     model = algo("CnnPolicy", make_vec_env(CatchEnv, 1), **({"buffer_size": 99} if algo is DQN else {}))
-    (run / "Catch-v0").mkdir(parents=True)
+    (run / "Catch-v0").mkdir(parents=True, exist_ok=True)
     model.save(run / "Catch-v0.zip")
     (run / "Catch-v0" / "config.yml").write_text(yaml.dump(config))
     return run
@@ -161,3 +163,13 @@ def test_a_damaged_agent(tmp_path: Path) -> None:
     file.write_bytes(b"PK not")
     with pytest.raises(ArtifactError, match=r"Catch-v0\.zip is no zip of Stable-Baselines3, or a damaged one"):
         find_agent("ppo", "Catch-v0", tmp_path).load()
+    # As far as it was written when a run was killed; torch's own zips are inside
+    file = saved(tmp_path) / "Catch-v0.zip"
+    with zipfile.ZipFile(file) as whole:
+        end = whole.getinfo("policy.optimizer.pth").header_offset
+    file.write_bytes(file.read_bytes()[:end])
+    assert zipfile.is_zipfile(file)
+    with pytest.raises(ArtifactError, match=r"Catch-v0\.zip is no agent of ppo, or a damaged one"):
+        find_agent("ppo", "Catch-v0", tmp_path).load()
+    with pytest.raises(ArtifactError, match=r"Catch-v0\.zip is no agent of Stable-Baselines3, or a damaged one: it"):
+        saved_freeze(str(file))
