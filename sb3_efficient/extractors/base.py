@@ -106,9 +106,7 @@ class EncoderExtractor(BaseFeaturesExtractor):
         :return: What comes out of them, in the number format of ``precision``
         """
         with self.computing(images):
-            if blocks.applies(layers, images):
-                return blocks.encode(layers, images, self._dtype)
-            return layers(self.pixels(images))
+            return blocks.through(layers, images, self._dtype, self.pixels)
 
     def project(self, latents: th.Tensor) -> th.Tensor:
         """

@@ -10,6 +10,8 @@ Measured by examples/benchmarks/first_convolution.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch as th
 import torch.nn.functional as F
 from torch import nn
@@ -33,6 +35,19 @@ def applies(cnn: nn.Module, images: th.Tensor) -> bool:
     conv = next(iter(cnn), None)
     # What is parametrized has a class of its own
     return type(conv) is nn.Conv2d and not _is_changed(conv) and _has_blocks(conv)
+
+
+def through(
+    layers: nn.Sequential, images: th.Tensor, dtype: th.dtype, pixels: Callable[[th.Tensor], th.Tensor]
+) -> th.Tensor:
+    """
+    :param layers: That begin with those on images
+    :param images: (B, C, H, W)
+    :param dtype: As of :func:`encode`
+    :param pixels: Prepares images that :func:`applies` has nothing for
+    :return: What comes out of the layers
+    """
+    return encode(layers, images, dtype) if applies(layers, images) else layers(pixels(images))
 
 
 def encode(cnn: nn.Sequential, images: th.Tensor, dtype: th.dtype) -> th.Tensor:

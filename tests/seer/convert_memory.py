@@ -39,7 +39,10 @@ for i in range(N):
     screen[0, :, i % 84] = i % 256
     images.add(obs, screen, np.zeros((1, 1)), np.zeros(1), np.array([i % 100 == 99]), [{}])
 encoder = LatentEncoder(model, "features")
+# Many at a time and few, as a conversion has them, which are computed in two ways
 encoder(np.repeat(screen, CHUNK, axis=0))
+encoder(np.repeat(screen, 3, axis=0))
+encoder.reencode(np.repeat(screen, CHUNK - 1, axis=0))
 before, encoding = memory("VmRSS:"), memory("VmHWM:")
 latents = convert(images, encoder, 20 * N)
 converting = memory("VmHWM:")

@@ -245,5 +245,5 @@ def test_memory(python: Run, kept: str) -> None:
     before, encoding, converting, after, used, images, chunk = figures
     assert used < images / 50
     # What malloc keeps is cut into pieces: how many, is not for us to say
-    assert converting < encoding + used + (8 if not kept else 20) * chunk
+    assert converting < encoding + used + (6 if not kept else 20) * chunk
     assert after < before - images + used + 6 * chunk
