@@ -192,9 +192,8 @@ def activations(model: Any, images: np.ndarray) -> list[th.Tensor]:
     extractor = _extractor(model)
     batch = th.as_tensor(images, device=model.device)
     stages = range(1, n_stages(extractor) + 1)
-    encoder, *others = (LatentEncoder(model, stage, "float32") for stage in stages)
-    parts = [e.parts[-1] for e in (encoder, *others)]
-    latents = [parts[0].encode(encoder.prepared(batch, parts[0]), remember=False)]
+    parts = [LatentEncoder(model, stage, "float32").parts[-1] for stage in stages]
+    latents = [parts[0].encode(parts[0].prepared(batch, model.policy), remember=False)]
     for lower, upper in pairwise(parts):
         latents.append(lower.lift(latents[-1], upper))
     return latents

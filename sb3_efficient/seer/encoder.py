@@ -10,7 +10,7 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BaseModel
-from stable_baselines3.common.preprocessing import is_image_space, preprocess_obs
+from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 from sb3_efficient.errors import ConversionError
@@ -18,7 +18,7 @@ from sb3_efficient.extractors import EncoderExtractor
 from sb3_efficient.fast.forward import FastFeatures, FastForward, accepts
 from sb3_efficient.fast.plan import Plan
 from sb3_efficient.seer.frozen import FrozenForward
-from sb3_efficient.seer.methods import ON_THEIR_OWN, OnLatents
+from sb3_efficient.seer.methods import ON_THEIR_OWN, OnLatents, encoded
 from sb3_efficient.seer.stages import Depth
 
 #: Images that are encoded at once
@@ -84,7 +84,7 @@ class LatentEncoder:
         :return: (B, L), latents of all extractors side by side
         """
         batch = th.as_tensor(np.ascontiguousarray(images), device=self.model.device)
-        return th.cat([part.encode(self.prepared(batch, part)) for part in self.parts], dim=1).cpu().numpy()
+        return encoded(batch, self.parts, self.model.policy).cpu().numpy()
 
     def reencode(self, stored: np.ndarray, shallower: LatentEncoder | None = None) -> np.ndarray:
         """
@@ -95,7 +95,7 @@ class LatentEncoder:
         batch = th.as_tensor(np.ascontiguousarray(stored), device=self.model.device)
         if shallower is None:
             # These images are not going to be acted on: nothing to remember
-            latents = [part.encode(self.prepared(batch, part), remember=False) for part in self.parts]
+            latents = [part.encode(part.prepared(batch, self.model.policy), remember=False) for part in self.parts]
         else:
             pairs = zip(shallower.parts, self.parts, strict=True)
             latents = [old.lift(batch[:, old.columns], new) for old, new in pairs]
@@ -114,8 +114,8 @@ class LatentEncoder:
             if isinstance(network, BaseModel) and "extract_features" not in vars(network):
                 plan.set(network, "extract_features", FastFeatures(network))
             for name in ON_THEIR_OWN:
-                if hasattr(type(network), name) and name not in vars(network):
-                    plan.set(network, name, OnLatents(network, name))
+                if hasattr(type(network), name):
+                    plan.set(network, name, OnLatents(network, name, self.parts))
         plan.run()
 
     def check_plain(self) -> None:
@@ -152,18 +152,6 @@ class LatentEncoder:
                 sha.update(f"{name} {tuple(value.shape)}".encode())
                 sha.update(value.detach().cpu().contiguous().numpy().tobytes())
         return sha.hexdigest()
-
-    def prepared(self, images: th.Tensor, part: FrozenForward) -> th.Tensor:
-        """
-        :param images: (B, C, H, W)
-        :param part: Of one extractor
-        :return: What the policy hands to that extractor
-        """
-        policy: Any = self.model.policy
-        if part.accepts(images):
-            return images
-        prepared: Any = preprocess_obs(images, policy.observation_space, normalize_images=policy.normalize_images)
-        return prepared
 
     def _frozen(self, extractor: BaseFeaturesExtractor, offset: int) -> FrozenForward:
         policy: Any = self.model.policy

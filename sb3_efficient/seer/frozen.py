@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch as th
+from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
@@ -140,6 +141,17 @@ class FrozenForward:
         :return: Whether it is to be handed over without SB3's preprocessing
         """
         return observations.ndim == 2 or (self.takes_uint8 and observations.dtype == th.uint8)
+
+    def prepared(self, images: th.Tensor, policy: Any) -> th.Tensor:
+        """
+        :param images: (B, C, H, W)
+        :param policy: The one that this extractor belongs to
+        :return: What the policy hands to this extractor
+        """
+        if self.accepts(images):
+            return images
+        prepared: Any = preprocess_obs(images, policy.observation_space, normalize_images=policy.normalize_images)
+        return prepared
 
     def _tensors(self) -> list[th.Tensor]:
         return tensors_in(self._places)
