@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,27 +26,26 @@ def places(modules: Iterable[nn.Module], *, statistics: bool = False) -> list[Pl
     return [(owner, name) for owners in kept for owner in owners for name, t in owner.items() if t is not None]
 
 
-def tensors_in(places: Iterable[Place]) -> list[th.Tensor]:
-    """
-    :return: What is there now
-    """
-    return [owner[name] for owner, name in places if owner.get(name) is not None]
-
-
 class Weights:
     """
     Optimizers, ``load_state_dict``, ``.to`` and new parameters are noticed by version and address. Writing to
     ``parameter.data``, as SB3's ``polyak_update`` does, leaves both as they are: it is noticed by some numbers of each
     tensor, of which it changes all (on the CPU; elsewhere to read them would wait for the device).
 
-    :param tensors: Called for those that there are now
+    :param places: Where they are kept
     """
 
-    def __init__(self, tensors: Callable[[], Sequence[th.Tensor]]) -> None:
-        self.tensors = tensors
+    def __init__(self, places: Sequence[Place]) -> None:
+        self._places = places
         self._seen: tuple[tuple[int, int], ...] = ()
         self._samples: list[bytes] = []
         self._views: list[np.ndarray] = []
+
+    def tensors(self) -> list[th.Tensor]:
+        """
+        :return: What is there now
+        """
+        return [owner[name] for owner, name in self._places if owner.get(name) is not None]
 
     def changed(self) -> bool:
         """

@@ -9,19 +9,15 @@ import pytest
 import torch as th
 from torch import nn
 
-from sb3_efficient.weights import Weights, places, tensors_in
+from sb3_efficient.weights import Weights, places
 
 
 class Network:
-    """As those who watch weights: the tensors come from a method, which a copy has of its own."""
+    """As those who watch weights; a copy has its own."""
 
     def __init__(self) -> None:
         self.module = nn.Sequential(nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8), nn.Linear(8, 2))
-        self.places = places(self.module.modules(), statistics=True)
-        self.weights = Weights(self.tensors)
-
-    def tensors(self) -> list[th.Tensor]:
-        return tensors_in(self.places)
+        self.weights = Weights(places(self.module.modules(), statistics=True))
 
 
 def step(module: nn.Module) -> None:

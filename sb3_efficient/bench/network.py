@@ -66,12 +66,6 @@ class Network:
         found = size(self.name, IMAGE)
         return found.macs + found.features_dim * N_CLASSES
 
-    @cached_property
-    def parameters(self) -> int:
-        """Number of weights and biases."""
-        found = size(self.name, IMAGE)
-        return found.parameters + (found.features_dim + 1) * N_CLASSES
-
 
 def images(count: int = N_IMAGES) -> tuple[np.ndarray, np.ndarray]:
     """
@@ -101,14 +95,13 @@ def frames(count: int = N_FRAMES) -> tuple[np.ndarray, np.ndarray]:
     return found, rng.integers(0, N_CLASSES, count, dtype=np.int64)
 
 
-def matrix_peak(seconds: float = 1.0, side: int = 2048) -> float:
+def matrix_peak() -> float:
     """
-    :param seconds: To measure for
-    :param side: Of the matrices
     :return: Multiply-accumulates a second of torch's float32 matrix product, with the threads torch has now
     """
     import time
 
+    seconds, side = 1.0, 2048
     a, b = th.randn(side, side), th.randn(side, side)
     fastest, end = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < end:

@@ -25,7 +25,6 @@ class AleId:
     An id, looked up.
 
     :param spec: gymnasium's entry
-    :param game: Name of the ROM, such as ``"ms_pacman"``
     :param rom_path: Its file
     :param action_repeat_probability: Chance that the emulator repeats the last action, in each frame
     :param full_action_space: Whether all 18 actions are there, or only those the game knows
@@ -33,7 +32,6 @@ class AleId:
     """
 
     spec: EnvSpec
-    game: str
     rom_path: Path
     action_repeat_probability: float
     full_action_space: bool
@@ -81,7 +79,6 @@ def look_up(env_id: str) -> AleId:
     limits = [kwargs.get("max_num_frames_per_episode") or 0, (spec.max_episode_steps or 0) * kwargs.get("frameskip", 4)]
     return AleId(
         spec=spec,
-        game=kwargs["game"],
         rom_path=_rom(kwargs["game"]),
         action_repeat_probability=kwargs.get("repeat_action_probability", 0.25),
         full_action_space=kwargs.get("full_action_space", False),

@@ -108,9 +108,7 @@ class Comparison:
     verdict: str
 
 
-def non_inferiority(
-    returns: ArrayLike, originals: ArrayLike, random_returns: ArrayLike, *, seed: int = 0
-) -> Comparison:
+def non_inferiority(returns: ArrayLike, originals: ArrayLike, random_returns: ArrayLike) -> Comparison:
     """
     Whether a policy is as good as its original, but for a share of what that gains over random play.
 
@@ -120,7 +118,6 @@ def non_inferiority(
     :param returns: Of the policy, (R, N) or (N,)
     :param originals: The original's, of the same shape and in the same order of episode seeds
     :param random_returns: Those of random play, any number
-    :param seed: Of the bootstrap
     """
     one, other = _matrix(returns), _matrix(originals)
     if one.shape != other.shape:
@@ -128,7 +125,7 @@ def non_inferiority(
             f"Returns are compared episode by episode, got shape {one.shape} of the policy and {other.shape} of the "
             "original. Play both with the same seeds."
         )
-    difference = bootstrap(mean, one - other, seed=seed)
+    difference = bootstrap(mean, one - other)
     margin = _TOLERANCE * float(other.mean() - _matrix(random_returns).mean())
     verdict = "not shown"
     # Of single episodes nothing is known of what lies between them

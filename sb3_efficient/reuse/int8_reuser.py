@@ -12,12 +12,9 @@ from sb3_efficient.reuse.reuser import Reuser
 class Int8Reuser(Reuser):
     """
     :param network: Steps, quantized
-    :param scale: 1: pixels stay what they are
+    :param scale: Nothing: the scale of the pixels is among the quantized weights
     :param memory: Bytes that all states may take, see :class:`Reuser`
     """
-
-    def __init__(self, network: Network, scale: float = 1.0, memory: int | None = None) -> None:
-        super().__init__(network, scale, memory)
 
     def _compiled(self, network: Network, scale: float) -> tuple[Any, Program]:
         from sb3_efficient.reuse.int8_program import Int8Program

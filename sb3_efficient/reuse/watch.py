@@ -11,7 +11,7 @@ from torch import nn
 from sb3_efficient.extractors.impala import Residual
 from sb3_efficient.extractors.max_pool import HalvingMaxPool
 from sb3_efficient.extractors.pooling import AdaptiveMax, GlobalAverage
-from sb3_efficient.weights import Weights, places, tensors_in
+from sb3_efficient.weights import Weights, places
 
 #: What layers are recognised as, subclasses included
 _KINDS = (
@@ -31,14 +31,15 @@ class Watch:
         self._modules = list(module.modules())
         self._places = places(self._modules)
         self._inside = [(m._modules, tuple(m._modules.values())) for m in self._modules]
-        self.changed = Weights(self._tensors).changed
+        self._weights = Weights(self._places)
+        self.changed = self._weights.changed
 
     @property
     def usable(self) -> bool:
         """Whether all parameters are float32 on the CPU, and all layers compute what their class says."""
         # The module itself is called by others, with its hooks
         return all(plain(layer) for layer in self._modules[1:]) and all(
-            p.dtype == th.float32 and p.device.type == "cpu" for p in self._tensors()
+            p.dtype == th.float32 and p.device.type == "cpu" for p in self._weights.tensors()
         )
 
     def replaced(self) -> bool:
@@ -47,9 +48,6 @@ class Watch:
         """
         same = all(tuple(inside.values()) == before for inside, before in self._inside)
         return not same or any(owner.get(name) is None for owner, name in self._places)
-
-    def _tensors(self) -> list[th.Tensor]:
-        return tensors_in(self._places)
 
 
 def plain(layer: nn.Module) -> bool:

@@ -13,7 +13,7 @@ from sb3_efficient.errors import ObservationError
 from sb3_efficient.extractors import EncoderExtractor
 from sb3_efficient.fast.forward import FastForward
 from sb3_efficient.seer.stages import Depth, layers, n_layers
-from sb3_efficient.weights import Weights, places, tensors_in
+from sb3_efficient.weights import Weights, places
 
 
 class FrozenForward:
@@ -63,8 +63,7 @@ class FrozenForward:
         self.columns = slice(offset, offset + size)
         #: Version of the weights, images, and their latents
         self._remembered = -1, th.empty(0), th.empty(0)
-        self._places = places(self.frozen.modules(), statistics=True)
-        self._weights = Weights(self._tensors)
+        self._weights = Weights(places(self.frozen.modules(), statistics=True))
         self._version = 0
 
     @property
@@ -152,9 +151,6 @@ class FrozenForward:
             return images
         prepared: Any = preprocess_obs(images, policy.observation_space, normalize_images=policy.normalize_images)
         return prepared
-
-    def _tensors(self) -> list[th.Tensor]:
-        return tensors_in(self._places)
 
     def _encode(self, images: th.Tensor) -> th.Tensor:
         # SB3 switches the whole policy to training mode, in which running statistics would move
