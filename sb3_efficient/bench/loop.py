@@ -19,6 +19,13 @@ from sb3_efficient.options import whole_arguments
 VARIANTS = {"plain": [], "fast": ["vec_env=ale", "vec_env_kwargs=dict(num_threads={})", "accelerate=True"]}
 _WARM_UP = 1024
 Runs = dict[str, tuple[int, dict[str, float]]]
+HELP = "where the time of a training run goes, plain and fast, in rl-zoo3's own program"
+EXAMPLES = """\
+examples:
+  sb3-efficient bench loop
+  sb3-efficient bench loop --algo dqn --env BreakoutNoFrameskip-v4 --extractor impala --picture loop.png
+  sb3-efficient bench loop --steps 512 --variants fast -params n_envs=4
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,10 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-params", nargs="+", default=[], help="further hyper-parameters for all, as in rl-zoo3")
 
 
-def loop(arguments: argparse.Namespace) -> Runs:
+def run(arguments: argparse.Namespace) -> int:
     """
     :param arguments: As :func:`add_arguments` has them
-    :return: Steps and seconds of each section, by variant
+    :return: Exit status
     """
     import ale_py
     import gymnasium as gym
@@ -83,7 +90,7 @@ def loop(arguments: argparse.Namespace) -> Runs:
         replace_file(arguments.json, (json.dumps(content, indent=1) + "\n").encode())
     if arguments.picture is not None:
         draw(runs, arguments.picture, f"{arguments.algo.upper()} on {arguments.env}, {arguments.threads} thread(s)")
-    return runs
+    return 0
 
 
 def _check_ending(picture: Path | None) -> None:

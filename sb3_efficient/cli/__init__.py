@@ -9,9 +9,9 @@ from itertools import groupby
 from typing import Any
 
 import sb3_efficient
-from sb3_efficient import bench
-from sb3_efficient.bench import everything, report
-from sb3_efficient.cli import collect, compress, evaluate, hub_folder, leaderboard
+from sb3_efficient.bench import scripts
+from sb3_efficient.cli import bench, collect, compress, evaluate
+from sb3_efficient.cli.arguments import add_command
 from sb3_efficient.cli.ending import exit_status
 from sb3_efficient.errors import UnknownNameError, suggestion
 
@@ -33,8 +33,7 @@ commands of our own (each with --help and examples):
   bench          how fast things are on this machine: nets, loop, seer, reuse, compress, ..., all, report
   doctor         what is installed, what this machine can do, whether rl-zoo3 is adapted
 """
-_BENCH = "how fast things are on this machine, beside the plain way in the same run"
-_BENCH_EXAMPLES = """\
+_EXAMPLES = """\
 examples:
   sb3-efficient bench nets --quick        # some minutes: the networks under every framework that is installed
   sb3-efficient bench loop                # a minute or two: where the time of a training run goes
@@ -76,10 +75,8 @@ def _run(argv: Sequence[str]) -> int:
 
         run(argv[0], argv[1:])
         return 0
-    if argv and argv[0] == "bench":
-        if (script := bench.script(argv[1:])) is not None:
-            return bench.scripts.run(script, argv[2:])
-        bench.check_name(argv[1:], _benchmarks(argparse.ArgumentParser()).choices)
+    if argv and argv[0] == "bench" and (script := bench.script(argv[1:])) is not None:
+        return scripts.run(script, argv[2:])
     parser = _parser()
     if not argv:
         parser.print_help()
@@ -116,49 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     checks = "what is installed, what this machine can do, and whether rl-zoo3 is adapted; status 1 if not all is well"
     doctor = commands.add_parser("doctor", description=checks)
     doctor.set_defaults(parser=doctor)
-    usage = "sb3-efficient bench WHAT [options]"
-    _benchmarks(
-        commands.add_parser(
-            "bench",
-            description=_sentence(_BENCH),
-            epilog=_BENCH_EXAMPLES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            usage=usage,
-        )
-    )
-    for name, command in _WITH_AGENTS.items():
-        _add(commands, name, command, f"{name} --algo ALGO --env ENV [options]")
+    for name, (command, options) in _COMMANDS.items():
+        add_command(commands, name, command, f"{name} {options}")
     return parser
-
-
-def _benchmarks(parser: argparse.ArgumentParser) -> Any:
-    commands = bench.add_arguments(parser)
-    for name, (command, options) in _BENCHMARKS.items():
-        _add(commands, name, command, f"bench {name} {options}")
-    return commands
-
-
-def _add(commands: Any, name: str, command: Any, usage: str) -> None:
-    own = commands.add_parser(
-        name,
-        help=command.HELP,
-        description=_sentence(command.HELP),
-        epilog=command.EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage=f"sb3-efficient {usage}",
-    )
-    own.set_defaults(parser=own)
-    command.add_arguments(own)
-
-
-def _sentence(what: str) -> str:
-    # Not capitalize(), which makes the rest lower case
-    return f"{what[0].upper()}{what[1:]}."
-
-
-def _bench(arguments: argparse.Namespace) -> int:
-    command, _ = _BENCHMARKS.get(arguments.what, (bench, ""))
-    return command.run(arguments)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -185,17 +142,12 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return 0 if healthy else 1
 
 
-#: Of ``bench``: module, and its options
-_BENCHMARKS: dict[str, tuple[Any, str]] = {
-    "all": (everything, "[options]"),
-    "report": (report, "[options]"),
-    "leaderboard": (leaderboard, "-f FOLDER [options]"),
-    "hub-folder": (hub_folder, "--algo ALGO --env ENV -o FOLDER [options]"),
+_WITH_AGENT = "--algo ALGO --env ENV [options]"
+#: Name -> module, and its options in a line
+_COMMANDS: dict[str, tuple[Any, str]] = {
+    "bench": (bench, "WHAT [options]"),
+    "compress": (compress, _WITH_AGENT),
+    "evaluate": (evaluate, _WITH_AGENT),
+    "collect": (collect, _WITH_AGENT),
 }
-_WITH_AGENTS: dict[str, Any] = {"compress": compress, "evaluate": evaluate, "collect": collect}
-_OWN = {
-    "list": _list,
-    "doctor": _doctor,
-    "bench": _bench,
-    **{name: command.run for name, command in _WITH_AGENTS.items()},
-}
+_OWN = {"list": _list, "doctor": _doctor, **{name: command.run for name, (command, _) in _COMMANDS.items()}}

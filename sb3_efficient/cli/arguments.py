@@ -1,13 +1,34 @@
-"""Options that several commands have."""
+"""Commands, and options that several of them have."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sb3_efficient.errors import OptionError
 from sb3_efficient.options import whole_arguments, whole_number
+
+
+def add_command(commands: Any, name: str, command: Any, usage: str) -> None:
+    """
+    :param commands: As ``add_subparsers`` gives them
+    :param name: On the command line
+    :param command: Module with ``HELP``, ``EXAMPLES`` and ``add_arguments``
+    :param usage: Behind ``sb3-efficient``
+    """
+    parser = commands.add_parser(
+        name,
+        help=command.HELP,
+        # Not capitalize(), which makes the rest lower case
+        description=f"{command.HELP[0].upper()}{command.HELP[1:]}.",
+        epilog=command.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage=f"sb3-efficient {usage}",
+    )
+    parser.set_defaults(parser=parser)
+    command.add_arguments(parser)
 
 
 def add_agent_arguments(parser: argparse.ArgumentParser) -> None:

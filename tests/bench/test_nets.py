@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 import torch as th
 from helpers import Run
 
-from sb3_efficient import bench, cli
+from sb3_efficient import cli
 from sb3_efficient.bench.frameworks import FRAMEWORKS, Variant, build
 from sb3_efficient.bench.nets import FEEDS, ONE_FRAME, QUICK, Plan, measure
 from sb3_efficient.bench.nets_report import draw, tables
@@ -193,10 +192,8 @@ def test_bad_input(
 def test_what_is_registered_is_measured_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(FRAMEWORKS, "_items", {**FRAMEWORKS._items, "a-new-one": "nowhere"})
     asked: list[list[str]] = []
-    monkeypatch.setattr(bench, "_measure", lambda *arguments: asked.append(arguments[3]))
-    parser = argparse.ArgumentParser()
-    bench.add_arguments(parser)
-    bench.run(parser.parse_args(["nets", "--child", "--networks", SMALL, "--results", str(tmp_path)]))
+    monkeypatch.setattr("sb3_efficient.cli.nets._measure", lambda *arguments: asked.append(arguments[3]))
+    cli.main(["bench", "nets", "--child", "--networks", SMALL, "--results", str(tmp_path)])
     assert asked == [["pytorch", "onnxruntime", "reuse", "openvino", "flax", "tensorflow", "a-new-one"]]
 
 
