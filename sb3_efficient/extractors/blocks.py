@@ -16,6 +16,8 @@ import torch as th
 import torch.nn.functional as F
 from torch import nn
 
+from sb3_efficient.extractors.recording import is_recorded
+
 #: Smaller batches gain nothing by blocks
 LEAST = 8
 #: Integers that hold a row of a block, by the block's side: moved as one
@@ -28,9 +30,9 @@ def applies(cnn: nn.Module, images: th.Tensor) -> bool:
     :param images: (B, C, H, W)
     :return: Whether :func:`encode` computes the same as ``cnn(images / 255)``, hooks of others included
     """
-    if images.dtype != th.uint8 or images.device.type != "cpu" or th.compiler.is_compiling():
+    if images.dtype != th.uint8 or images.device.type != "cpu" or is_recorded():
         return False
-    if th._C._get_tracing_state() is not None or type(cnn) is not nn.Sequential or _is_changed(cnn):
+    if type(cnn) is not nn.Sequential or _is_changed(cnn):
         return False
     conv = next(iter(cnn), None)
     # What is parametrized has a class of its own

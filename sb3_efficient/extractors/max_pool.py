@@ -18,7 +18,8 @@ from typing import Any
 
 import torch as th
 from torch import nn
-from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+
+from sb3_efficient.extractors.recording import is_recorded
 
 #: Numbers in the input below which other threads are not asked
 LEAST_FOR_THREADS = 1 << 18
@@ -45,9 +46,7 @@ def applies(maps: th.Tensor) -> bool:
     :return: Whether compiled code computes it; tracers, compilers and other devices need torch's operator
     """
     # Fake tensors and the like are of other types
-    is_plain = type(maps) is th.Tensor and maps.device.type == "cpu" and not th.compiler.is_compiling()
-    is_traced = th._C._get_tracing_state() is not None or th._C._are_functorch_transforms_active()
-    if not is_plain or is_traced or is_in_torch_dispatch_mode():
+    if type(maps) is not th.Tensor or maps.device.type != "cpu" or is_recorded():
         return False
     known = maps.dtype in (th.float32, th.bfloat16) and maps.ndim == 4 and maps.numel() > 0
     in_order = known and maps.shape[1] % _VECTOR == 0 and maps.is_contiguous(memory_format=th.channels_last)

@@ -17,13 +17,13 @@ from typing import Any
 
 import torch as th
 from gymnasium import spaces
-from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from sb3_efficient.errors import ConflictError, OptionError
 from sb3_efficient.extractors.base import EncoderExtractor, image_shape, positives
 from sb3_efficient.extractors.conv2 import Conv2Extractor
 from sb3_efficient.extractors.impala import ImpalaExtractor
 from sb3_efficient.extractors.nature import convolutions
+from sb3_efficient.extractors.recording import is_recorded
 from sb3_efficient.options import check_name, whole_number
 
 #: Filters, kernels and strides of the rows of convolutions that can be named, and width of the linear layer
@@ -68,7 +68,8 @@ class Reusing(EncoderExtractor):
 
     def _reused(self, what: str, images: th.Tensor) -> th.Tensor | None:
         """None where everything is to be computed."""
-        if _observed(images) or images.shape[1:] != self._observation_space.shape:
+        # Gradients of the pixels are not computed here
+        if images.requires_grad or is_recorded() or images.shape[1:] != self._observation_space.shape:
             return None
         if th.is_grad_enabled():
             return None if what == "features" else self._distinct(images)
@@ -89,12 +90,6 @@ class Reusing(EncoderExtractor):
     def __getstate__(self) -> dict[str, Any]:
         # What was seen is nobody else's business
         return {**super().__getstate__(), "_acting": None}  # type: ignore[no-untyped-call]
-
-
-def _observed(images: th.Tensor) -> bool:
-    """Whether somebody differentiates to the pixels, or records what torch does, of which numba's work is no part."""
-    is_traced = th.compiler.is_compiling() or th._C._get_tracing_state() is not None
-    return images.requires_grad or is_traced or is_in_torch_dispatch_mode()
 
 
 class ReuseExtractor(Reusing):

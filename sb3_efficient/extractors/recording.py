@@ -1,0 +1,15 @@
+"""Whether torch's operators are recorded or transformed, which work that is done beside them would escape."""
+
+from __future__ import annotations
+
+import torch as th
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+
+
+def is_recorded() -> bool:
+    """
+    :return: Whether this is within ``torch.compile``, a trace, a transform of ``torch.func``, or a mode that is told of
+        every operator, as a counter of operations
+    """
+    is_traced = th.compiler.is_compiling() or th._C._get_tracing_state() is not None
+    return is_traced or th._C._are_functorch_transforms_active() or is_in_torch_dispatch_mode()
