@@ -128,7 +128,10 @@ def test_training_arrives_at_the_same_weights(algo: str) -> None:
     assert_same_way(start, plain, fast)
 
 
-@pytest.mark.parametrize("network", ["stock", "ours"])
+NETWORKS = [*((algo, "stock") for algo in IMAGE_ALGORITHMS), ("ppo", "ours"), ("dqn", "ours"), ("sac", "ours")]
+
+
+@pytest.mark.parametrize(("algo", "network"), NETWORKS)
 def test_learn_save_load_copy_and_continue(algo: str, network: str, tmp_path: Path) -> None:
     ours = policy_kwargs("impoola", algo, depths=(4, 8), features_dim=16)
     agent = model(algo, policy_kwargs=ours if network == "ours" else {})

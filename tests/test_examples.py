@@ -162,6 +162,7 @@ def test_seer_benchmark_measures(script: Run) -> None:
     assert first_cells.count("| 100, Nature") == 2
 
 
+@pytest.mark.long
 def test_replay_buffers_are_measured(script: Run) -> None:
     done = script(str(EXAMPLES / "benchmarks" / "replay.py"), "--quick")
     head, _, row = (line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("|"))
@@ -171,6 +172,7 @@ def test_replay_buffers_are_measured(script: Run) -> None:
     assert sizes[0] > 5 * sizes[1] > 5 * max(sizes[2:])
 
 
+@pytest.mark.long
 def test_compress_benchmark_measures(script: Run, tmp_path: Path) -> None:
     small = ("--quick", "--only", "recipes", "returns", "--recipes", "static-int8", "--observations", "100")
     done = script(str(EXAMPLES / "benchmarks" / "compress.py"), *small, "--episodes", "1")
@@ -198,6 +200,7 @@ def test_first_convolution_on_blocks(script: Run) -> None:
     assert all(float(row[-1].split()[0]) > 0 for row in rows)
 
 
+@pytest.mark.long
 def test_parts_of_an_update_are_measured(script: Run) -> None:
     done = script(str(EXAMPLES / "benchmarks" / "update_parts.py"), "--quick", "--updates", "20")
     rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")][1:]

@@ -54,7 +54,8 @@ def model(algo: str, environment: Any = None, policy: str | None = None, **kwarg
     elif algo == "a2c":
         kwargs = {"n_steps": 8, **kwargs}
     else:
-        kwargs = {"n_steps": 16, "batch_size": 16, **kwargs}
+        passes = "n_critic_updates" if algo == "trpo" else "n_epochs"
+        kwargs = {"n_steps": 16, "batch_size": 16, passes: 2, **kwargs}
     return find_algorithm(algo)(policy, environment or env(algo), seed=3, device="cpu", **kwargs)
 
 

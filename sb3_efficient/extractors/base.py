@@ -166,10 +166,13 @@ def image_shape(observation_space: spaces.Space, normalized_image: bool = True) 
     if 0 in observation_space.shape:
         raise ObservationError(f"Images must have channels and pixels, {found}.")
     if width < min(channels, height):
-        raise ObservationError(
-            f"Images must be channel-first, {found}, which looks channel-last. "
-            "Wrap the environment in stable_baselines3's VecTransposeImage (SB3 does so by itself for uint8 images)."
+        way = (
+            "Wrap the environment in stable_baselines3's VecTransposeImage (SB3 does so by itself)."
+            if observation_space.dtype == np.uint8
+            # SB3 does not take them for images
+            else "Transpose them in the environment, as by gymnasium.wrappers.TransformObservation."
         )
+        raise ObservationError(f"Images must be channel-first, {found}, which looks channel-last. {way}")
     low, high = observation_space.low.min(), observation_space.high.max()
     if observation_space.dtype == np.uint8:
         if (low, high) != (0, 255):

@@ -48,10 +48,10 @@ class SEERCallback(RolloutCallback):
     :param freeze_at: Timesteps, a fraction of this training, ``"auto"`` (see :mod:`sb3_efficient.seer.criterion`),
         or None: only ``encoder``, or ``depth`` says when. Takes effect at the next end of a rollout, also where it
         lies before the start of a training that is continued; 0, with ``encoder``, at once.
-    :param depth: What to freeze: ``"lower"`` (all stages of convolutions but the last), ``"conv"`` (all of them),
-        ``"features"`` (the linear layers behind them too), the number of a stage counted from the image, or a schedule
-        of pairs: ``[(0.2, 1), (0.4, "conv")]``. Stored for replay, latents of ``"features"`` are the small ones, but
-        learning stalls where these layers had much to learn yet
+    :param depth: What to freeze: ``"lower"`` (all stages of convolutions but the last; of one, that one), ``"conv"``
+        (all), ``"features"`` (the linear layers behind them too), the number of a stage counted from the image, or a
+        schedule of pairs: ``[(0.2, 1), (0.4, "conv")]``. Stored for replay, latents of ``"features"`` are the small
+        ones, but learning stalls where these layers had much to learn yet
     :param latent_dtype: ``"float16"`` or ``"float32"``; a model that is frozen already keeps its own
     :param capacity: Off-policy: transitions that the replay buffer of latents holds, over all environments:
         ``"same-memory"`` (as many as fit where the images were, but no more than training can fill),
@@ -152,8 +152,13 @@ class SEERCallback(RolloutCallback):
         for name, asked in (("earliest", self.earliest), ("latest", self.latest)):
             if asked is not None and timestep(asked, start, total) >= total:
                 raise OptionError(f"{name}: {asked} timesteps is beyond training, which ends at {total}.")
+        if latest is not None and latest <= first:
+            raise TrialError(
+                f"latest: {latest} timesteps is not after the first update, which is at {first}: the encoder would "
+                "stay as it was initialised. Freeze later."
+            )
         # One that lies before a training that is continued is overdue
-        if latest is not None and (latest <= first or start < latest < earliest):
+        if latest is not None and start < latest < earliest:
             raise TrialError(f"latest: {latest} timesteps is before earliest: {earliest}. Say both.")
         check_room(self.model, self.capacity, total if latest is None else latest)
         return Convergence(self.depths[-1], earliest, latest, total - start, self.threshold)
@@ -170,8 +175,10 @@ class SEERCallback(RolloutCallback):
     def _on_training_end(self) -> None:
         self._pin_targets()
         if isinstance(self.trigger, Convergence) and self.encoder is None:
-            reason = self.trigger.obstacle(self.model)
-            warnings.warn(f"SEER froze nothing: {reason}. latest=0.75 would freeze in any case.", stacklevel=2)
+            late = timestep(0.75, self.model._num_timesteps_at_start, self.model._total_timesteps)
+            # Not before the first update
+            hint = " latest=0.75 would freeze in any case." if late >= self.trigger.earliest else ""
+            warnings.warn(f"SEER froze nothing: {self.trigger.obstacle(self.model)}.{hint}", stacklevel=2)
 
     def _on_step(self) -> bool:
         if isinstance(self.trigger, Convergence):

@@ -2,7 +2,8 @@
 How deep to freeze: the layers of an extractor, counted in stages from the image up.
 
 A stage is a convolution (Nature) or a group of them (Impala) with what follows before the next one. ``"lower"`` is
-all stages but the last, ``"conv"`` all of them, ``"features"`` the linear layers behind them too.
+all stages but the last (of a single one, that one), ``"conv"`` all of them, ``"features"`` the linear layers behind
+them too.
 """
 
 from __future__ import annotations

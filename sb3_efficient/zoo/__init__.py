@@ -29,16 +29,17 @@ def register() -> None:
         # The hook in _autoload answered to this very import
         return
     import sb3_efficient.envs  # noqa: F401  (registers our environments with gymnasium)
-    from sb3_efficient.zoo import arguments, interrupt, manager, record
+    from sb3_efficient.zoo import arguments, folder, interrupt, manager, record
 
     experiment = exp_manager.ExperimentManager
     wrappers: list[tuple[type, str, Callable[..., Any]]] = [
         (utils.StoreDict, "__call__", arguments.store),
-        (experiment, "setup_experiment", manager.setup_experiment),
+        (experiment, "setup_experiment", folder.setup_experiment),
         (experiment, "read_hyperparameters", manager.read_hyperparameters),
         (experiment, "_preprocess_hyperparams", manager.preprocess_hyperparams),
         (experiment, "create_envs", manager.create_envs),
         (experiment, "_load_pretrained_agent", manager.load_pretrained_agent),
+        (experiment, "learn", folder.learn),
         (experiment, "learn", interrupt.learn),
         (experiment, "learn", record.learn),
         (experiment, "save_trained_model", record.save),

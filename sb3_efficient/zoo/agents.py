@@ -53,7 +53,8 @@ def check_algorithm(path: str, algo: str) -> None:
     """
     policy = _saved(path).get("policy_class")
     able = [name for name in ALGORITHMS if policy in _policies(name)]
-    if able and algo not in able:
+    # Of an algorithm of the user's own nothing is known
+    if able and algo in ALGORITHMS and algo not in able:
         raise ConflictError(
             f"{path} is an agent of {' or '.join(able)}, and --algo is {algo}: continue it with its own. To train "
             f"{algo} on its encoder leave out -i, and add -params \"seer=dict(encoder='{path}', freeze_at=0)\"."

@@ -36,8 +36,8 @@ def entry_of_its_own(manager: Any, extractor: str | None) -> Iterator[None]:
 
 def _find_entry(manager: Any, extractor: str | None) -> str | None:
     _check_algo(manager)
-    entries = _entries(manager.config)
     env_id = manager.env_name.gym_id
+    entries = _entries(manager.config, (env_id, "atari" if manager.is_atari(env_id) else "default"))
     if entries and env_id not in entries:
         _check_fallback(manager, entries, extractor)
     if f"{env_id}-{extractor}" in entries:
@@ -81,7 +81,7 @@ def _is_blind(manager: Any, default: dict[str, Any]) -> bool:
     return is_ours and not manager.continue_training and str(policy).startswith("Mlp")
 
 
-def _entries(config: str) -> dict[str, Any]:
+def _entries(config: str, read: tuple[str, ...]) -> dict[str, Any]:
     """Entries of a YAML file or package; none for a Python file, which the zoo shall not run twice."""
     path = Path(config)
     is_file = path.suffix in (".yml", ".yaml", ".py")
@@ -94,7 +94,7 @@ def _entries(config: str) -> dict[str, Any]:
         )
     if path.suffix == ".py":
         return {}
-    return _checked(config, _read(path) if is_file else import_module(config).hyperparams)
+    return _checked(config, _read(path) if is_file else import_module(config).hyperparams, read)
 
 
 def _read(path: Path) -> Any:
@@ -104,12 +104,14 @@ def _read(path: Path) -> Any:
         raise OptionError(f"-conf {path} is not YAML: {error}") from error
 
 
-def _checked(config: str, entries: Any) -> dict[str, Any]:
-    """That there are settings by environment."""
+def _checked(config: str, entries: Any, read: tuple[str, ...]) -> dict[str, Any]:
+    """That there are settings by environment, of those that are read; others may be there as YAML's anchors."""
     if not entries:
         raise OptionError(f"-conf {config} is empty: it must have settings by environment, as hyperparams/ppo.yml.")
     if isinstance(entries, dict):
-        wrong = ", ".join(f"{key}: {entry!r}" for key, entry in entries.items() if not isinstance(entry, dict))
+        settings = {key: entry for key, entry in entries.items() if isinstance(entry, dict)}
+        others = [key for key in entries if key not in settings and (key in read or not settings)]
+        wrong = ", ".join(f"{key}: {entries[key]!r}" for key in others)
     else:
         wrong = "a list, or a single value"
     if wrong:
@@ -117,4 +119,4 @@ def _checked(config: str, entries: Any) -> dict[str, Any]:
             f"-conf {config} must have settings by environment, as 'atari: {{policy: CnnPolicy, n_envs: 8}}', and has "
             f"{wrong}."
         )
-    return entries
+    return settings

@@ -22,7 +22,7 @@ from stable_baselines3.common.atari_wrappers import AtariWrapper
 
 from sb3_efficient.errors import ConflictError, OptionError, UnknownNameError, suggestion
 from sb3_efficient.fast import AccelerateCallback
-from sb3_efficient.options import check_name, check_names
+from sb3_efficient.options import check_name, check_names, check_switches
 from sb3_efficient.seer import SEERCallback, ThawCallback
 from sb3_efficient.zoo.agents import saved_freeze
 from sb3_efficient.zoo.entries import import_class
@@ -104,19 +104,22 @@ def _is_falling(schedule: str) -> bool:
 def check_keys(hyperparams: Entry, algo: Callable[..., Any]) -> None:
     """
     Refuse a misspelt key, of ours or of anybody's, which the algorithm would be given, a misspelt policy, and what is
-    no whole number where SB3 wants one.
+    no whole number or no switch where SB3 wants one.
 
-    :param hyperparams: What is left of an entry after the zoo has taken its own keys
+    :param hyperparams: What is left of an entry after the zoo has taken its own keys; whole numbers in it that were
+        written as 1e5 are made such
     :param algo: Algorithm class
     """
     parameters = inspect.signature(algo).parameters
     known = [*_OWN_KEYS, *_LATER_KEYS, *parameters]
+    # An algorithm of the user's own may hand them on
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     for key, value in hyperparams.items():
         if key in _TYPED:
             raise OptionError(f"The zoo gives {algo.__name__} its {key} itself: say it by {_TYPED[key]}, not here.")
-        if key in parameters and parameters[key].annotation is int and not isinstance(value, (int, np.integer)):
-            raise OptionError(f"{key} of {algo.__name__} must be a whole number, got {value!r}.")
-        if key in known:
+        if key in parameters:
+            hyperparams[key] = _of_kind(parameters[key].annotation, f"{key} of {algo.__name__}", value)
+        if key in known or takes_any:
             continue
         if key.startswith(("replay_buffer", "buffer_size")):
             hint = " It is for algorithms that keep transitions, as DQN and SAC."
@@ -128,6 +131,17 @@ def check_keys(hyperparams: Entry, algo: Callable[..., Any]) -> None:
     if isinstance(policy, str) and policy not in policies:
         hint = suggestion(policy, policies)
         raise UnknownNameError(f"{algo.__name__} has no policy {policy!r}.{hint} Known: {', '.join(policies)}.")
+
+
+def _of_kind(kind: Any, what: str, value: Any) -> Any:
+    """What Python would take for something else than was meant, or refuse deep in a run."""
+    if kind is bool:
+        check_switches(**{what: value})
+    if kind is not int or isinstance(value, (int, np.integer)):
+        return value
+    if not isinstance(value, float) or not value.is_integer():
+        raise OptionError(f"{what} must be a whole number, got {value!r}.")
+    return int(value)
 
 
 def check_frozen_agent(entry: Entry, agent: str) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import copy
-import shutil
 from collections.abc import Callable
 from functools import wraps
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -87,26 +85,6 @@ def preprocess_hyperparams(original: Method) -> Method:
         return (to_stock(hyperparams, ALGOS[self.algo]), *rest)
 
     return preprocess
-
-
-def setup_experiment(original: Method) -> Method:
-    """A run that could not begin leaves no folder, which ``enjoy`` would take for that of the latest."""
-
-    @wraps(original)
-    def setup(self: Any) -> Any:
-        existed = Path(self.save_path).exists()
-        try:
-            return original(self)
-        except Exception:
-            if not existed and _has_no_results(Path(self.save_path)):
-                shutil.rmtree(self.save_path)
-            raise
-
-    return setup
-
-
-def _has_no_results(folder: Path) -> bool:
-    return folder.is_dir() and all(path.is_dir() or path.name.endswith("monitor.csv") for path in folder.rglob("*"))
 
 
 def check_extras(env_id: str) -> None:

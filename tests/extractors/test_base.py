@@ -23,6 +23,7 @@ from sb3_efficient.extractors import DictExtractor, ImpalaExtractor, NatureExtra
         (spaces.Box(-1, 1, (4,), np.float32), "needs a Box of shape .channels, height, width., found Box"),
         (spaces.Discrete(4), "needs a Box of shape .channels, height, width., found Discrete"),
         (spaces.Box(0, 255, (84, 84, 4), np.uint8), "must be channel-first, .* VecTransposeImage"),
+        (spaces.Box(0, 1, (84, 84, 4), np.float32), "must be channel-first, .*TransformObservation"),
         (spaces.Box(0, 100, (4, 84, 84), np.uint8), r"must span \[0, 255\], .* with bounds \[0, 100\]"),
         (spaces.Box(0, 255, (4, 84, 84), np.int32), "must be uint8 or floating point"),
         (spaces.Box(0, 255, (4, 0, 84), np.uint8), "must have channels and pixels, found Box"),

@@ -139,7 +139,16 @@ def test_a_sum_is_exact(n_inputs: int, n_outputs: int, n: int) -> None:
     check_sum(n_inputs, 32 * n_outputs, n)
 
 
-@pytest.mark.parametrize(("lanes", "without"), [("4", ""), ("4", "X86"), ("8", ""), ("8", "VNNI"), ("", "VNNI")])
+@pytest.mark.parametrize(
+    ("lanes", "without"),
+    [
+        ("4", "X86"),
+        ("8", "VNNI"),
+        ("", "VNNI"),
+        pytest.param("4", "", marks=pytest.mark.long),
+        pytest.param("8", "", marks=pytest.mark.long),
+    ],
+)
 def test_other_cpus_give_the_same(lanes: str, without: str, python, tmp_path) -> None:  # type: ignore[no-untyped-def]
     code = f"""
 import sys; sys.path.insert(0, {str(__file__.rpartition("/")[0])!r})

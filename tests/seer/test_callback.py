@@ -58,6 +58,7 @@ def trained(algo: str = "ppo", **options: Any) -> Any:
         ({"earliest": 900}, OptionError, "earliest: 900 timesteps is beyond training, which ends at 100"),
         ({"latest": 100}, OptionError, "latest: 100 timesteps is beyond training, which ends at 100"),
         ({"earliest": 90, "latest": 50}, OptionError, "latest: 50 timesteps is before earliest: 90"),
+        ({"latest": 16}, OptionError, "latest: 16 timesteps is not after the first update, which is at 16"),
     ],
 )
 def test_bad_options_are_refused_when_training_starts(options: dict, error: type[EfficientError], text: str) -> None:

@@ -209,7 +209,7 @@ def test_the_black_images_that_pad_a_stack_of_frames_are_left_out(monkeypatch: p
     """A few of them, and two encoders look alike whatever else they make of the others."""
     monkeypatch.setattr("sb3_efficient.seer.criterion.N_PROBES", 64)
     stacked: Any = VecFrameStack(make_vec_env(Short, 2, env_kwargs={"n_channels": 1}), 4, channels_order="first")
-    agent, callback = model("ppo", stacked), SEERCallback()
+    agent, callback = model("ppo", stacked, n_epochs=1), SEERCallback()
     with pytest.warns(UserWarning, match="SEER froze nothing"):
         agent.learn(200, callback=callback)
     assert isinstance(callback.trigger, Convergence)
@@ -225,3 +225,11 @@ def test_images_are_collected_within_a_rollout(monkeypatch: pytest.MonkeyPatch) 
         agent.learn(32, callback=callback)
     assert isinstance(callback.trigger, Convergence)
     assert len(callback.trigger.before) == 3, "a look at the end of each of two rollouts"
+
+
+@pytest.mark.parametrize(("steps", "helps"), [(40, True), (20, False)])
+def test_no_advice_that_would_be_refused(steps: int, helps: bool) -> None:
+    """The first update is at 16."""
+    with pytest.warns(UserWarning, match="SEER froze nothing") as found:
+        model("ppo").learn(steps, callback=SEERCallback())
+    assert ("latest=0.75 would freeze" in str(found[0].message)) == helps

@@ -170,4 +170,4 @@ def test_the_encoder_sees_every_image_once() -> None:
                 )
 
     agent.learn(32 * 4, callback=Count(1))
-    assert sum(rows) == (32 + 2) * 3, "three rollouts, each with the values of its last images"
+    assert sum(rows) == 32 * 3 + 2, "three rollouts, and the values of the images behind the last"

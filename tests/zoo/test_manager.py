@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +15,6 @@ from sb3_efficient.zoo.manager import (
     create_envs,
     hyperparameters_optimization,
     load_pretrained_agent,
-    setup_experiment,
 )
 
 SAMPLERS: dict[str, Any] = hyperparams_opt.HYPERPARAMS_SAMPLER
@@ -87,23 +85,3 @@ def test_other_errors_of_loading_stay_as_they_are() -> None:
         failing("Action spaces do not match")(manager, {}, None)
     with pytest.raises(ValueError, match="^another$"):
         failing("another")(manager, {}, None)
-
-
-@pytest.mark.parametrize("others", [[], ["0.monitor.csv", "Pong/"], ["0.monitor.csv", "best_model.zip"]])
-def test_a_run_that_could_not_begin_leaves_no_folder(tmp_path: Path, others: list[str]) -> None:
-    folder = tmp_path / "ppo" / "Pong_1"
-
-    def refused(_: Any) -> None:
-        for name in ["", *others]:
-            path = folder / name
-            path.mkdir(parents=True, exist_ok=True) if name in ("", "Pong/") else path.touch()
-        raise ConflictError("no")
-
-    manager = SimpleNamespace(save_path=str(folder))
-    with pytest.raises(ConflictError, match="no"):
-        setup_experiment(refused)(manager)
-    assert folder.exists() == ("best_model.zip" in others), "what somebody may want stays"
-    folder.mkdir(exist_ok=True)
-    with pytest.raises(ConflictError, match="no"):
-        setup_experiment(refused)(manager)
-    assert folder.exists(), "it was there before"

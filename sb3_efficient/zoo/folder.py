@@ -1,0 +1,52 @@
+"""A run that could not begin leaves no folder, which ``enjoy`` would take for that of the latest."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+#: What the zoo writes before a run begins, into folders
+_BEFORE = ("monitor.csv", "args.yml", "config.yml", "command.txt")
+
+
+def setup_experiment(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Refused by the zoo, the environments or the algorithm."""
+
+    @wraps(original)
+    def setup(self: Any) -> Any:
+        self.has_new_folder = not Path(self.save_path).exists()
+        try:
+            return original(self)
+        except Exception:
+            _remove(self)
+            raise
+
+    return setup
+
+
+def learn(original: Callable[..., None]) -> Callable[..., None]:
+    """Refused by a callback, which is told of the training when it starts."""
+
+    @wraps(original)
+    def begun(self: Any, model: BaseAlgorithm) -> None:
+        try:
+            original(self, model)
+        except Exception:
+            if model.num_timesteps == 0:
+                _remove(self)
+            raise
+
+    return begun
+
+
+def _remove(manager: Any) -> None:
+    folder = Path(manager.save_path)
+    has_results = any(path.is_file() and not path.name.endswith(_BEFORE) for path in folder.rglob("*"))
+    if manager.has_new_folder and folder.is_dir() and not has_results:
+        shutil.rmtree(folder)

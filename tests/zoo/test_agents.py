@@ -1,0 +1,21 @@
+"""What a saved agent says of itself to those who continue it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from stable_baselines3 import PPO
+
+from sb3_efficient.errors import ConflictError
+from sb3_efficient.zoo.agents import check_algorithm
+
+
+def test_an_agent_of_another_algorithm(tmp_path: Path) -> None:
+    path = str(tmp_path / "agent.zip")
+    PPO("MlpPolicy", "CartPole-v1", device="cpu").save(path)
+    with pytest.raises(ConflictError, match=r"is an agent of a2c or ppo or trpo, and --algo is dqn"):
+        check_algorithm(path, "dqn")
+    check_algorithm(path, "ppo")
+    # Of the user's own, registered with rl_zoo3.ALGOS
+    check_algorithm(path, "my-ppo")

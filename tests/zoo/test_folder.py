@@ -1,0 +1,60 @@
+"""Folders of runs that could not begin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sb3_efficient.errors import ConflictError
+from sb3_efficient.zoo.folder import learn, setup_experiment
+
+OTHERS = [
+    [],
+    ["0.monitor.csv", "Pong/", "Pong/config.yml", "Pong/args.yml", "Pong/command.txt"],
+    ["0.monitor.csv", "best_model.zip"],
+]
+
+
+def fill(folder: Path, names: list[str]) -> None:
+    for name in ["", *names]:
+        path = folder / name
+        path.mkdir(parents=True, exist_ok=True) if name.endswith("/") or not name else path.touch()
+
+
+@pytest.mark.parametrize("others", OTHERS)
+def test_a_run_that_could_not_begin_leaves_no_folder(tmp_path: Path, others: list[str]) -> None:
+    folder = tmp_path / "ppo" / "Pong_1"
+
+    def refused(_: Any) -> None:
+        fill(folder, others)
+        raise ConflictError("no")
+
+    manager = SimpleNamespace(save_path=str(folder))
+    with pytest.raises(ConflictError, match="no"):
+        setup_experiment(refused)(manager)
+    assert folder.exists() == ("best_model.zip" in others), "what somebody may want stays"
+    folder.mkdir(exist_ok=True)
+    with pytest.raises(ConflictError, match="no"):
+        setup_experiment(refused)(manager)
+    assert folder.exists(), "it was there before"
+
+
+@pytest.mark.parametrize("others", OTHERS)
+@pytest.mark.parametrize("steps", [0, 8])
+@pytest.mark.parametrize("is_new", [True, False])
+def test_nor_does_one_that_a_callback_refused(tmp_path: Path, others: list[str], steps: int, is_new: bool) -> None:
+    folder = tmp_path / "ppo" / "Pong_1"
+    if not is_new:
+        folder.mkdir(parents=True)
+    manager = SimpleNamespace(save_path=str(folder))
+    setup_experiment(lambda _: fill(folder, others))(manager)
+
+    def refused(*_: Any) -> None:
+        raise ConflictError("no")
+
+    with pytest.raises(ConflictError, match="no"):
+        learn(refused)(manager, SimpleNamespace(num_timesteps=steps))  # type: ignore[arg-type]
+    assert folder.exists() == (not is_new or steps > 0 or "best_model.zip" in others)

@@ -1,0 +1,63 @@
+"""Which entry of a configuration is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from huggingface_sb3 import EnvironmentName
+
+from sb3_efficient.errors import OptionError
+from sb3_efficient.zoo.lookup import entry_of_its_own
+
+FLAT = "{policy: MlpPolicy, n_envs: 8}"
+
+
+def read(config: Path, env_id: str = "CartPole-v1", extractor: str | None = None) -> str:
+    """Name of the entry that the zoo is going to look for."""
+    manager = SimpleNamespace(
+        algo="ppo",
+        config=str(config),
+        env_name=EnvironmentName(env_id),
+        is_atari=lambda name: "NoFrameskip" in name,
+        entry_point=lambda name: "elsewhere",
+        custom_hyperparams=None,
+        continue_training=False,
+    )
+    with entry_of_its_own(manager, extractor):
+        return str(manager.env_name)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "extractor", "name"),
+    [
+        ("CartPole-v1", None, "CartPole-v1"),
+        ("PongNoFrameskip-v4", "impala", "atari-impala"),
+        ("PongNoFrameskip-v4", "nature", "PongNoFrameskip-v4"),
+    ],
+)
+def test_anchors_of_yaml_may_stand_beside_the_entries(
+    tmp_path: Path, env_id: str, extractor: str | None, name: str
+) -> None:
+    config = tmp_path / "mine.yml"
+    entries = ("CartPole-v1", "atari", "atari-impala")
+    config.write_text("\n".join(["small: &net 'dict(net_arch=[16])'", *(f"{entry}: {FLAT}" for entry in entries)]))
+    assert read(config, env_id, extractor) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("CartPole-v1: nature", "CartPole-v1: 'nature'."),
+        (f"CartPole-v1: nature\natari: {FLAT}", "CartPole-v1: 'nature'."),
+        (f"default: nature\natari: {FLAT}", "default: 'nature'."),
+        (FLAT, "policy: 'MlpPolicy', n_envs: 8."),
+        ("[1, 2]", "a list, or a single value."),
+    ],
+)
+def test_configurations_of_another_shape(tmp_path: Path, text: str, found: str) -> None:
+    (tmp_path / "mine.yml").write_text(text)
+    with pytest.raises(OptionError) as raised:
+        read(tmp_path / "mine.yml")
+    assert str(raised.value).endswith(f"as 'atari: {FLAT.replace('Mlp', 'Cnn')}', and has {found}")
