@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, numpy_helper
+from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
@@ -27,6 +28,8 @@ from sb3_efficient.storage import decode, encode
 FORMAT = 1
 NAMES = ("manifest.json", "network.onnx", "weights.safetensors")
 _DIGEST = 64
+#: What comes of a manifest of another shape
+_MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
 _WRITTEN_BY = ("sb3-efficient", "stable-baselines3", "torch", "onnx")
 
 
@@ -75,7 +78,7 @@ def unpack(path: Path) -> tuple[dict[str, Any], ModelProto]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             manifest = json.loads(archive.read("manifest.json"))
             if manifest["format"] > FORMAT:
-                written_by = manifest.get("versions", {}).get("sb3-efficient")
+                written_by = (manifest.get("versions") or {}).get("sb3-efficient")
                 raise ArtifactError(
                     f"{path} has format {manifest['format']} (written by sb3-efficient {written_by}), and this version "
                     f"reads up to {FORMAT}: pip install --upgrade sb3-efficient."
@@ -83,7 +86,7 @@ def unpack(path: Path) -> tuple[dict[str, Any], ModelProto]:
             network = ModelProto.FromString(archive.read("network.onnx"))
             weights = load_tensors(archive.read("weights.safetensors"))
         _fill(network, manifest["tensors"], weights)
-    except (KeyError, ValueError, TypeError, DecodeError, zipfile.BadZipFile) as error:
+    except (*_MALFORMED, DecodeError, SafetensorError, zipfile.BadZipFile) as error:
         raise ArtifactError(f"{path} has the right digest and is no policy of sb3-efficient: {error!r}.") from error
     return manifest, network
 

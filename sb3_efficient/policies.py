@@ -37,8 +37,8 @@ ALGORITHMS = {
     "tqc": "sb3_contrib:TQC",
     "trpo": "sb3_contrib:TRPO",
 }
-#: Those that act by their highest value; sampled are only the random actions of training
-GREEDY = ("dqn", "qrdqn")
+#: Those that have one action for an observation; sampled are only the random actions of training
+GREEDY = ("ddpg", "dqn", "qrdqn", "td3")
 
 
 def policy_kwargs(name: str, algo: type[BaseAlgorithm] | str, **kwargs: Any) -> dict[str, Any]:

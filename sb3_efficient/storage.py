@@ -11,8 +11,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sb3_efficient.errors import ArtifactError
-
 Parts = dict[str, np.ndarray]
 
 
@@ -35,7 +33,7 @@ def decode(encoding: str, parts: Parts, dtype: np.dtype, shape: tuple[int, ...])
     :return: The array
     """
     if encoding not in ENCODINGS:
-        raise ArtifactError(f"Unknown encoding {encoding!r} of a tensor, known: {', '.join(ENCODINGS)}.")
+        raise ValueError(f"encoding {encoding!r} of a tensor, known are {', '.join(ENCODINGS)}")
     return ENCODINGS[encoding][1](parts, dtype, shape)
 
 

@@ -103,7 +103,7 @@ ARROWS = {
     "seer": {"callbacks", "errors", "extractors", "fast", "frames", "weights"},
     "reuse": {"errors", "extractors", "options", "weights"},
     "space_config": {"errors"},
-    "storage": {"errors"},
+    "storage": set(),
     "artifacts": {"errors", "storage"},
     "engines": {
         *("atomic", "errors", "exploration", "extractors", "fast", "generators", "modes", "options"),

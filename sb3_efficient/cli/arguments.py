@@ -100,11 +100,10 @@ def add_play_arguments(parser: argparse.ArgumentParser) -> None:
     chance.add_argument(
         "--deterministic",
         action="store_true",
-        help="take the most probable actions; default outside of Atari, and of dqn and qrdqn",
+        help="take the most probable actions; default outside of Atari, and of what has no others, as dqn",
     )
     chance.add_argument("--stochastic", action="store_true", help="sample actions; default on Atari, as in 'enjoy'")
     group.add_argument("--seed", type=int, default=0, help="seed of the first episode (default: %(default)s)")
-    group.add_argument("--n-envs", type=int, default=8, help="games at a time (default: %(default)s)")
 
 
 def add_report_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,6 +114,7 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--episodes", type=int, default=100, help="whole games of each policy; 0 for none (default: %(default)s)"
     )
+    group.add_argument("--n-envs", type=int, default=8, help="games at a time (default: %(default)s)")
     group.add_argument("--engine", default="onnxruntime", help="runtime of compressed policies (default: %(default)s)")
     group.add_argument("--threads", type=int, default=1, help="threads of every network (default: %(default)s)")
     group.add_argument(
@@ -150,7 +150,7 @@ def check_report_arguments(arguments: argparse.Namespace) -> None:
         )
     whole_number("--episodes", arguments.episodes, least=0)
     check_play_arguments(arguments)
-    whole_arguments(arguments, "threads", "repeats", "n_observations")
+    whole_arguments(arguments, "n_envs", "threads", "repeats", "n_observations")
     for size in arguments.batch_size:
         whole_number("--batch-size", size)
     if arguments.observations is None:
@@ -163,11 +163,10 @@ def check_play_arguments(arguments: argparse.Namespace) -> None:
     """
     from sb3_efficient.policies import GREEDY
 
-    whole_number("--n-envs", arguments.n_envs)
     check_seed(arguments.seed, getattr(arguments, "episodes", 0))
     if arguments.stochastic and arguments.algo in GREEDY:
         raise OptionError(
-            f"{arguments.algo} acts by its highest values, which --stochastic cannot sample: leave it out."
+            f"{arguments.algo} has one action for an observation, and --stochastic nothing to sample: leave it out."
         )
     if not 0 <= arguments.sticky < 1:
         raise OptionError(f"--sticky is a chance in [0, 1), got {arguments.sticky!r}.")

@@ -87,6 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
     from sb3_efficient.compression.compress import check_engine, check_recipe
     from sb3_efficient.evaluation.candidates import graph_candidate, model_candidate
 
+    if arguments.search:
+        arguments.batch_size = arguments.batch_size[:1]
     check_report_arguments(arguments)
     _check_mode(arguments)
     if arguments.search:

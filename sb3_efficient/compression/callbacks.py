@@ -79,6 +79,8 @@ class PruningCallback(RolloutCallback):
         self.sparsity, self.part, self.start, self.end = sparsity, part, start, end
         self.schedule, self.times = schedule, whole_number("times", times)
         self.masks: Masks = []
+        #: Of the zeros at the start, in layers of other parts and heads, too
+        self._present: Masks = []
         self._hooks: list[Any] = []
         self._said = False
         self._seer: dict[str, Any] | None = None
@@ -87,7 +89,8 @@ class PruningCallback(RolloutCallback):
         found = networks(self.model)
         self._began, self._done = self.num_timesteps, 0
         self._first = min(sparsity(found, self.part), self.sparsity)
-        self._set_masks(self._of_learning(present_masks(found)))
+        self._present = present_masks(found)
+        self._set_masks(self._of_learning(self._present))
         for optimizer in optimizers(self.model.policy):
             self._hooks.append(optimizer.register_step_post_hook(self._after_step))
 
@@ -102,7 +105,7 @@ class PruningCallback(RolloutCallback):
             found = networks(self.model)
             self._done = due
             wanted = SCHEDULES[self.schedule](self._first, self.sparsity, due / self.times)
-            masks = layer_masks(found, self.part, wanted)
+            masks = [*self._present, *layer_masks(found, self.part, wanted)]
             learning = self._of_learning(masks)
             self._say_if_fewer(learning, masks)
             self._set_masks(learning)

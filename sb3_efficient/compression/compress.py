@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.compression.observations import check_observations
@@ -14,6 +15,8 @@ from sb3_efficient.engines import ActingNetwork, find_engine, to_graph
 from sb3_efficient.errors import OptionError, briefly
 
 
+@th.inference_mode(False)
+@th.enable_grad()
 def compress(
     model: BaseAlgorithm, recipe: Step | Iterable[Step], *, calibration: np.ndarray | None = None
 ) -> CompressedPolicy:

@@ -96,19 +96,35 @@ def match_biases(graph: GraphProto) -> None:
         bias.input[1] = _add_constant(graph, f"{node.input[2]}_matched_scale", wanted.astype(np.float32))
 
 
-def keep_outputs_float(graph: GraphProto) -> None:
-    """Drop pairs that no operator in int8 follows: they would only round the outputs."""
+def clipped(graph: GraphProto) -> set[str]:
+    """
+    :return: Names of what a Relu gives
+    """
+    return {node.output[0] for node in graph.node if node.op_type == "Relu"}
+
+
+def keep_outputs_float(graph: GraphProto, positive: set[str]) -> None:
+    """
+    Drop pairs that no operator in int8 follows: they would only round the outputs.
+
+    :param positive: What the network clips at zero. The quantizer has left out a Relu where rounding does that, too,
+        and given its name to what it took
+    """
     for quantize in [node for node in graph.node if node.op_type == "QuantizeLinear"]:
         consumers = _consumers(graph)
-        followers = consumers[quantize.output[0]]
+        followers, number = consumers[quantize.output[0]], quantize.input[0]
         if any(node.op_type != "DequantizeLinear" for node in followers):
             continue
         if any(user.op_type in INT8 for node in followers for user in consumers[node.output[0]]):
             continue
+        if number in positive - clipped(graph):
+            quantize.CopyFrom(helper.make_node("Relu", [number], quantize.output, quantize.name))
+            number = quantize.output[0]
+        else:
+            graph.node.remove(quantize)
         for dequantize in followers:
-            _rename(graph, dequantize.output[0], quantize.input[0])
+            _rename(graph, dequantize.output[0], number)
             graph.node.remove(dequantize)
-        graph.node.remove(quantize)
 
 
 def drop_unused(graph: GraphProto) -> None:

@@ -67,7 +67,7 @@ class LnStructured(ModelMethod):
     def __post_init__(self) -> None:
         fraction("ratio", self.ratio)
         whole_number("n", self.n)
-        if self.dim not in (0, 1):
+        if whole_number("dim", self.dim, least=0) > 1:
             raise OptionError(f"dim must be 0 for rows of a layer (its outputs), 1 for columns, got {self.dim!r}.")
 
     def check(self, model: BaseAlgorithm) -> None:

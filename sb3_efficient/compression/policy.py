@@ -117,7 +117,7 @@ def load_policy(path: str | Path, env: Any = None) -> CompressedPolicy:
             make_recipe(manifest["recipe"]),
         )
     except (EfficientError, KeyError, TypeError, ValueError) as error:
-        written_by = manifest.get("versions", {}).get("sb3-efficient")
+        written_by = (manifest.get("versions") or {}).get("sb3-efficient")
         raise ArtifactError(
             f"{path}, written by sb3-efficient {written_by}, holds what this version does not know: "
             f"pip install --upgrade sb3-efficient ({error})."

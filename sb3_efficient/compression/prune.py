@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import numpy as np
+import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.compression.observations import check_observations
@@ -14,6 +15,8 @@ from sb3_efficient.errors import ConflictError, OptionError, briefly
 Model = TypeVar("Model", bound=BaseAlgorithm)
 
 
+@th.inference_mode(False)
+@th.enable_grad()
 def prune(
     model: Model,
     method: Step = "channel-pruning",

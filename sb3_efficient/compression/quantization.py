@@ -60,6 +60,7 @@ class StaticInt8(LastMethod):
         batches = Batches(self.batches(next(iter(input_spaces(graph.observation_space))), observations))
         prepared = _prepared(graph.proto)
         int8_graph.pool_whole_maps(prepared.graph)
+        positive = int8_graph.clipped(prepared.graph)
         quantized = _in_a_file(
             lambda path: quantize_static(
                 prepared,
@@ -77,7 +78,7 @@ class StaticInt8(LastMethod):
         int8_graph.feed_pixels(quantized.graph)
         int8_graph.clip_in_int8(quantized.graph)
         int8_graph.match_biases(quantized.graph)
-        int8_graph.keep_outputs_float(quantized.graph)
+        int8_graph.keep_outputs_float(quantized.graph, positive)
         int8_graph.drop_unused(quantized.graph)
         return quantized
 

@@ -1,5 +1,6 @@
 """
-A policy as one ordinary ONNX file for other programs: observations as the environment gives them in, actions out.
+A policy as one ordinary ONNX file for other programs: observations as the model has them (images channel-first, what
+the environment gives else) in, actions out.
 
 Preprocessing (the division by 255) is in every graph of this package. What comes behind the network, SB3's
 ``predict(deterministic=True)``, is added here.

@@ -55,11 +55,11 @@ def applies(maps: th.Tensor) -> bool:
 
 @cache
 def _kernels() -> Any:
-    """Compiled when they are first called; None where numba does not work, or finds no folder to keep them in."""
+    """Compiled when they are first called; None where numba does not work."""
     try:
         kernels = import_module("sb3_efficient.reuse.max_pool_kernels")
         return None if import_module("numba").config.DISABLE_JIT else kernels
-    except (ImportError, RuntimeError):
+    except ImportError:
         return None
 
 

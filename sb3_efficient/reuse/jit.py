@@ -1,13 +1,15 @@
 """
 numba, for all of this package: the compiler's names, and what this CPU's vectors hold.
 
-Compiled code is kept on disk by numba (``NUMBA_CACHE_DIR``, or ``__pycache__`` beside the source).
+Compiled code is kept on disk by numba (``NUMBA_CACHE_DIR``, or ``__pycache__`` beside the source). Where it may write
+nowhere, as in containers, every process compiles for itself.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -55,5 +57,11 @@ def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     :param function: Compiled when it is first called, without Python objects
     :param options: Of ``numba.njit``
     """
+    if function is None:
+        return partial(jit, **options)
     options = {"nogil": True, "error_model": "numpy", **options}
-    return numba.njit(**options) if function is None else numba.njit(**options)(function)
+    try:
+        return numba.njit(**options)(function)
+    except RuntimeError:
+        # No folder to keep it in
+        return numba.njit(**{**options, "cache": False})(function)

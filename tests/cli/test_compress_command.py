@@ -290,6 +290,12 @@ def test_two_processes_search_together(agent: Path, catch: tuple[str, ...], tmp_
         ("compress", ("--episodes", "-1"), "--episodes must be a whole number of at least 0, got -1"),
         ("compress", ("--search", "--n-trials", "0"), "--n-trials must be a whole number of at least 1, got 0"),
         ("compress", ("--batch-size", "1", "65"), "--batch-size 65 takes as many observations, and there are 64: "),
+        # A search times the first only
+        (
+            "compress",
+            ("--search", "--batch-size", "1", "65", "--episodes", "0"),
+            "--episodes must be a whole number of at",
+        ),
         ("compress", ("--sticky", "1.5"), "--sticky is a chance in [0, 1), got 1.5"),
         ("evaluate", ("nothing.policy",), "There is no file nothing.policy. 'sb3-efficient compress' writes"),
         ("evaluate", ("--engine", "onxruntime"), "Did you mean 'onnxruntime'?"),
@@ -306,7 +312,7 @@ def test_two_processes_search_together(agent: Path, catch: tuple[str, ...], tmp_
         (
             "evaluate",
             ("--algo", "dqn", "--stochastic"),
-            "dqn acts by its highest values, which --stochastic cannot",
+            "dqn has one action for an observation, and --stochastic nothing to sample",
         ),
         ("evaluate", ("--gym-packages", "./my_games.py"), "--gym-packages names the module './my_games.py', and there"),
         ("evaluate", ("--gym-packages", "my_games"), "--gym-packages names the module 'my_games', and there is none"),

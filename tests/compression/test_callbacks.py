@@ -12,7 +12,7 @@ from learners import ALGORITHMS, agent, images
 from rl_zoo3.utils import get_callback_list
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
 
-from sb3_efficient import SEERCallback, accelerate
+from sb3_efficient import SEERCallback, accelerate, prune
 from sb3_efficient.compression.callbacks import SCHEDULES, PruningCallback
 from sb3_efficient.compression.layers import layers
 from sb3_efficient.compression.masks import sparsity
@@ -42,6 +42,15 @@ class Watch(BaseCallback):
     def _on_step(self) -> bool:
         self.seen.append(zeros(body(self.model)))
         return True
+
+
+def test_zeros_that_were_there_stay_in_every_part() -> None:
+    """In layers of other parts and in heads, too."""
+    model = prune(agent("ppo"), "ln-structured", ratio=0.5, layers=("linear.0", "action_net"))
+    before = [(weight, weight == 0) for weight in (model.policy.action_net.weight, body(model)[-1])]
+    assert all(0.4 < mask.float().mean() < 0.6 for _, mask in before)
+    model.learn(96, callback=PruningCallback(0.7, part="conv", start=0.0, end=0.9, times=4))
+    assert all((weight[mask] == 0).all() and (weight[~mask] != 0).any() for weight, mask in before)
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)

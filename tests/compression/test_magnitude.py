@@ -88,6 +88,7 @@ def test_zeros_stay_zero_in_distillation() -> None:
         ("magnitude-pruning(ratio=1)", OptionError, r"ratio must be a part, in \[0, 1\), as 0.5 for one half, got 1"),
         ("magnitude-pruning(part='cnov')", UnknownNameError, "Unknown part 'cnov'. Did you mean 'conv'"),
         ("ln-structured(dim=2)", OptionError, "dim must be 0 for rows of a layer .* got 2"),
+        ("ln-structured(dim=True)", OptionError, "dim must be a whole number of at least 0, got True"),
         ("ln-structured(n=0)", OptionError, "n must be a whole number of at least 1, got 0"),
     ],
 )

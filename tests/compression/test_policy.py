@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import pickle
+import re
 import zipfile
 from collections.abc import Callable
 from functools import cache
@@ -173,6 +174,26 @@ def test_digest_alone_does_not_make_a_zip_or_a_network(tmp_path: Path) -> None:
         archive.writestr("network.onnx", b"no protocol buffer")
     message = refused(tmp_path / "a.policy", signed((tmp_path / "b.zip").read_bytes()))
     assert "is no policy of sb3-efficient: DecodeError(" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "text"),
+    [
+        ("weights.safetensors", rb"(?s).*", b"", "is no policy of sb3-efficient: SafetensorError("),
+        ("weights.safetensors", rb"(?s).{100}$", b"", "is no policy of sb3-efficient: SafetensorError("),
+        ("manifest.json", rb'"tensors": ', b'"tensors": null, "": ', "is no policy of sb3-efficient: AttributeError("),
+        ("manifest.json", rb'"dense"', b'"zip"', "encoding 'zip' of a tensor, known are dense"),
+        ("manifest.json", rb'"versions": ', b'"format": 9, "versions": null, "": ', "has format 9 (written by"),
+    ],
+)
+def test_nor_what_is_inside(tmp_path: Path, name: str, old: bytes, new: bytes, text: str) -> None:
+    with zipfile.ZipFile(io.BytesIO(content())) as archive, zipfile.ZipFile(tmp_path / "b.zip", "w") as other:
+        for member in artifacts.NAMES:
+            inside = archive.read(member)
+            changed = re.sub(old, new, inside, count=1) if member == name else inside
+            assert (changed != inside) == (member == name)
+            other.writestr(member, changed)
+    assert text in refused(tmp_path / "a.policy", signed((tmp_path / "b.zip").read_bytes()))
 
 
 def test_weights_are_in_one_place_only(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
+from helpers import parameters_match
 from learners import agent, images
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
@@ -133,3 +134,16 @@ def test_generators_and_the_environment_stay_as_they_are() -> None:
     assert model.env.venv._seeds == [5]
     assert pruned.get_env() is model.get_env()
     assert pruned.seed == 7
+
+
+@pytest.mark.parametrize("context", [th.inference_mode, th.no_grad])
+@pytest.mark.parametrize("step", ["channel-pruning", "distillation(steps=2, batch_size=8)"])
+def test_where_torch_computes_no_gradients(context: Any, step: str) -> None:
+    """As in a function that plays."""
+    model = agent("ppo")
+    expected = sb3_efficient.prune(model, step, observations=images())
+    with context():
+        found = sb3_efficient.prune(model, step, observations=images())
+        policy = sb3_efficient.compress(model, [step, "static-int8"], calibration=images())
+    assert parameters_match(found.policy, expected.policy)
+    assert policy.n_bytes == sb3_efficient.compress(model, [step, "static-int8"], calibration=images()).n_bytes

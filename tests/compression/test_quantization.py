@@ -13,10 +13,13 @@ import torch as th
 from agents import Images, agent, dict_agent, images
 from helpers import parameters_match
 from stable_baselines3 import PPO
+from torch import nn
 
 from sb3_efficient import compress, load_policy, make_engine, policy_kwargs
 from sb3_efficient.compression import CompressedPolicy, StaticInt8, int8_graph, list_methods
 from sb3_efficient.errors import ObservationError, OptionError
+from sb3_efficient.evaluation.agreement import sqnr
+from sb3_efficient.extractors import EncoderExtractor
 
 METHODS = ("dynamic-int8", "dynamic-float16", "static-int8", "static-float16")
 
@@ -219,6 +222,34 @@ def test_first_layers_that_are_no_convolution_read_numbers() -> None:
     expected = make_engine(model, "eager").outputs(batch)["logits"]
     found = make_engine(compress(model, "static-int8", calibration=batch), "onnxruntime").outputs(batch)["logits"]
     np.testing.assert_allclose(found, expected, atol=0.05)
+
+
+class Behind(EncoderExtractor):
+    """A convolution, its ReLU, and a layer behind it that runtimes do not have in int8."""
+
+    def __init__(self, space: Any, *, layer: Any, features_dim: int = 64, normalized_image: bool = True) -> None:
+        cnn = nn.Sequential(nn.Conv2d(2, 16, 4, 4), nn.ReLU(), layer, nn.Flatten())
+        super().__init__(space, cnn, {"features_dim": features_dim}, normalized_image=normalized_image)
+
+
+@pytest.mark.parametrize("layer", [nn.AvgPool2d(3), nn.LayerNorm([16, 9, 9]), nn.LPPool2d(2, 3)])
+def test_what_is_clipped_at_zero_stays_so(layer: nn.Module) -> None:
+    """The quantizer leaves out a ReLU where rounding clips as well, and no rounding may be left."""
+    kwargs = {"features_extractor_class": Behind, "features_extractor_kwargs": {"layer": layer}}
+    model, batch = agent("ppo", policy_kwargs=kwargs), images(64)
+    expected = make_engine(model, "eager").outputs(batch)["logits"]
+    policy = compress(model, "static-int8", calibration=batch)
+    assert sqnr(policy.engine().outputs(batch)["logits"], expected) > 20
+
+
+def test_outputs_that_happen_to_be_positive_may_become_negative() -> None:
+    model, batch = agent("dqn"), images(64)
+    with th.no_grad():
+        list(model.q_net.parameters())[-1].add_(5)
+    proto = compress(model, "static-int8", calibration=batch).proto
+    assert (make_engine(model, "eager").outputs(batch)["q_values"] > 0).all()
+    made = {output: node.op_type for node in proto.graph.node for output in node.output}
+    assert made["q_values"] == "Gemm"
 
 
 def test_dictionaries_and_other_things_are_refused() -> None:
