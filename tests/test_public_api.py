@@ -129,8 +129,8 @@ ARROWS = {
     },
     "search": {"compression", "engines", "errors", "evaluation"},
     "cli": {
-        *("atomic", "bench", "compression", "doctor", "engines", "errors", "evaluation", "observations", "options"),
-        *("policies", "search", "sizes", "zoo"),
+        *("atomic", "bench", "compression", "doctor", "engines", "errors", "evaluation", "extractors"),
+        *("observations", "options", "policies", "search", "sizes", "zoo"),
     },
     "__main__": {"cli"},
 }
