@@ -15,6 +15,7 @@ BENCHMARKS = ROOT / "examples" / "benchmarks"
 #: Results that tell how long steps take, and what returns are by then
 BY_TIME = ("seer", "branches")
 SCRIPTS = [file.stem for file in sorted(BENCHMARKS.glob("*.py")) if re.search(r"^BEGIN\b", file.read_text(), re.M)]
+NUMBERS = {1: "one", 2: "two", 3: "three"}
 #: Those whose tables lie beside their rows; runs.md has its own test
 FILES = [
     script.stem
@@ -110,7 +111,7 @@ def test_hours_below_the_first_picture() -> None:
     by_auto = [f"{reached('impala', row['curve'], when):.1f}" for row, when in zip(others, frozen, strict=True)]
     words = (
         f"Impala with everything on reaches a return of 18 after {found['Impala, everything on']:.1f} hours, frozen by "
-        f'hand, and after {" and ".join(by_auto)} in two other runs, frozen by "auto"; '
+        f'hand, and after {_listed(by_auto)} in {NUMBERS[len(by_auto)]} other runs, frozen by "auto"; '
         f"accelerated but not frozen after {found['Impala, accelerated']:.1f}; NatureCNN accelerated after "
         f"{found['Nature, accelerated']:.1f}.",
         f"reach 18 after {found['stock Impala']:.1f} (Impala) and {found['stock Nature']:.1f} hours (NatureCNN); "
@@ -129,9 +130,9 @@ def test_returns_that_whole_runs_on_pong_end_at() -> None:
         found = sorted((row["seed"], row["final_return"]) for row in rows if row["label"] == label)
         return [f"{value:.1f}" if abs(value) >= 1 else str(value) for _, value in found]
 
-    fast = "{}, {} and {}".format(*ends("Nature, accelerated"))
-    float32, stock, impala = (
-        " and ".join(ends(label)) for label in ("Nature, accelerated in float32", "Nature", "Impala, everything on")
+    fast, float32, stock, impala = (
+        _listed(ends(label))
+        for label in ("Nature, accelerated", "Nature, accelerated in float32", "Nature", "Impala, everything on")
     )
     assert (
         f"three seeds of NatureCNN on Pong end at {fast} after 2 million steps, the first and the third in float32 at "
@@ -144,6 +145,10 @@ def test_returns_that_whole_runs_on_pong_end_at() -> None:
     ) in text_of(ROOT / "sb3_efficient" / "fast" / "README.md")
     assert f"and to {impala} in the end." in text_of(BENCHMARKS / "README.md")
     assert f"and end at {impala}." in text_of(ROOT / "sb3_efficient" / "seer" / "README.md")
+
+
+def _listed(values: list[str]) -> str:
+    return f"{', '.join(values[:-1])} and {values[-1]}"
 
 
 def test_tables_of_the_queue_are_those_of_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,22 +17,21 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import statistics
 import time
 
 import cv2
 import numpy as np
-import torch as th
 from common import check_games, open_rows, run_program, write_table
 from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack
 
+from sb3_efficient.bench.cores import cores
 from sb3_efficient.bench.rows import summary
 from sb3_efficient.envs import AleVecEnv
+from sb3_efficient.options import whole_arguments
 
 KEYS = ("env", "variant", "threads", "n_envs")
-CORES = sorted(os.sched_getaffinity(0))
 GAMES = ("Pong", "Breakout", "Seaquest", "MsPacman", "SpaceInvaders", "BeamRider")
 
 
@@ -51,12 +50,15 @@ def main() -> None:
     if arguments.quick:
         arguments.turns = min(arguments.turns, 5)
     check_games(arguments.games)
+    whole_arguments(arguments, "n_envs", "turns", "steps")
     rows = open_rows("environments", KEYS, quick=arguments.quick)
     for game, threads in itertools.product([] if arguments.rewrite else arguments.games, arguments.threads):
         env_id = f"{game}NoFrameskip-v4"
         if arguments.missing and rows.has(env=env_id, threads=threads, n_envs=arguments.n_envs):
             continue
-        found = measure(env_id, threads, arguments)
+        # Held to so many cores before anything is made: threads and processes inherit it
+        with cores(threads):
+            found = measure(env_id, threads, arguments)
         rows.add(found)
         plain = found[0]["median"]
         for row in found:
@@ -65,11 +67,13 @@ def main() -> None:
                 f"{row['median'] / plain:.2f}x",
                 flush=True,
             )
+    # The table has one number of games
+    those = [row for row in rows.rows if row["n_envs"] == arguments.n_envs]
     if rows.file is not None:
-        write_table("environments", table(rows.rows))
+        write_table("environments", table(those))
     for threads in arguments.threads:
         for variant in ("ale", "subproc"):
-            speeds = ratios(rows.rows, variant, threads).values()
+            speeds = ratios(those, variant, threads).values()
             if not speeds:
                 continue
             print(
@@ -107,10 +111,7 @@ def make(env_id: str, n_envs: int) -> dict[str, VecEnv]:
 
 
 def measure(env_id: str, threads: int, arguments: argparse.Namespace) -> list[dict]:
-    th.set_num_threads(threads)
     cv2.setNumThreads(threads)
-    # Held to so many cores before anything is made: threads and processes inherit it
-    os.sched_setaffinity(0, CORES[:threads])
     envs = make(env_id, arguments.n_envs)
     rng = np.random.default_rng(0)
     speeds: dict[str, list[float]] = {variant: [] for variant in envs}

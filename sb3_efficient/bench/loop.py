@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -12,12 +13,14 @@ from pathlib import Path
 
 from sb3_efficient.atomic import check_writable, replace_file
 from sb3_efficient.bench.cores import cores
-from sb3_efficient.errors import EfficientError, OptionError, UnknownNameError, suggestion
+from sb3_efficient.errors import ConflictError, EfficientError, OptionError, UnknownNameError, suggestion
 from sb3_efficient.options import whole_arguments
 
 #: What is measured under which name: behind ``-params``
 VARIANTS = {"plain": [], "fast": ["vec_env=ale", "vec_env_kwargs=dict(num_threads={})", "accelerate=True"]}
 _WARM_UP = 1024
+#: What tells variants apart, and measures them
+_SET_HERE = ("callback", "vec_env", "vec_env_kwargs", "accelerate")
 Runs = dict[str, tuple[int, dict[str, float]]]
 HELP = "where the time of a training run goes, plain and fast, in rl-zoo3's own program"
 EXAMPLES = """\
@@ -76,6 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     for file in filter(None, (arguments.json, arguments.picture)):
         check_writable(file)
     _check_ending(arguments.picture)
+    _check_params(arguments.params)
     runs: Runs = {name: (0, dict.fromkeys(SECTIONS, 0.0)) for name in arguments.variants}
     # The processes that train keep to those as well
     with cores(arguments.threads):
@@ -93,6 +97,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check_params(params: list[str]) -> None:
+    for key in (re.split("[=:]", word)[0] for word in params):
+        if key in _SET_HERE:
+            raise ConflictError(f"'bench loop' sets {key} itself: leave it out, or choose by --variants.")
+
+
 def _check_ending(picture: Path | None) -> None:
     """That matplotlib can write such a file, before anything is trained for it."""
     if picture is None:
@@ -108,10 +118,9 @@ def _train(arguments: argparse.Namespace, params: list[str]) -> tuple[int, dict[
     """One run of the zoo in a process of its own, in a folder that is thrown away."""
     from sb3_efficient.policies import is_off_policy
 
-    common = list(arguments.params)
+    common = [f"features_extractor={arguments.extractor}", *arguments.params]
     if is_off_policy(arguments.algo):
         common = [f"learning_starts={_WARM_UP // 2}", "buffer_size=10000", *common]
-    common.append(f"features_extractor={arguments.extractor}")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "profile.json"
         profiler = {"sb3_efficient.profiler.ProfileCallback": {"file": str(file), "skip": _WARM_UP, "verbose": 0}}

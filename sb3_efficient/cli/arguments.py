@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sb3_efficient.errors import OptionError
+from sb3_efficient.errors import ConflictError, OptionError
 from sb3_efficient.options import whole_arguments, whole_number
+
+#: That are recorded where nothing is said
+N_OBSERVATIONS = 1000
 
 
 def add_command(commands: Any, name: str, command: Any, usage: str) -> None:
@@ -131,8 +134,7 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--n-observations",
         type=int,
-        default=1000,
-        help="how many to record for calibration and training of students (default: %(default)s)",
+        help=f"how many to record for calibration and training of students (default: {N_OBSERVATIONS})",
     )
 
 
@@ -148,6 +150,10 @@ def check_report_arguments(arguments: argparse.Namespace) -> None:
         raise OptionError(
             f"{arguments.engine!r} cannot run compressed policies: choose --engine onnxruntime, openvino or reuse."
         )
+    if arguments.observations is not None and arguments.n_observations is not None:
+        raise ConflictError("--observations is a file, and --n-observations says how many to record: leave out one.")
+    if arguments.n_observations is None:
+        arguments.n_observations = N_OBSERVATIONS
     whole_number("--episodes", arguments.episodes, least=0)
     check_play_arguments(arguments)
     whole_arguments(arguments, "n_envs", "threads", "repeats", "n_observations")

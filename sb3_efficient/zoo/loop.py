@@ -104,7 +104,7 @@ def _is_falling(schedule: str) -> bool:
 def check_keys(hyperparams: Entry, algo: Callable[..., Any]) -> None:
     """
     Refuse a misspelt key, of ours or of anybody's, which the algorithm would be given, a misspelt policy, and what is
-    no whole number or no switch where SB3 wants one.
+    no number, no whole one or no switch where SB3 wants one.
 
     :param hyperparams: What is left of an entry after the zoo has taken its own keys; whole numbers in it that were
         written as 1e5 are made such
@@ -137,6 +137,8 @@ def _of_kind(kind: Any, what: str, value: Any) -> Any:
     """What Python would take for something else than was meant, or refuse deep in a run."""
     if kind is bool:
         check_switches(**{what: value})
+    if kind is float and not isinstance(value, (int, float, np.number)):
+        raise OptionError(f"{what} must be a number, got {value!r}.")
     if kind is not int or isinstance(value, (int, np.integer)):
         return value
     if not isinstance(value, float) or not value.is_integer():

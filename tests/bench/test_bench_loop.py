@@ -13,7 +13,7 @@ from sb3_efficient.profiler import SECTIONS
 
 
 def test_loop(script: Run, tmp_path: Path) -> None:
-    small = ("-params", "n_envs=2", "n_steps=32", "batch_size=32")
+    small = ("-params", "n_envs=2", "n_steps=32", "batch_size=32", "features_extractor=nature")
     files = ("--picture", "loop.png", "--json", "loop.json")
     done = script("-m", "sb3_efficient", "bench", "loop", "--steps", "64", *files, *small)
     header, *rows, fps = done.stdout.splitlines()
@@ -36,6 +36,8 @@ def test_bad_input_is_said_before_anything_is_trained(capsys: pytest.CaptureFixt
         (["--repeats", "0"], "--repeats must be a whole number of at least 1"),
         (["--picture", str(tmp_path / "loop.foo")], "its ending must be one of ."),
         (["--picture", str(tmp_path / "loop")], "its ending must be one of ."),
+        (["-params", "n_envs=2", "accelerate=False"], "'bench loop' sets accelerate itself: leave it out"),
+        (["-params", "callback:[]"], "'bench loop' sets callback itself: leave it out"),
         (["--json", str(tmp_path / "file" / "loop.json")], "Results cannot be written to"),
     ):
         assert cli.main(["bench", "loop", *words]) == 1

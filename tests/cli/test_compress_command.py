@@ -29,7 +29,8 @@ from sb3_efficient.errors import ObservationError
 from sb3_efficient.evaluation.episodes import play
 from sb3_efficient.zoo.saved import SavedAgent, find_agent
 
-QUICK = ("--n-observations", "64", "--batch-size", "1", "8", "--repeats", "1", "--n-envs", "2")
+TIMED = ("--batch-size", "1", "8", "--repeats", "1", "--n-envs", "2")
+QUICK = ("--n-observations", "64", *TIMED)
 PRUNED = "channel-pruning(ratio=0.5) distillation(steps=2, batch_size=8) static-int8"
 
 
@@ -65,7 +66,7 @@ def test_evaluate_takes_policies_and_zips(
     observations = str(tmp_path / "observations.safetensors")
     assert cli.main(["collect", *catch, "-n", "50", "--spacing", "3", "-o", observations]) == 0
     assert "50 observations of shape (1, 84, 84) in" in capsys.readouterr().out
-    options = ("--observations", observations, *QUICK, "--episodes", "0")
+    options = ("--observations", observations, *TIMED, "--episodes", "0")
     assert cli.main(["compress", *catch, *options, "--recipe", ""]) == 0
     other = agent.with_name("Catch-v0_2") / "Catch-v0.zip"
     other.parent.mkdir()
@@ -286,7 +287,7 @@ def test_two_processes_search_together(agent: Path, catch: tuple[str, ...], tmp_
     [
         ("compress", ("--recipe", "static-int9"), "Did you mean 'static-int8'?"),
         ("compress", ("--exp-id", "7"), "Agents in {folder}: ppo/Catch-v0_1. Choose one"),
-        ("compress", ("--observations", "nothing"), "There is no file nothing. 'sb3-efficient collect'"),
+        ("compress", ("--observations", "nothing"), "says how many to record: leave out one"),
         ("compress", ("--episodes", "-1"), "--episodes must be a whole number of at least 0, got -1"),
         ("compress", ("--search", "--n-trials", "0"), "--n-trials must be a whole number of at least 1, got 0"),
         ("compress", ("--batch-size", "1", "65"), "--batch-size 65 takes as many observations, and there are 64: "),
@@ -411,6 +412,8 @@ def test_observations_of_another_game(
 ) -> None:
     from sb3_efficient.observations import save_observations
 
+    assert cli.main(["compress", *catch, "--observations", "nothing"]) == 1
+    assert "There is no file nothing. 'sb3-efficient collect'" in capsys.readouterr().err
     file = save_observations(tmp_path / "other", np.zeros((40, 4, 84, 84), np.uint8))
     assert cli.main(["compress", *catch, "--observations", str(file)]) == 1
     assert "has images of shape (4, 84, 84), and the policy takes (1, 84, 84)" in capsys.readouterr().err

@@ -171,6 +171,13 @@ def test_sizes_that_are_no_whole_numbers(value: Any) -> None:
     check_keys({"policy": "CnnPolicy", "n_steps": np.int64(8), "gamma": 1, "target_kl": None}, PPO)
 
 
+@pytest.mark.parametrize("value", ["abc", "0,99", None, [0.9]])
+def test_words_in_place_of_numbers(value: Any) -> None:
+    with pytest.raises(OptionError, match=f"gamma of PPO must be a number, got {re.escape(repr(value))}."):
+        check_keys({"policy": "CnnPolicy", "gamma": value}, PPO)
+    check_keys({"policy": "CnnPolicy", "gamma": np.float32(0.9), "ent_coef": 0, "learning_rate": "lin_0.1"}, PPO)
+
+
 def test_whole_numbers_that_yaml_has_as_others() -> None:
     """As ``learning_starts: !!float 1e5``, which stock rl-zoo3 takes, too."""
     entry = {"n_steps": 1e3, "gamma": 1.0}
