@@ -73,6 +73,14 @@ def check_replay_buffer(model: BaseAlgorithm, entry: Entry, agent: str) -> None:
             f"The replay buffer beside {agent} is a {type(buffer).__name__}, and replay_buffer_class is "
             f"{asked.__name__}: leave that out, or move replay_buffer.pkl away."
         )
+    options = entry.get("replay_buffer_kwargs") or {}
+    for key in ("n_steps", "gamma"):
+        wanted, found = options.get(key), getattr(buffer, key, None)
+        if None not in (wanted, found) and wanted != found:
+            raise ConflictError(
+                f"The replay buffer beside {agent} has {key}={found}, and replay_buffer_kwargs {key}={wanted}: leave "
+                "that out, or move replay_buffer.pkl away."
+            )
 
 
 def _check_gamma(gamma: Any, own: Any) -> None:

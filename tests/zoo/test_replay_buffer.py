@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from helpers import Run
@@ -11,7 +13,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 
 from sb3_efficient.errors import ConflictError, OptionError
 from sb3_efficient.frames import FrameNStepReplayBuffer, FrameReplayBuffer
-from sb3_efficient.zoo.replay_buffer import import_replay_buffer
+from sb3_efficient.zoo.replay_buffer import check_replay_buffer, import_replay_buffer
 
 DQN_ON_PONG = ("train", "--algo", "dqn", "--env", "PongNoFrameskip-v4", "-n", "64", "--eval-freq", "-1")
 SMALL = ("-params", "buffer_size=200", "learning_starts=20", "vec_env=ale")
@@ -57,3 +59,14 @@ def test_another_class_than_the_one_of_the_agent(zoo: Run, tmp_path: Path) -> No
     zoo(*DQN_ON_PONG, *continued, *SMALL, SB3S)
     model = DQN.load(max(run.parent.iterdir()) / "PongNoFrameskip-v4.zip")
     assert (model.replay_buffer_class, model.replay_buffer_kwargs) == (ReplayBuffer, {})
+
+
+@pytest.mark.parametrize(("options", "text"), [({"n_steps": 5}, "n_steps=3, and"), ({"gamma": 0.9}, "gamma=0.99, and")])
+def test_options_that_the_loaded_buffer_does_not_have(options: dict[str, Any], text: str) -> None:
+    """It has its own, whatever is typed."""
+    buffer = SimpleNamespace(n_envs=1, n_steps=3, gamma=0.99)
+    model: Any = SimpleNamespace(replay_buffer=buffer, get_env=lambda: SimpleNamespace(num_envs=1))
+    check_replay_buffer(model, {"replay_buffer_kwargs": {"n_steps": 3, "gamma": 0.99}}, "a.zip")
+    check_replay_buffer(model, {"replay_buffer_kwargs": None}, "a.zip")
+    with pytest.raises(ConflictError, match=f"The replay buffer beside a.zip has {text} replay_buffer_kwargs"):
+        check_replay_buffer(model, {"replay_buffer_kwargs": options}, "a.zip")
