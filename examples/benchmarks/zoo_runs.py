@@ -259,7 +259,7 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
     """A panel for each game and algorithm."""
     panels = list(dict.fromkeys((row["env"], row["algo"]) for row in rows))
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(6.4 if len(panels) == 1 else 4.6 * len(panels), 4), layout="constrained", squeeze=False
+        1, len(panels), figsize=(6.4 if len(panels) == 1 else 4.6 * len(panels), 5), layout="constrained", squeeze=False
     )
     for (env, algo), panel in zip(panels, axes[0], strict=True):
         own = [row for row in rows if (row["env"], row["algo"]) == (env, algo)]
@@ -277,7 +277,8 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
         panel.set(xlabel="steps", ylabel="return, mean of 100 games")
         panel.set_title(f"{algo.upper()} on {env}, {threads[0]} thread")
         panel.grid(alpha=0.3)
-        panel.legend(frameon=False, fontsize="small")
+        # Below: some panels have lines everywhere
+        panel.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.16))
     figure.savefig(file, dpi=110)
     plt.close(figure)
     print(f"picture: {file}")
