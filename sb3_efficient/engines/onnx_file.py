@@ -1,6 +1,5 @@
 """
-A policy as one ordinary ONNX file for other programs: observations as the model has them (images channel-first, what
-the environment gives else) in, actions out.
+A policy as one ordinary ONNX file for other programs: observations in, images channel-first, and actions out.
 
 Preprocessing (the division by 255) is in every graph of this package. What comes behind the network, SB3's
 ``predict(deterministic=True)``, is added here.

@@ -12,7 +12,7 @@ from sb3_efficient.callbacks import RolloutCallback
 from sb3_efficient.errors import ConflictError, ConversionError, OptionError, TrialError, suggestion
 from sb3_efficient.seer.buffers import buffer_of, check_room, latent_buffer, set_buffer
 from sb3_efficient.seer.capacity import check_capacity
-from sb3_efficient.seer.checks import check_model, check_times, first_update
+from sb3_efficient.seer.checks import check_model, check_times, check_updated, first_update
 from sb3_efficient.seer.criterion import Convergence, check_threshold
 from sb3_efficient.seer.encoder import LatentEncoder, encoders, update_targets
 from sb3_efficient.seer.replay import LatentReplayBuffer
@@ -152,11 +152,8 @@ class SEERCallback(RolloutCallback):
         for name, asked in (("earliest", self.earliest), ("latest", self.latest)):
             if asked is not None and timestep(asked, start, total) >= total:
                 raise OptionError(f"{name}: {asked} timesteps is beyond training, which ends at {total}.")
-        if latest is not None and latest <= first:
-            raise TrialError(
-                f"latest: {latest} timesteps is not after the first update, which is at {first}: the encoder would "
-                "stay as it was initialised. Freeze later."
-            )
+        if latest is not None:
+            check_updated("latest", latest, first)
         # One that lies before a training that is continued is overdue
         if latest is not None and start < latest < earliest:
             raise TrialError(f"latest: {latest} timesteps is before earliest: {earliest}. Say both.")

@@ -53,11 +53,21 @@ def check_times(model: Any, due: list[tuple[int, Any]], total: int, has_encoder:
     for when, _ in due:
         if when >= total:
             raise OptionError(f"freeze_at: {when} timesteps is beyond training, which ends at {total}.")
-        if when <= first and not has_encoder:
-            raise TrialError(
-                f"freeze_at: {when} timesteps is not after the first update, which is at {first}: the encoder "
-                "would stay as it was initialised. Freeze later, or start from another agent's, encoder='agent.zip'."
-            )
+        if not has_encoder:
+            check_updated("freeze_at", when, first)
+
+
+def check_updated(option: str, when: int, first: int) -> None:
+    """
+    :param option: As the message says it
+    :param when: Timestep of a freeze
+    :param first: That of the first update
+    """
+    if when <= first:
+        raise TrialError(
+            f"{option}: {when} timesteps is not after the first update, which is at {first}: the encoder would stay as "
+            "it was initialised. Freeze later, or start from another agent's, encoder='agent.zip'."
+        )
 
 
 def first_update(model: BaseAlgorithm) -> int:

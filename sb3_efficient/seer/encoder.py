@@ -18,7 +18,7 @@ from sb3_efficient.extractors import EncoderExtractor
 from sb3_efficient.fast.forward import FastFeatures, FastForward, accepts
 from sb3_efficient.fast.plan import Plan
 from sb3_efficient.seer.frozen import FrozenForward
-from sb3_efficient.seer.methods import ON_THEIR_OWN, OnLatents, encoded
+from sb3_efficient.seer.methods import ON_THEIR_OWN, OnLatents
 from sb3_efficient.seer.stages import Depth
 
 #: Images that are encoded at once
@@ -84,7 +84,8 @@ class LatentEncoder:
         :return: (B, L), latents of all extractors side by side
         """
         batch = th.as_tensor(np.ascontiguousarray(images), device=self.model.device)
-        return encoded(batch, self.parts, self.model.policy).cpu().numpy()
+        latents = [part.encode(part.prepared(batch, self.model.policy)) for part in self.parts]
+        return th.cat(latents, dim=1).cpu().numpy()
 
     def reencode(self, stored: np.ndarray, shallower: LatentEncoder | None = None) -> np.ndarray:
         """
@@ -114,8 +115,8 @@ class LatentEncoder:
             if isinstance(network, BaseModel) and "extract_features" not in vars(network):
                 plan.set(network, "extract_features", FastFeatures(network))
             for name in ON_THEIR_OWN:
-                if hasattr(type(network), name):
-                    plan.set(network, name, OnLatents(network, name, self.parts))
+                if hasattr(type(network), name) and name not in vars(network):
+                    plan.set(network, name, OnLatents(network, name))
         plan.run()
 
     def check_plain(self) -> None:

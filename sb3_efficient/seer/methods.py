@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch as th
+import torch.nn.functional as F
 
 from sb3_efficient.seer.frozen import FrozenForward
 
-#: They go past the policy's own ``extract_features`` to that of its class
-ON_THEIR_OWN = ("get_distribution", "predict_values")
+#: They go past the policy's own ``extract_features`` to that of its class: with which extractor
+ON_THEIR_OWN = {"get_distribution": "pi_features_extractor", "predict_values": "vf_features_extractor"}
 
 
 class OnLatents:
@@ -21,11 +22,10 @@ class OnLatents:
 
     :param policy: The policy whose attribute this is going to be
     :param name: Of :data:`ON_THEIR_OWN`
-    :param parts: Frozen extractors of the policy, in the order of their columns
     """
 
-    def __init__(self, policy: Any, name: str, parts: list[FrozenForward]) -> None:
-        self.policy, self.name, self.parts = policy, name, parts
+    def __init__(self, policy: Any, name: str) -> None:
+        self.policy, self.name = policy, name
 
     def __call__(self, obs: th.Tensor, *args: Any, **kwargs: Any) -> Any:
         """
@@ -33,19 +33,17 @@ class OnLatents:
         :return: As the method's
         """
         policy, method = self.policy, getattr(type(self.policy), self.name)
-        latents = obs if obs.ndim == 2 else encoded(obs, self.parts, policy)
+        latents = obs if obs.ndim == 2 else self._latents(obs)
         before, policy.normalize_images = policy.normalize_images, False
         try:
             return method(policy, latents, *args, **kwargs)
         finally:
             policy.normalize_images = before
 
-
-def encoded(images: th.Tensor, parts: list[FrozenForward], policy: Any) -> th.Tensor:
-    """
-    :param images: (B, C, H, W)
-    :param parts: Frozen extractors of the policy, in the order of their columns
-    :param policy: Knows how images are prepared
-    :return: (B, L), latents of all parts side by side
-    """
-    return th.cat([part.encode(part.prepared(images, policy)) for part in parts], dim=1)
+    def _latents(self, images: th.Tensor) -> th.Tensor:
+        """Of the extractor that the method asks, in its columns; what precedes them is not looked at."""
+        # A compiled one has the frozen one inside
+        modules = getattr(self.policy, ON_THEIR_OWN[self.name]).modules()
+        forwards = (vars(module).get("forward") for module in modules)
+        part = next(found for found in forwards if isinstance(found, FrozenForward))
+        return F.pad(part.encode(part.prepared(images, self.policy)), (part.columns.start, 0))

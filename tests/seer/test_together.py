@@ -76,6 +76,23 @@ def test_every_method_of_the_policy_takes_latents(algo: str, dtype: str, precisi
     assert policy.normalize_images
 
 
+def test_actor_and_critic_with_encoders_of_their_own_ask_only_theirs() -> None:
+    agent: Any = model("ppo", policy_kwargs={"share_features_extractor": False})
+    agent.learn(48, callback=SEERCallback(30))
+    images = th.as_tensor(np.stack([agent.observation_space.sample() for _ in range(4)]))
+    encoder, seen = agent.rollout_buffer.encoder, []
+    latents = th.as_tensor(encoder(images.numpy()))
+    for i, part in enumerate(encoder.parts):
+        part.frozen.register_forward_pre_hook(lambda *_, i=i: seen.append(i))
+        part._remembered = -1, th.empty(0), th.empty(0)
+    values, actions = agent.policy.predict_values(images), agent.policy.get_distribution(images)
+    assert sorted(seen) == [0, 1]
+    # The same latents, beside others or not: sums in another order
+    th.testing.assert_close(values, agent.policy.predict_values(latents))
+    expected = agent.policy.get_distribution(latents)
+    th.testing.assert_close(actions.distribution.logits, expected.distribution.logits)
+
+
 @pytest.mark.parametrize("with_seer", [True, False])
 def test_compiled_extractors(with_seer: bool) -> None:
     agent = model("dqn")
