@@ -80,14 +80,14 @@ def test_gpus_go_on_with_the_algorithms_they_had(monkeypatch: pytest.MonkeyPatch
 def test_exploration_comes_from_the_seed_and_stays_as_it_was() -> None:
     env = FakeImageEnv(screen_height=36, screen_width=36, discrete=False)
     model = PPO("CnnPolicy", env, use_sde=True, seed=0)
-    images = np.stack([env.reset()[0].transpose(2, 0, 1)] * 3)
+    images = th.as_tensor(np.stack([env.reset()[0].transpose(2, 0, 1)] * 3))
 
     def sampled(seed: int) -> list[np.ndarray]:
         with seeded(model, seed):
             found = []
             for _ in range(2):
                 explore_anew(model.policy, 3)
-                found.append(model.predict(images)[0])
+                found.append(model.policy(images)[0].detach().numpy())  # before the clip, at which different ones meet
         return found
 
     before = model.policy.action_dist.exploration_mat  # type: ignore[attr-defined]
