@@ -93,7 +93,7 @@ def check_n_observations(n: int, least: int, recipes: Iterable[tuple[Method, ...
     :param least: As there
     :param recipes: Of which some need observations
     """
-    from sb3_efficient.compression.observations import LEAST
+    from sb3_efficient.compression.calibration import LEAST
 
     rest = n - _held_out(n, least)
     for step in (step for recipe in recipes for step in recipe):

@@ -28,8 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
     :return: Exit status
     """
     from sb3_efficient.compression import make_recipe
+    from sb3_efficient.compression.calibration import LEAST
     from sb3_efficient.compression.compress import check_recipe
-    from sb3_efficient.compression.observations import LEAST
     from sb3_efficient.compression.recipe import LastMethod
     from sb3_efficient.evaluation.compare import Candidate
     from sb3_efficient.evaluation.episodes import play, takes_masks

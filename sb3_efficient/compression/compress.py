@@ -8,7 +8,7 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_efficient.compression.observations import check_observations
+from sb3_efficient.compression.calibration import check_observations
 from sb3_efficient.compression.policy import CompressedPolicy
 from sb3_efficient.compression.recipe import LastMethod, Method, ModelMethod, Step, make_recipe
 from sb3_efficient.engines import ActingNetwork, find_engine, to_graph

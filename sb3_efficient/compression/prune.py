@@ -8,7 +8,7 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_efficient.compression.observations import check_observations
+from sb3_efficient.compression.calibration import check_observations
 from sb3_efficient.compression.recipe import ModelMethod, Step, make_method
 from sb3_efficient.errors import ConflictError, OptionError, briefly
 

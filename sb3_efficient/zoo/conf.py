@@ -80,7 +80,8 @@ def _read(path: Path) -> Entries:
 def _stock(entry: dict[str, Any], algo: str) -> dict[str, Any]:
     """In the words of stock rl-zoo3, which has none for ``vec_env: ale`` and makes its own environments."""
     from sb3_efficient.zoo.entries import to_stock
-    from sb3_efficient.zoo.loop import take_callbacks, take_vec_env
+    from sb3_efficient.zoo.entry_callbacks import take_callbacks
+    from sb3_efficient.zoo.vec_env import take_vec_env
 
     take_callbacks(entry)
     take_vec_env(entry, {})

@@ -10,16 +10,18 @@ from typing import Any
 
 import gymnasium as gym
 from rl_zoo3 import ALGOS, hyperparams_opt
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_efficient.envs.retro import import_retro
 from sb3_efficient.errors import ConflictError, EfficientError, MissingExtraError
 from sb3_efficient.options import whole_number
 from sb3_efficient.zoo.agents import check_algorithm, check_same_extractor, saved_entry
 from sb3_efficient.zoo.entries import KEYS, to_stock
+from sb3_efficient.zoo.entry_callbacks import check_frozen_agent, take_callbacks
+from sb3_efficient.zoo.keys import check_keys, check_schedules
 from sb3_efficient.zoo.lookup import entry_of_its_own
-from sb3_efficient.zoo.loop import check_frozen_agent, check_keys, check_schedules, take_callbacks, take_vec_env
 from sb3_efficient.zoo.replay_buffer import check_replay_buffer, import_replay_buffer, leave_saved_options
+from sb3_efficient.zoo.vec_env import check_ale, take_vec_env
 
 Method = Callable[..., Any]
 
@@ -77,7 +79,7 @@ def preprocess_hyperparams(original: Method) -> Method:
             self.ale_vec_env = self.ale_eval_env = take_vec_env(hyperparams, env_kwargs, env_id)
         check_extras(env_id)
         if self.ale_vec_env is not None:
-            _check_ale(self.vec_env_class, hyperparams)
+            check_ale(self.vec_env_class, hyperparams)
         hyperparams, *rest = original(self, hyperparams)
         if self.continue_training:
             leave_saved_options(hyperparams, self.trained_agent)
@@ -99,17 +101,6 @@ def check_extras(env_id: str) -> None:
     if entry_point.startswith("gymnasium.envs.box2d") and find_spec("Box2D") is None:
         raise MissingExtraError(
             f"{env_id} needs Box2D, which is not installed: pip install 'sb3-efficient[box2d]' (or 'gymnasium[box2d]')."
-        )
-
-
-def _check_ale(vec_env_class: type[VecEnv], hyperparams: dict[str, Any]) -> None:
-    """Refuse what does not go with vec_env=ale."""
-    if vec_env_class is not DummyVecEnv:
-        raise ConflictError("vec_env=ale runs its games in threads: leave out --vec-env subproc.")
-    if hyperparams.get("normalize"):
-        raise ConflictError(
-            "vec_env=ale stacks frames before normalize sees them, and the zoo's enjoy could not load the statistics: "
-            "leave out one of the two."
         )
 
 

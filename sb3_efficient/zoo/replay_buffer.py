@@ -11,9 +11,7 @@ from sb3_efficient.errors import ConflictError, OptionError
 from sb3_efficient.frames.replay import FrameNStepReplayBuffer, FrameReplayBuffer, check_options
 from sb3_efficient.seer import LatentReplayBuffer
 from sb3_efficient.zoo.agents import saved_replay_buffer
-from sb3_efficient.zoo.entries import import_class
-
-Entry = dict[str, Any]
+from sb3_efficient.zoo.entries import Entry, import_class
 
 
 def import_replay_buffer(entry: Entry) -> None:

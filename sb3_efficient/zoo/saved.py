@@ -24,8 +24,8 @@ import sb3_efficient.envs  # noqa: F401  (registers our environments with gymnas
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.errors import ArtifactError, EfficientError, UnknownNameError, suggestion
 from sb3_efficient.policies import GREEDY, find_algorithm
-from sb3_efficient.zoo.loop import take_vec_env
 from sb3_efficient.zoo.record import is_last
+from sb3_efficient.zoo.vec_env import take_vec_env
 
 #: Schedules may be pickled code of an older Python, and are for training only
 _UNUSED = {"learning_rate": 0.0, "lr_schedule": lambda _: 0.0, "clip_range": lambda _: 0.0}

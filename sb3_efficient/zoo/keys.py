@@ -1,0 +1,90 @@
+"""Keys and values of an entry that nobody would understand: refused before anything is made."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from sb3_efficient.errors import OptionError, UnknownNameError, suggestion
+from sb3_efficient.options import check_switches
+from sb3_efficient.zoo import entries, vec_env
+from sb3_efficient.zoo.entries import Entry
+from sb3_efficient.zoo.entry_callbacks import CALLBACKS
+
+_OWN_KEYS = (*entries.KEYS, *vec_env.KEYS, *CALLBACKS)
+#: Of the zoo, which has taken the first when we look at what is left of an entry
+_TAKEN_KEYS = ("n_timesteps", "n_envs", "frame_stack", "normalize", "env_wrapper", "vec_env_wrapper", "env_kwargs")
+_LATER_KEYS = ("noise_type", "noise_std")
+#: What the zoo gives algorithms itself, and its own options for that
+_TYPED = {"env": "--env", "seed": "--seed", "device": "--device", "verbose": "--verbose", "tensorboard_log": "-tb"}
+#: Of the zoo, too: "lin_0.001"
+_SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf", "delta_std")
+
+
+def check_schedules(entry: Entry) -> None:
+    """
+    Refuse what the zoo cannot make a schedule of.
+
+    :param entry: Hyper-parameters of one environment
+    """
+    for key in _SCHEDULES:
+        value = entry.get(key)
+        if isinstance(value, str) and not _is_falling(value):
+            raise OptionError(f"{key} must be a number, or lin_0.001 to fall from 0.001 to 0, got {value!r}.")
+
+
+def _is_falling(schedule: str) -> bool:
+    try:
+        _, start = schedule.split("_")
+        float(start)
+    except ValueError:
+        return False
+    return True
+
+
+def check_keys(hyperparams: Entry, algo: Callable[..., Any]) -> None:
+    """
+    Refuse a misspelt key, of ours or of anybody's, which the algorithm would be given, a misspelt policy, and what is
+    no number, no whole one or no switch where SB3 wants one.
+
+    :param hyperparams: What is left of an entry after the zoo has taken its own keys; whole numbers in it that were
+        written as 1e5 are made such
+    :param algo: Algorithm class
+    """
+    parameters = inspect.signature(algo).parameters
+    known = [*_OWN_KEYS, *_LATER_KEYS, *parameters]
+    # An algorithm of the user's own may hand them on
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    for key, value in hyperparams.items():
+        if key in _TYPED:
+            raise OptionError(f"The zoo gives {algo.__name__} its {key} itself: say it by {_TYPED[key]}, not here.")
+        if key in parameters:
+            hyperparams[key] = _of_kind(parameters[key].annotation, f"{key} of {algo.__name__}", value)
+        if key in known or takes_any:
+            continue
+        if key.startswith(("replay_buffer", "buffer_size")):
+            hint = " It is for algorithms that keep transitions, as DQN and SAC."
+        else:
+            hint = suggestion(key, [*known, *_TAKEN_KEYS])
+        raise OptionError(f"{algo.__name__} has no hyper-parameter {key!r}.{hint}")
+    policy, policies = hyperparams.get("policy"), getattr(algo, "policy_aliases", {})
+    # The zoo has made a class of a path
+    if isinstance(policy, str) and policy not in policies:
+        hint = suggestion(policy, policies)
+        raise UnknownNameError(f"{algo.__name__} has no policy {policy!r}.{hint} Known: {', '.join(policies)}.")
+
+
+def _of_kind(kind: Any, what: str, value: Any) -> Any:
+    """What Python would take for something else than was meant, or refuse deep in a run."""
+    if kind is bool:
+        check_switches(**{what: value})
+    if kind is float and not isinstance(value, (int, float, np.number)):
+        raise OptionError(f"{what} must be a number, got {value!r}.")
+    if kind is not int or isinstance(value, (int, np.integer)):
+        return value
+    if not isinstance(value, float) or not value.is_integer():
+        raise OptionError(f"{what} must be a whole number, got {value!r}.")
+    return int(value)
