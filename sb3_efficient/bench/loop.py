@@ -58,7 +58,6 @@ def run(arguments: argparse.Namespace) -> int:
     import gymnasium as gym
 
     import sb3_efficient.envs  # noqa: F401  (registers our environments with gymnasium)
-    from sb3_efficient.envs.ale_ids import look_up
     from sb3_efficient.extractors import find_extractor
     from sb3_efficient.policies import find_algorithm
     from sb3_efficient.profiler import SECTIONS, table
@@ -72,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.algo not in files():
         raise OptionError(f"There are no shipped settings for {arguments.algo!r}, only for {', '.join(files())}.")
     if "fast" in arguments.variants:
-        look_up(arguments.env)
+        _check_fast(arguments.env)
     if arguments.extractor is not None:
         find_extractor(arguments.extractor)
     whole_arguments(arguments, "steps", "threads", "repeats")
@@ -95,6 +94,18 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.picture is not None:
         draw(runs, arguments.picture, f"{arguments.algo.upper()} on {arguments.env}, {arguments.threads} thread(s)")
     return 0
+
+
+def _check_fast(env_id: str) -> None:
+    """That it can be played so, before the plain variant is trained."""
+    from sb3_efficient.zoo.vec_env import check_skip
+
+    try:
+        check_skip(env_id, {})
+    except EfficientError as error:
+        raise OptionError(
+            f"'bench loop' cannot measure the variant 'fast' here: add --variants plain. {error}"
+        ) from error
 
 
 def _check_params(params: list[str]) -> None:

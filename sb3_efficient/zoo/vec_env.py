@@ -44,7 +44,7 @@ def take_vec_env(
     if entry.get("monitor_kwargs"):
         raise ConflictError("vec_env=ale cannot honour monitor_kwargs. Leave out one of the two.")
     own, sticky = _checked(options or {}), _sticky(env_kwargs)
-    _check_skip(env_id, env_kwargs, option)
+    check_skip(env_id, env_kwargs, option)
     return {"frame_stack": entry.get("frame_stack") or 1, **_settings(entry.get("env_wrapper")), **sticky, **own}
 
 
@@ -110,8 +110,15 @@ def _sticky(env_kwargs: Entry) -> Entry:
     return {known[key]: value for key, value in env_kwargs.items() if key in known}
 
 
-def _check_skip(env_id: str | None, env_kwargs: Entry, option: str) -> None:
-    """Refuse games that skip frames by themselves, of which AtariWrapper skips some once more, and AleVecEnv not."""
+def check_skip(env_id: str | None, env_kwargs: Entry, option: str = "--env-kwargs") -> None:
+    """
+    Refuse what AleVecEnv does not play, and games that skip frames by themselves, of which AtariWrapper skips some once
+    more, and AleVecEnv not.
+
+    :param env_id: As gymnasium has it, if it is known
+    :param env_kwargs: Arguments of the environment
+    :param option: Of the zoo, that such arguments are typed behind
+    """
     from sb3_efficient.envs.ale_ids import look_up
 
     own = look_up(env_id).spec.kwargs.get("frameskip", 4) if env_id else 1

@@ -30,7 +30,8 @@ def test_bad_input_is_said_before_anything_is_trained(capsys: pytest.CaptureFixt
     for words, text in (
         (["--env", "PnogNoFrameskip-v4"], "Did you mean 'PongNoFrameskip-v4'?"),
         (["--algo", "pppo"], "Did you mean 'ppo'?"),
-        (["--env", "Catch-v0"], "AleVecEnv plays ale-py's Atari games"),
+        (["--env", "Catch-v0"], "add --variants plain. AleVecEnv plays ale-py's Atari games"),
+        (["--env", "ALE/Pong-v5"], "add --variants plain. ALE/Pong-v5 skips frames by itself"),
         (["--algo", "tqc"], "There are no shipped settings for 'tqc', only for a2c, dqn, "),
         (["--extractor", "imapla"], "Did you mean 'impala'?"),
         (["--repeats", "0"], "--repeats must be a whole number of at least 1"),
