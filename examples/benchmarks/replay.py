@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 import time
@@ -30,11 +29,11 @@ from typing import Any
 
 import numpy as np
 import psutil
-import torch as th
 import training_loop as loop
 from common import check_games, open_rows, run_program, write_page
 from stable_baselines3.common.buffers import ReplayBuffer
 
+from sb3_efficient.bench.cores import cores
 from sb3_efficient.bench.rows import Row, summary
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.frames import FrameReplayBuffer
@@ -69,8 +68,11 @@ def main() -> None:
     check_games(games)
     whole_number("--transitions", arguments.transitions)
     whole_number("--rounds", arguments.rounds)
-    th.set_num_threads(1)
-    loop.keep_to(os.getpid(), 1)
+    with cores(1):
+        work(arguments, games)
+
+
+def work(arguments: argparse.Namespace, games: list[str]) -> None:
     if arguments.child:
         kind, name = arguments.child
         CHILDREN[kind](name, games[0], arguments.transitions)

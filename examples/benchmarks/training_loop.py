@@ -31,6 +31,7 @@ from typing import Any
 
 from common import open_rows, run_program, write_page
 
+from sb3_efficient.bench.cores import cores
 from sb3_efficient.bench.rows import summary
 
 BEGIN = "<!-- table of examples/benchmarks/training_loop.py -->\n"
@@ -104,19 +105,10 @@ def compare(algo: str, network: str, threads: int, segments: int) -> list[dict]:
 def in_turn(commands: Mapping[str, list[str]], threads: int, rounds: int, warm_up: int = 1) -> dict[str, list[dict]]:
     """What processes say (see :func:`answer`) that measure one after the other, round by round."""
     env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    children = {
-        name: subprocess.Popen(
-            command,
-            env=env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        for name, command in commands.items()
-    }
-    for child in children.values():
-        keep_to(child.pid, threads)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    # Which they keep to
+    with cores(threads):
+        children = {name: subprocess.Popen(command, env=env, text=True, **pipes) for name, command in commands.items()}
     answers: dict[str, list[dict]] = {name: [] for name in commands}
     try:
         for i in range(1 - warm_up, rounds + 1):
@@ -128,12 +120,6 @@ def in_turn(commands: Mapping[str, list[str]], threads: int, rounds: int, warm_u
         for child in children.values():
             child.communicate()
     return {name: found[warm_up:] for name, found in answers.items()}
-
-
-def keep_to(process: int, n_cores: int) -> None:
-    """Where the system can, let a process that has just begun run on so many cores only."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(process, sorted(os.sched_getaffinity(0))[:n_cores])
 
 
 def ask(child: subprocess.Popen[str]) -> dict:
