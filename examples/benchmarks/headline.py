@@ -51,6 +51,8 @@ def main() -> None:
         curve = [(step, 0, value) for step, value in row["curve"]]
         frozen = [(row["seer"]["timesteps"], str(deepest(row["seer"]["depth"])))] if row.get("seer") else []
         draw_curve(left, None, {"curve": curve, "frozen": frozen}, speeds(rows, network), is_stock, color)
+    left.plot([], [], color="k", linewidth=0.8, label="thin: other runs")
+    left.plot([], [], "o", color="k", markersize=4, label="where it was frozen")
     left.set(xlabel="hours, one thread", ylabel="return on Pong", title="PPO: training time")
     left.legend(frameon=False, fontsize="small")
     for row in rows:
@@ -94,12 +96,10 @@ def draw_curve(
     times = hours(steps, frozen, speed)
     # Other runs are thin, and without a name
     axes.plot(times, returns, color=color, label=label, linewidth=None if label else 0.8)
-    for step, depth in frozen[1:]:
+    for step, _ in frozen[1:]:
         at = np.interp(step, steps, times)
         height = np.interp(step, steps, returns)
         axes.plot(at, height, "o", color=color, markersize=4)
-        if label:
-            axes.annotate(f"frozen: {depth}", (at, height), (4, -10), textcoords="offset points", fontsize="x-small")
 
 
 def hours(steps: tuple[int, ...], frozen: list[tuple[int, str]], speed: dict[str, float]) -> np.ndarray:
