@@ -40,7 +40,6 @@ from training_loop import PPO_SETTINGS, SEED, answer, in_turn, make_venv, row, t
 
 from sb3_efficient.errors import UnavailableError
 
-CORES = sorted(os.sched_getaffinity(0))
 N_ENVS = 8
 WARM_UP = 2
 #: name -> variant of training_loop
@@ -69,8 +68,8 @@ def main() -> None:
         return
     if arguments.quick:
         arguments.threads, arguments.rounds = [1], 3
-    if max(arguments.threads) > len(CORES):
-        parser.error(f"--threads {max(arguments.threads)}, but only {len(CORES)} cores may be used")
+    if max(arguments.threads) > (n_cores := len(os.sched_getaffinity(0))):
+        parser.error(f"--threads {max(arguments.threads)}, but only {n_cores} cores may be used")
     versions = sbx_versions(arguments.sbx_python)
     rows = [row for threads in arguments.threads for row in compare(threads, arguments)]
     print(table(rows))
@@ -101,8 +100,6 @@ def compare(threads: int, arguments: argparse.Namespace) -> list[dict]:
 
 
 def serve(variant: str, threads: int, steps: int) -> None:
-    # Before torch or JAX count the cores
-    os.sched_setaffinity(0, CORES[:threads])
     if variant in SBX:
         model = make_sbx_model(SBX[variant], threads)
     else:
