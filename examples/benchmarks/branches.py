@@ -278,9 +278,12 @@ def aggregate(curves: list[dict[int, float]]) -> str:
 
 
 def draw(rows: list[dict[str, Any]], file: Path) -> None:
-    """A panel for each game and checkpoint; a thin line a run, a thick one for the mean of an arm's."""
+    """A panel for each game and checkpoint that has arms to compare, the most runs first; thick lines are means."""
     found = groups(rows)
-    panels = sorted({key[:2] for key in found})
+    runs: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for (game, start, _), curves in found.items():
+        runs[game, start].append(len(curves))
+    panels = sorted((panel for panel, arms in runs.items() if len(arms) > 1), key=lambda panel: -max(runs[panel]))
     # There are ten colours, and fewer arms in the results
     present = [arm for arm in ARMS if any(arm == key[2] for key in found)]
     n_rows, n_columns = -(-len(panels) // 3), min(3, len(panels))
