@@ -18,6 +18,7 @@ from helpers import Run, parameters_match
 from sb3_contrib import TQC
 from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.envs import FakeImageEnv
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, NatureCNN
 from stable_baselines3.common.utils import set_random_seed
 from test_policies import CONTINUOUS, IMAGE_ALGORITHMS, DictEnv, env, model
@@ -286,6 +287,22 @@ def test_critic_keeps_the_gradients_that_are_used(algo_class: type[BaseAlgorithm
     assert agent.critic.share_features_extractor is False
 
 
+class Conservative(SAC):
+    """Its critic's loss has actions with gradients, too (CQL)."""
+
+    def train(self, gradient_steps: int, batch_size: int = 64) -> None:
+        super().train(gradient_steps, batch_size)
+
+
+def test_critics_of_other_losses_keep_all_gradients() -> None:
+    options = {"buffer_size": 20, "policy_kwargs": {"features_extractor_kwargs": {"features_dim": 16}}}
+    agent = Conservative("CnnPolicy", env("sac"), **options)
+    report = accelerate(agent, **FP32)
+    text = "critic: the losses of Conservative may use gradients that those of SB3 throw away"
+    assert text in report.left_alone
+    assert "forward" not in vars(agent.critic)
+
+
 def test_uint8_reaches_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     agent: Any = model("ppo")
     accelerate(agent, **BF16)
@@ -347,6 +364,30 @@ def test_networks_of_others_are_tried_on_what_updates_give_them() -> None:
     agent = model("ppo", policy_kwargs={"features_extractor_class": Scattered})
     report = accelerate(agent, precision="bf16")
     assert "network: Scattered gives other results when it is run channels-last, or none" in report.left_alone
+    agent.learn(16)
+
+
+class View(nn.Module):
+    def forward(self, maps: th.Tensor) -> th.Tensor:
+        return maps.view(len(maps), -1)
+
+
+class ViewNature(NatureCNN):
+    """SB3's ``forward`` on layers of its own, whose results lie otherwise where images are many."""
+
+    def __init__(self, observation_space: Any) -> None:
+        super().__init__(observation_space, 16)
+        self.cnn = nn.Sequential(nn.Conv2d(observation_space.shape[0], 4, 8, 4), nn.ReLU(), View())
+        self.linear = nn.Sequential(nn.Linear(4 * 9 * 9, 16), nn.ReLU())
+
+
+def test_networks_derived_from_nature_are_tried_too() -> None:
+    # Others would be transposed, and lie as channels-last ones do
+    images = FakeImageEnv(screen_height=40, screen_width=40, n_channels=2, channel_first=True)
+    agent = learnt(model("ppo", images, policy_kwargs={"features_extractor_class": ViewNature}), 16)
+    report = accelerate(agent, **FP32)
+    assert "network: ViewNature gives other results when it is run channels-last, or none" in report.left_alone
+    assert not any(line.startswith("images:") for line in report.changes), "it gets float32, as ever"
     agent.learn(16)
 
 
@@ -503,10 +544,13 @@ def test_memory_is_kept_once(memory_as_it_was: None) -> None:
     assert not any(line.startswith("memory") for line in accelerate(model("dqn")).changes)
 
 
-def test_replay_buffers_of_further_models_take_memory_where_they_are_written(python: Run) -> None:
+@pytest.mark.parametrize("way", ["made", "loaded"])
+def test_replay_buffers_of_further_models_take_memory_where_they_are_written(
+    python: Run, tmp_path: Path, way: str
+) -> None:
     if memory_module.platform.libc_ver()[0] != "glibc":
         pytest.skip("another libc")
-    python("-c", ONE_AFTER_THE_OTHER)
+    python("-c", {"made": ONE_AFTER_THE_OTHER, "loaded": LOADED}[way], str(tmp_path / "buffer.pkl"))
 
 
 ONE_AFTER_THE_OTHER = """
@@ -528,6 +572,30 @@ for attempt in range(4):
         first = taken()
 prune(agent, "channel-pruning")
 assert taken() - first < 200e6
+"""
+
+
+LOADED = """
+import gc
+import sys
+import psutil
+from stable_baselines3 import DQN
+from sb3_efficient import accelerate, envs
+
+def taken():
+    gc.collect()
+    return psutil.Process().memory_info().rss
+
+agent = DQN("CnnPolicy", "Catch-v0", buffer_size=20_000)
+agent.replay_buffer.observations[:] = agent.replay_buffer.next_observations[:] = 1
+agent.save_replay_buffer(sys.argv[1])
+agent.replay_buffer = None
+accelerate(agent)
+before = taken()
+for _ in range(3):
+    agent.load_replay_buffer(sys.argv[1])
+    agent.replay_buffer = None
+assert taken() - before < 100e6
 """
 
 
@@ -665,3 +733,29 @@ def test_what_reuses_says_that_it_does_not() -> None:
     agent = model("ppo", policy_kwargs=policy_kwargs("reuse-conv", "ppo"))
     assert "reuses nothing while it acts" in str(accelerate(agent, precision="bf16"))
     assert "reuses nothing" not in str(accelerate(agent, precision="fp32"))
+
+
+class Acting(nn.Module):
+    """As Stable-Baselines3's documentation exports policies."""
+
+    def __init__(self, policy: Any) -> None:
+        super().__init__()
+        self.policy = policy
+
+    def forward(self, images: th.Tensor) -> Any:
+        return self.policy(images, deterministic=True)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("network", [None, "nature"])
+def test_exported_by_torch_it_runs_elsewhere(network: str | None, tmp_path: Path) -> None:
+    """No runtime has convolutions in bfloat16."""
+    options = {} if network is None else {"policy_kwargs": policy_kwargs(network, PPO)}
+    agent: Any = model("ppo", **options)
+    with th.no_grad():
+        expected = agent.policy(th.as_tensor(IMAGES), deterministic=True)
+    accelerate(agent, **BF16)
+    traced = th.jit.trace(Acting(agent.policy), th.as_tensor(IMAGES), check_trace=False)  # type: ignore[no-untyped-call]
+    assert "BFloat16" not in str(traced.inlined_graph)
+    for ours, theirs in zip(traced(th.as_tensor(IMAGES)), expected, strict=True):
+        th.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)

@@ -49,6 +49,8 @@ def test_callbacks_may_look_at_the_images() -> None:
     np.testing.assert_array_equal(fast.observations[-1], plain.observations[-1])
     np.testing.assert_array_equal(fast.observations[2:4, 1].mean(), plain.observations[2:4, 1].mean())
     assert len(fast.observations) == len(plain.observations)
+    assert fast.observations.dtype == plain.observations.dtype
+    np.testing.assert_array_equal(fast.observations.reshape(-1, 2), plain.observations.reshape(-1, 2))
 
 
 @pytest.mark.parametrize("batch_size", [None, 5])

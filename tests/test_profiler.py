@@ -17,6 +17,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import CheckpointCallback, ConvertCallback, EveryNTimesteps
 from stable_baselines3.common.envs import FakeImageEnv
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.policies import ActorCriticCnnPolicy
 
 from sb3_efficient.errors import ConflictError, OptionError
 from sb3_efficient.profiler import SECTIONS, ProfileCallback, Stopwatch, shares, table
@@ -113,6 +114,37 @@ def test_what_is_saved_meanwhile_is_as_ever(algo: type[BaseAlgorithm], tmp_path:
     callback = ProfileCallback(verbose=0)
     loaded.learn(48, callback=callback)
     assert callback.seconds["forward"] > 0
+
+
+def test_classes_of_a_script_are_saved_meanwhile(tmp_path: Path) -> None:
+    """A class that nobody can import is saved with all that it has."""
+
+    class Own(ActorCriticCnnPolicy):
+        pass
+
+    class OwnAdam(th.optim.Adam):
+        pass
+
+    own = {"optimizer_class": OwnAdam}
+    agent = PPO(Own, model(PPO).get_env(), **MODELS[PPO], policy_kwargs=own)  # type: ignore[arg-type]
+    agent.learn(32, callback=[ProfileCallback(verbose=0), CheckpointCallback(16, str(tmp_path), "during")])
+    loaded = PPO.load(tmp_path / "during_16_steps.zip", env=agent.get_env())
+    assert type(loaded.policy).forward is ActorCriticCnnPolicy.forward, "none that asks the time"
+    loaded.learn(16)
+
+
+def test_evaluation_is_not_acting() -> None:
+    agent, callback = model(DQN), ProfileCallback(verbose=0)
+    predict = agent.policy.predict
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        time.sleep(0.5)
+        return predict(*args, **kwargs)
+
+    agent.policy.predict = slow  # type: ignore[method-assign]
+    asks = ConvertCallback(lambda *_: agent.predict(agent._last_obs) is not None)  # type: ignore[arg-type]
+    agent.learn(2, callback=[callback, asks])
+    assert callback.seconds["acting"] < 0.5 < 1.0 < callback.seconds["rest"]
 
 
 def test_the_end_may_be_said_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

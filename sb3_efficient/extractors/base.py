@@ -22,6 +22,7 @@ from torch import nn
 from sb3_efficient.errors import ObservationError, OptionError
 from sb3_efficient.extractors import blocks
 from sb3_efficient.extractors.precision import resolve_precision
+from sb3_efficient.extractors.recording import is_exported
 from sb3_efficient.options import check_switches, whole_number
 
 
@@ -122,7 +123,7 @@ class EncoderExtractor(BaseFeaturesExtractor):
         :return: The context that a part of this network is to be called in
         """
         # fp32 opens no context of its own, so that an autocast around the whole policy stays in force
-        if self.precision == "fp32":
+        if not self._in_bf16:
             return nullcontext()
         # Every weight is used once, so that keeping its bf16 copy only costs time
         return th.autocast(like.device.type, dtype=th.bfloat16, cache_enabled=False)
@@ -141,7 +142,11 @@ class EncoderExtractor(BaseFeaturesExtractor):
 
     @property
     def _dtype(self) -> th.dtype:
-        return th.bfloat16 if self.precision == "bf16" else th.float32
+        return th.bfloat16 if self._in_bf16 else th.float32
+
+    @property
+    def _in_bf16(self) -> bool:
+        return self.precision == "bf16" and not is_exported()
 
 
 def image_shape(observation_space: spaces.Space, normalized_image: bool = True) -> tuple[int, int, int]:

@@ -13,3 +13,11 @@ def is_recorded() -> bool:
     """
     is_traced = th.compiler.is_compiling() or th._C._get_tracing_state() is not None
     return is_traced or th._C._are_functorch_transforms_active() or is_in_torch_dispatch_mode()
+
+
+def is_exported() -> bool:
+    """
+    :return: Whether this is within ``torch.jit.trace``, on which an export to ONNX rests, or ``torch.export``: other
+        runtimes, as ONNX Runtime, have no convolution in bfloat16
+    """
+    return th._C._get_tracing_state() is not None or th.compiler.is_exporting()

@@ -7,6 +7,7 @@ tinyRL (2024), on the PPO-RND agent of Kazemipour.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch as th
 from gymnasium import spaces
@@ -84,12 +85,16 @@ class TinyRLActorCriticPolicy(ActorCriticPolicy):
     """
     The complete network as a policy of PPO or A2C, so that everything that works on SB3's models works on it::
 
-        PPO(TinyRLActorCriticPolicy, env, policy_kwargs=policy_kwargs("tiny-rl", PPO))
+        PPO(TinyRLActorCriticPolicy, env)
 
     The parts have SB3's names: fc1 is ``linear.0`` of the extractor and fc2 ``linear.2``, ``extra_policy`` is
     ``mlp_extractor.policy_net`` and ``extra_value`` is ``mlp_extractor.value_net``. There is one value, the extrinsic
     one. The residual layers have the width of the features, so that ``net_arch`` says nothing here.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("features_extractor_class", TinyRLExtractor)
+        super().__init__(*args, **kwargs)
 
     def _build_mlp_extractor(self) -> None:
         self.mlp_extractor = _ResidualLayers(self.features_dim).to(self.device)

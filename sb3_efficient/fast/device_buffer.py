@@ -52,6 +52,12 @@ class DeviceImages:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self._images.cpu().numpy(), dtype)
 
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else an array has, of a copy in main memory."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(np.asarray(self), name)
+
     def swapaxes(self, first: int, second: int) -> th.Tensor:
         """The tensor, with two of its axes exchanged."""
         return self._images.swapaxes(first, second)

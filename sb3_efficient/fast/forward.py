@@ -21,6 +21,7 @@ from torch import nn
 from sb3_efficient.extractors import EncoderExtractor, blocks
 from sb3_efficient.extractors.dict import DictExtractor
 from sb3_efficient.extractors.precision import Precision
+from sb3_efficient.extractors.recording import is_exported
 
 
 class FastForward:
@@ -108,7 +109,7 @@ class FastForward:
         return th.bfloat16 if self._in_bf16(n) else th.float32
 
     def _in_bf16(self, n: int) -> bool:
-        return self.precision == "bf16" and (th.is_grad_enabled() or n >= self.fp32_below)
+        return self.precision == "bf16" and not is_exported() and (th.is_grad_enabled() or n >= self.fp32_below)
 
 
 class FastFeatures:

@@ -12,6 +12,9 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
@@ -24,7 +27,8 @@ _DEFAULTS = {_M_MMAP_MAX: 65536, _M_TRIM_THRESHOLD: 128 * 1024}
 #: No block of its own for a large array, and no return of the heap's free end
 _KEPT = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _NEVER}
 
-_setup_model = OffPolicyAlgorithm._setup_model
+#: Methods that make replay buffers, as they are
+_MAKING = {name: vars(OffPolicyAlgorithm)[name] for name in ("_setup_model", "load_replay_buffer")}
 
 
 def plan_memory(plan: Plan) -> None:
@@ -33,29 +37,35 @@ def plan_memory(plan: Plan) -> None:
     """
     if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
         plan.leave("memory: freed blocks can be kept with glibc on Linux only")
-    elif OffPolicyAlgorithm._setup_model is _setup_model:
+    elif OffPolicyAlgorithm._setup_model is _MAKING["_setup_model"]:
         plan.step(keep_freed_memory, _as_it_was)
         plan.change("memory: freed blocks are kept for the next minibatch (whole process; keep_memory=False: do not)")
 
 
 def keep_freed_memory() -> None:
-    """From now on, but for replay buffers of models that are made or loaded."""
+    """From now on, but for replay buffers that are made or loaded."""
     _set(_KEPT)
-    OffPolicyAlgorithm._setup_model = _setup_apart  # type: ignore[assignment, method-assign]
+    for name, method in _MAKING.items():
+        setattr(OffPolicyAlgorithm, name, _apart(method))
 
 
 def _as_it_was() -> None:
     _set(_DEFAULTS)
-    OffPolicyAlgorithm._setup_model = _setup_model  # type: ignore[method-assign]
+    for name, method in _MAKING.items():
+        setattr(OffPolicyAlgorithm, name, method)
 
 
-def _setup_apart(model: OffPolicyAlgorithm) -> None:
-    # Zeros from the operating system take memory when they are written, and go back to it as a whole
-    _set(_DEFAULTS)
-    try:
-        _setup_model(model)
-    finally:
-        _set(_KEPT)
+def _apart(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        # Zeros from the operating system take memory when they are written, and go back to it as a whole
+        _set(_DEFAULTS)
+        try:
+            return method(*args, **kwargs)
+        finally:
+            _set(_KEPT)
+
+    return call
 
 
 def _set(options: dict[int, int]) -> None:

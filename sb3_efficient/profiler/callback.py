@@ -21,7 +21,8 @@ _active: ref[ProfileCallback] | None = None
 
 class ProfileCallback(RolloutCallback):
     """
-    Split the wall-clock of ``learn`` into :data:`SECTIONS`, for any SB3 or contrib algorithm.
+    Split the wall-clock of ``learn`` into :data:`SECTIONS`, for any SB3 or contrib algorithm; what callbacks do after a
+    step, an evaluation for example, is "rest" as a whole.
 
     Shares of the time go to TensorBoard as ``profile/<section>``, the whole to the end of the run's output and to a
     file. Measuring costs some microseconds a section. In rl-zoo3::
@@ -70,7 +71,7 @@ class ProfileCallback(RolloutCallback):
     def _take_times(self) -> None:
         watch = self._stopwatch
         self._buffers = buffers(self.model)
-        for owner, name, section in timed_methods(self.model):
+        for owner, name, section in timed_methods(self.model, self.locals.get("callback")):
             wrap = watch.timed_generator if (section, name) == ("buffer", "get") else watch.timed
             self._patches.replace(owner, name, partial(wrap, name=section))
 

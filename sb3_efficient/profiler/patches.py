@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import update_wrapper
+from types import MethodType
 from typing import Any
 from weakref import ref
 
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_efficient.policies import optimizers
 
@@ -41,14 +43,7 @@ class Patches:
         if name in vars(owner):
             self._set(owner, name, wrap(vars(owner)[name]))
             return
-        method, one = getattr(type(owner), name), ref(owner)
-        timed = wrap(method)
-
-        @wraps(method)
-        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            return (timed if self is one() else method)(self, *args, **kwargs)
-
-        self._set(type(owner), name, call)
+        self._set(type(owner), name, _OfOne(owner, getattr(type(owner), name), wrap))
 
     def put_back(self) -> None:
         """Everything is as it was."""
@@ -67,8 +62,37 @@ class Patches:
         setattr(owner, name, value)
 
 
-def timed_methods(model: BaseAlgorithm) -> list[tuple[Any, str, str]]:
+class _OfOne:
     """
+    In place of a method of a class: another one for a single object. Pickled it is the method, as a class that is not
+    imported, of a script, is saved with all that it has.
+
+    :param owner: The object
+    :param method: What stands there
+    :param wrap: Makes of it what this object has in its place
+    """
+
+    def __init__(self, owner: Any, method: Callable[..., Any], wrap: Wrap) -> None:
+        self._owner, self._method, self._wrapped = ref(owner), method, wrap(method)
+        update_wrapper(self, method)
+
+    def __get__(self, instance: Any, kind: type | None = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
+
+    def __call__(self, instance: Any, *args: Any, **kwargs: Any) -> Any:
+        return (self._wrapped if instance is self._owner() else self._method)(instance, *args, **kwargs)
+
+    def __reduce__(self) -> Any:
+        return _itself, (self._method,)
+
+
+def _itself(method: Callable[..., Any]) -> Callable[..., Any]:
+    return method
+
+
+def timed_methods(model: BaseAlgorithm, callback: BaseCallback | None = None) -> list[tuple[Any, str, str]]:
+    """
+    :param callback: What is asked after every step: an evaluation in it acts as well, on environments of its own
     :return: (object, method, section) of everything that is timed
     """
     methods: list[tuple[Any, str, str]] = [(model, "train", "forward"), (th.Tensor, "backward", "backward")]
@@ -78,6 +102,7 @@ def timed_methods(model: BaseAlgorithm) -> list[tuple[Any, str, str]]:
         methods += [(buffer, method, "buffer") for method in names]
     # On-policy algorithms act by calling the policy, off-policy ones through predict()
     methods += [(model.policy, method, "acting") for method in ("forward", "predict")]
+    methods += [(callback, "on_step", "rest")]
     # SAC learns its entropy coefficient with one of its own
     own = [value for value in vars(model).values() if isinstance(value, th.optim.Optimizer)]
     for optimizer in (*own, *optimizers(model.policy)):

@@ -10,13 +10,15 @@ from typing import Any
 
 import torch as th
 
-#: In the order of the loop. "forward" is what an update does besides backward and optimizer: networks and losses
+#: In the order of the loop. "forward" is what an update does besides backward and optimizer: networks and losses;
+#: "rest" has callbacks, with the evaluations in them
 SECTIONS = ("environment", "acting", "buffer", "forward", "backward", "optimizer", "rest")
 
 
 class Stopwatch:
     """
-    Seconds per section. A section inside another one is not counted twice: the outer one pauses.
+    Seconds per section. A section inside another one is not counted twice: the outer one pauses. One that is opened as
+    "rest" has none inside it.
 
     :param device: On a GPU the clock is read when the work that was queued is done
     """
@@ -33,7 +35,7 @@ class Stopwatch:
         :param name: One of :data:`SECTIONS`
         """
         self.read()
-        self._open.append(name)
+        self._open.append("rest" if self._open[1:] and self._open[-1] == "rest" else name)
         try:
             yield
         finally:

@@ -18,9 +18,9 @@ from sb3_efficient.engines import ActingNetwork
 from sb3_efficient.extractors import TinyRLActorCriticPolicy, TinyRLPolicy
 
 
-def agent(env: Any = None) -> PPO:
-    kwargs = policy_kwargs("tiny-rl", PPO)
-    return PPO(TinyRLActorCriticPolicy, env or Images(), n_steps=8, batch_size=8, policy_kwargs=kwargs, device="cpu")
+def agent(env: Any = None, **options: Any) -> PPO:
+    options = options or {"policy_kwargs": policy_kwargs("tiny-rl", PPO)}
+    return PPO(TinyRLActorCriticPolicy, env or Images(), n_steps=8, batch_size=8, device="cpu", **options)
 
 
 def test_same_function_as_the_network_of_the_source() -> None:
@@ -49,6 +49,10 @@ def test_learns_and_loads(tmp_path: Path) -> None:
     loaded = PPO.load(tmp_path / "tiny.zip")
     assert isinstance(loaded.policy, TinyRLActorCriticPolicy)
     assert np.array_equal(*(m.predict(images(4), deterministic=True)[0] for m in (model, loaded)))
+
+
+def test_has_its_own_network_if_nothing_is_said() -> None:
+    assert repr(agent(verbose=0).policy) == repr(agent().policy)
 
 
 def test_parameters_that_act() -> None:
