@@ -35,12 +35,6 @@ commands of our own (each with --help and examples):
 """
 _EXAMPLES = """\
 examples:
-  sb3-efficient bench nets --quick        # some minutes: the networks under every framework that is installed
-  sb3-efficient bench loop                # a minute or two: where the time of a training run goes
-  sb3-efficient bench all --quick         # up to half an hour: a little of everything, on one page
-"""
-_EXAMPLES = """\
-examples:
   sb3-efficient train --algo ppo --env PongNoFrameskip-v4 -params features_extractor=impala -P
   sb3-efficient enjoy --algo ppo --env PongNoFrameskip-v4 -f logs --no-render -n 5000
   sb3-efficient enjoy --algo ppo --env PongNoFrameskip-v4 -f logs --policy NAME.policy --engine reuse

@@ -29,7 +29,7 @@ def register() -> None:
         # The hook in _autoload answered to this very import
         return
     import sb3_efficient.envs  # noqa: F401  (registers our environments with gymnasium)
-    from sb3_efficient.zoo import arguments, folder, interrupt, manager, record
+    from sb3_efficient.zoo import arguments, folder, interrupt, manager, record, trials
 
     experiment = exp_manager.ExperimentManager
     wrappers: list[tuple[type, str, Callable[..., Any]]] = [
@@ -43,7 +43,8 @@ def register() -> None:
         (experiment, "learn", interrupt.learn),
         (experiment, "learn", record.learn),
         (experiment, "save_trained_model", record.save),
-        (experiment, "hyperparameters_optimization", manager.hyperparameters_optimization),
+        (experiment, "load_trial", trials.load_trial),
+        (experiment, "hyperparameters_optimization", trials.hyperparameters_optimization),
     ]
     needed = [*((owner, name) for owner, name, _ in wrappers), (hyperparams_opt, "HYPERPARAMS_SAMPLER")]
     if absent := dict.fromkeys(name for owner, name in needed if not hasattr(owner, name)):

@@ -1,4 +1,4 @@
-"""A run that could not begin leaves no folder, which ``enjoy`` would take for that of the latest."""
+"""A run that could not begin, or that only searches, leaves no folder: ``enjoy`` would take it for the latest run's."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ def setup_experiment(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def setup(self: Any) -> Any:
         self.has_new_folder = not Path(self.save_path).exists()
+        found = None
         try:
-            return original(self)
-        except Exception:
-            _remove(self)
-            raise
+            found = original(self)
+        finally:
+            # What is interrupted here has not begun either
+            if found is None:
+                _remove(self)
+        return found
 
     return setup
 

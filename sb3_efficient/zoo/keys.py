@@ -13,6 +13,7 @@ from sb3_efficient.options import check_switches
 from sb3_efficient.zoo import entries, vec_env
 from sb3_efficient.zoo.entries import Entry
 from sb3_efficient.zoo.entry_callbacks import CALLBACKS
+from sb3_efficient.zoo.values import number
 
 _OWN_KEYS = (*entries.KEYS, *vec_env.KEYS, *CALLBACKS)
 #: Of the zoo, which has taken the first when we look at what is left of an entry
@@ -28,12 +29,13 @@ def check_schedules(entry: Entry) -> None:
     """
     Refuse what the zoo cannot make a schedule of.
 
-    :param entry: Hyper-parameters of one environment
+    :param entry: Hyper-parameters of one environment; numbers that are text are made such
     """
     for key in _SCHEDULES:
-        value = entry.get(key)
-        if isinstance(value, str) and not _is_falling(value):
-            raise OptionError(f"{key} must be a number, or lin_0.001 to fall from 0.001 to 0, got {value!r}.")
+        if key in entry:
+            value = entry[key] = number(entry[key])
+            if isinstance(value, bool) or (isinstance(value, str) and not _is_falling(value)):
+                raise OptionError(f"{key} must be a number, or lin_0.001 to fall from 0.001 to 0, got {value!r}.")
 
 
 def _is_falling(schedule: str) -> bool:
@@ -70,11 +72,18 @@ def check_keys(hyperparams: Entry, algo: Callable[..., Any]) -> None:
         else:
             hint = suggestion(key, [*known, *_TAKEN_KEYS])
         raise OptionError(f"{algo.__name__} has no hyper-parameter {key!r}.{hint}")
+    _check_train_freq(hyperparams.get("train_freq", 1))
     policy, policies = hyperparams.get("policy"), getattr(algo, "policy_aliases", {})
     # The zoo has made a class of a path
     if isinstance(policy, str) and policy not in policies:
         hint = suggestion(policy, policies)
         raise UnknownNameError(f"{algo.__name__} has no policy {policy!r}.{hint} Known: {', '.join(policies)}.")
+
+
+def _check_train_freq(value: Any) -> None:
+    steps, unit = value if isinstance(value, (list, tuple)) and len(value) == 2 else (value, "step")
+    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or unit not in ("step", "episode"):
+        raise OptionError(f"train_freq must be a whole number of steps, or as (1, 'episode'), got {value!r}.")
 
 
 def _of_kind(kind: Any, what: str, value: Any) -> Any:

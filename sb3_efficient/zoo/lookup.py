@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import rl_zoo3
 import yaml
-from huggingface_sb3 import EnvironmentName
 
 from sb3_efficient.errors import ConflictError, EfficientError, OptionError, UnknownNameError, suggestion
 from sb3_efficient.zoo.conf import files, module_names, shipped
@@ -17,34 +20,50 @@ from sb3_efficient.zoo.packages import import_if_there
 
 
 @contextmanager
-def entry_of_its_own(manager: Any, extractor: str | None) -> Iterator[None]:
+def one_entry(manager: Any, extractor: str | None) -> Iterator[dict[str, Any]]:
     """
-    While inside, the zoo looks for ``atari-impala`` where the configuration has such an entry.
+    While inside, the zoo has a configuration of one entry, the one of the environment: ``atari-impala`` where that is
+    asked for and there.
 
     :param manager: rl-zoo3's ``ExperimentManager``
     :param extractor: Name of the extractor, if one was asked for
+    :return: The entry
     """
-    env_name = manager.env_name
-    entry = _find_entry(manager, extractor)
+    config = manager.config
+    key, entry = _find_entry(manager, extractor)
+    # What it says that it reads, and as which it imports this
+    module = ModuleType(f"{config}, {key}")
+    vars(module)["hyperparams"] = {manager.env_name.gym_id: dict(entry)}
+    sys.modules[module.__name__] = module
+    manager.config = module.__name__
     try:
-        if entry is not None:
-            manager.env_name = EnvironmentName(entry)
-        yield
+        yield entry
     finally:
-        manager.env_name = env_name
+        manager.config = config
+        del sys.modules[module.__name__]
 
 
-def _find_entry(manager: Any, extractor: str | None) -> str | None:
+def ours_instead(manager: Any) -> str | None:
+    """
+    :param manager: rl-zoo3's ``ExperimentManager``
+    :return: Module of ours with an entry for the environment, where the zoo's own file is read
+    """
+    is_default = Path(manager.config).parent == Path(str(rl_zoo3.__file__)).parent / "hyperparams"
+    has_one = is_default and manager.env_name.gym_id in shipped(manager.algo)
+    return f"sb3_efficient.hyperparams.{manager.algo}" if has_one else None
+
+
+def _find_entry(manager: Any, extractor: str | None) -> tuple[str, dict[str, Any]]:
     _check_algo(manager)
     env_id = manager.env_name.gym_id
-    entries = _entries(manager.config, (env_id, "atari" if manager.is_atari(env_id) else "default"))
-    if entries and env_id not in entries:
-        _check_fallback(manager, entries, extractor)
-    if f"{env_id}-{extractor}" in entries:
-        return f"{env_id}-{extractor}"
-    if env_id not in entries and manager.is_atari(env_id) and f"atari-{extractor}" in entries:
-        return f"atari-{extractor}"
-    return None
+    keys = [env_id, "atari"] if manager.is_atari(env_id) else [env_id]
+    entries = _entries(manager.config, (env_id, keys[-1] if keys[1:] else "default"))
+    for key in keys:
+        for candidate in (f"{key}-{extractor}", key):
+            if candidate in entries:
+                return candidate, entries[candidate]
+    _check_fallback(manager, entries, extractor)
+    return "default", entries["default"]
 
 
 def _check_algo(manager: Any) -> None:
@@ -82,7 +101,7 @@ def _is_blind(manager: Any, default: dict[str, Any]) -> bool:
 
 
 def _entries(config: str, read: tuple[str, ...]) -> dict[str, Any]:
-    """Entries of a YAML file or package; none for a Python file, which the zoo shall not run twice."""
+    """Entries of a YAML or Python file, or a module."""
     path = Path(config)
     is_file = path.suffix in (".yml", ".yaml", ".py")
     if (is_file and not path.exists()) or not (is_file or hasattr(import_if_there(config), "hyperparams")):
@@ -92,12 +111,15 @@ def _entries(config: str, read: tuple[str, ...]) -> dict[str, Any]:
             f"-conf {config}: there is no such file (.yml, .py), and no module with 'hyperparams'."
             f"{hint} 'sb3-efficient list' shows the shipped ones."
         )
-    if path.suffix == ".py":
-        return {}
     return _checked(config, _read(path) if is_file else import_module(config).hyperparams, read)
 
 
 def _read(path: Path) -> Any:
+    if path.suffix == ".py":
+        found = runpy.run_path(str(path))
+        if "hyperparams" not in found:
+            raise OptionError(f"-conf {path} has no 'hyperparams': settings by environment.")
+        return found["hyperparams"]
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:

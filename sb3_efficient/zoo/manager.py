@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import wraps
 from importlib.util import find_spec
 from typing import Any
 
 import gymnasium as gym
-from rl_zoo3 import ALGOS, hyperparams_opt
+from rl_zoo3 import ALGOS
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_efficient.envs.retro import import_retro
-from sb3_efficient.errors import ConflictError, EfficientError, MissingExtraError
-from sb3_efficient.options import whole_number
+from sb3_efficient.errors import ConflictError, MissingExtraError
 from sb3_efficient.zoo.agents import check_algorithm, check_same_extractor, saved_entry
 from sb3_efficient.zoo.entries import KEYS, to_stock
 from sb3_efficient.zoo.entry_callbacks import check_frozen_agent, take_callbacks
 from sb3_efficient.zoo.keys import check_keys, check_schedules
-from sb3_efficient.zoo.lookup import entry_of_its_own
+from sb3_efficient.zoo.lookup import one_entry, ours_instead
 from sb3_efficient.zoo.replay_buffer import check_replay_buffer, import_replay_buffer, leave_saved_options
+from sb3_efficient.zoo.trials import check_search
+from sb3_efficient.zoo.values import check_values
 from sb3_efficient.zoo.vec_env import check_ale, take_vec_env
 
 Method = Callable[..., Any]
@@ -31,6 +31,7 @@ def read_hyperparameters(original: Method) -> Method:
 
     @wraps(original)
     def read(self: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        check_search(self)
         if self.continue_training:
             check_algorithm(self.trained_agent, self.algo)
         typed = {key: value for key, value in (self.custom_hyperparams or {}).items() if key in KEYS}
@@ -42,7 +43,9 @@ def read_hyperparameters(original: Method) -> Method:
             stock = to_stock(asked, ALGOS[self.algo])
             if typed and self.continue_training:
                 check_same_extractor(self.trained_agent, asked, stock["policy_kwargs"])
-        with entry_of_its_own(self, name):
+        with one_entry(self, name) as entry:
+            # What a trial is put beside
+            self.entry = {**entry, **(self.custom_hyperparams or {})}
             hyperparams, saved = original(self)
         if self.continue_training:
             # The zip brings its own network, whatever the entry says; config.yml records that one
@@ -62,6 +65,7 @@ def preprocess_hyperparams(original: Method) -> Method:
     @wraps(original)
     def preprocess(self: Any, hyperparams: dict[str, Any]) -> tuple[Any, ...]:
         hyperparams = dict(hyperparams)
+        check_values(hyperparams, ours_instead(self))
         if self.continue_training:
             check_frozen_agent(hyperparams, self.trained_agent)
         take_callbacks(hyperparams, continues=self.continue_training)
@@ -69,7 +73,6 @@ def preprocess_hyperparams(original: Method) -> Method:
         env_kwargs, env_id = hyperparams.get("env_kwargs") or self.env_kwargs or {}, self.env_name.gym_id
         # The zoo's own, which it has from --eval-env-kwargs; None if nothing was typed
         eval_kwargs = env_kwargs if self._eval_env_kwargs_args is None else self._eval_env_kwargs_args
-        whole_number("n_envs", hyperparams.get("n_envs", 1))
         check_schedules(hyperparams)
         evaluates = self.eval_freq > 0 or self.optimize_hyperparameters
         if evaluates and eval_kwargs is not env_kwargs:
@@ -141,46 +144,3 @@ def load_pretrained_agent(original: Method) -> Method:
         return model
 
     return load
-
-
-def hyperparameters_optimization(original: Method) -> Method:
-    """
-    Keep the extractor in every trial.
-
-    The zoo lets the sampled ``policy_kwargs`` replace the configured ones, and so drops the extractor
-    without a word (DLR-RM/rl-baselines3-zoo#431). Layers that are searched for stay as sampled.
-    """
-
-    @wraps(original)
-    def optimize(self: Any) -> None:
-        configured = self._hyperparams.get("policy_kwargs") or {}
-        if "features_extractor_class" not in configured:
-            _search(original, self)
-            return
-        samplers: dict[str, Any] = hyperparams_opt.HYPERPARAMS_SAMPLER
-        sampler = samplers[self.algo]
-
-        def sample(*args: Any) -> dict[str, Any]:
-            sampled = sampler(*args)
-            policy_kwargs = {**copy.deepcopy(configured), **sampled.get("policy_kwargs", {})}
-            return {**sampled, "policy_kwargs": policy_kwargs}
-
-        samplers[self.algo] = sample
-        try:
-            _search(original, self)
-        finally:
-            samplers[self.algo] = sampler
-
-    return optimize
-
-
-def _search(original: Method, manager: Any) -> None:
-    try:
-        original(manager)
-    except ValueError as error:
-        if "No trials are completed" not in str(error):
-            raise
-        raise EfficientError(
-            "No trial of this search was completed. The reasons stand above; one that is the same each time is not in "
-            "what was sampled, but in the settings that all trials have."
-        ) from error

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import re
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from sb3_efficient.errors import ArtifactError, MissingExtraError, UnavailableError, UnknownNameError
-from sb3_efficient.zoo.conf import shipped
+from sb3_efficient.errors import ArtifactError, MissingExtraError, UnknownNameError
 
 _REGISTERS = "--gym-packages MODULE imports a module that registers more."
 _NO_AGENT = re.compile("The .* folder was not found|No (model|checkpoint) found for")
@@ -41,19 +39,7 @@ def in_one_line(arguments: Sequence[str]) -> Iterator[None]:
         if "pip install wandb" in message or "'optunahub'" in message:
             # Of --track, and of --sampler auto
             raise MissingExtraError(f"rl-zoo3 wants a package that is not installed: {message}") from error
-        if _of_a_wrapper(error) and typed.conf_file is None and typed.env in shipped(typed.algo):
-            # That of the zoo's entry is of a package of other people
-            raise UnavailableError(
-                f"rl-zoo3's own settings of {typed.algo} for {typed.env} want a package that is not installed "
-                f"({message}). Take those of this package: add -conf sb3_efficient.hyperparams.{typed.algo}"
-            ) from error
         raise
-
-
-def _of_a_wrapper(error: Exception) -> bool:
-    """Whether a module is missing that a wrapper of the entry is in."""
-    calls = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
-    return isinstance(error, ModuleNotFoundError) and "get_wrapper_class" in calls
 
 
 def _typed(arguments: Sequence[str]) -> argparse.Namespace:
@@ -62,6 +48,4 @@ def _typed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("-f", "--folder", default="rl-trained-agents")
     parser.add_argument("-i", "--trained-agent")
     parser.add_argument("--env", default="CartPole-v1")
-    parser.add_argument("--algo", default="ppo")
-    parser.add_argument("-conf", "--conf-file")
     return parser.parse_known_args(arguments)[0]

@@ -79,12 +79,13 @@ def check_replay_buffer(model: BaseAlgorithm, entry: Entry, agent: str) -> None:
                 f"The replay buffer beside {agent} has {key}={found}, and replay_buffer_kwargs {key}={wanted}: leave "
                 "that out, or move replay_buffer.pkl away."
             )
+    _check_gamma(model.gamma, getattr(buffer, "gamma", None))  # type: ignore[attr-defined]
 
 
 def _check_gamma(gamma: Any, own: Any) -> None:
     """Of the algorithm, whose default is the same in all of them, and of the buffer, which SB3 does not compare."""
     if isinstance(gamma, float) and isinstance(own, float) and own != gamma:
         raise ConflictError(
-            f"The algorithm has gamma={gamma} and replay_buffer_kwargs gamma={own}: n-step returns are discounted by "
-            "the one and what follows them by the other. Give both the same."
+            f"The algorithm has gamma={gamma} and its replay buffer gamma={own} (replay_buffer_kwargs): n-step returns "
+            "are discounted by the one and what follows them by the other. Give both the same."
         )

@@ -162,11 +162,11 @@ def test_fast_entries_train(zoo: Run, stock_zoo: Run, algo: str, variant: str, h
 
 
 def test_a_configuration_of_another_algorithm_is_named() -> None:
-    from sb3_efficient.zoo.lookup import entry_of_its_own
+    from sb3_efficient.zoo.lookup import one_entry
 
     manager = SimpleNamespace(config="sb3_efficient.hyperparams.ppo.fast", algo="dqn", env_name=None)
     with (
         pytest.raises(ConflictError, match=r"-conf sb3_efficient.hyperparams.ppo.fast is for ppo, and --algo is dqn"),
-        entry_of_its_own(manager, None),
+        one_entry(manager, None),
     ):
         pass

@@ -42,6 +42,21 @@ def test_a_run_that_could_not_begin_leaves_no_folder(tmp_path: Path, others: lis
     assert folder.exists(), "it was there before"
 
 
+def test_nor_does_a_search_or_ctrl_c(tmp_path: Path) -> None:
+    folder = tmp_path / "ppo" / "Pong_1"
+    manager = SimpleNamespace(save_path=str(folder))
+
+    def interrupted(_: Any) -> None:
+        fill(folder, ["0.monitor.csv"])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        setup_experiment(interrupted)(manager)
+    assert not folder.exists()
+    assert setup_experiment(lambda _: fill(folder, ["0.monitor.csv"]))(manager) is None, "as of a search"
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize("others", OTHERS)
 @pytest.mark.parametrize("steps", [0, 8])
 @pytest.mark.parametrize("is_new", [True, False])
@@ -50,7 +65,7 @@ def test_nor_does_one_that_a_callback_refused(tmp_path: Path, others: list[str],
     if not is_new:
         folder.mkdir(parents=True)
     manager = SimpleNamespace(save_path=str(folder))
-    setup_experiment(lambda _: fill(folder, others))(manager)
+    setup_experiment(lambda _: [fill(folder, others)])(manager)
 
     def refused(*_: Any) -> None:
         raise ConflictError("no")

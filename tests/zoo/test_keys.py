@@ -84,3 +84,20 @@ def test_misspelt_policies() -> None:
     with pytest.raises(UnknownNameError, match=r"PPO has no policy 'CnnPolcy'. Did you mean 'CnnPolicy'\? Known: Mlp"):
         check_keys({"policy": "CnnPolcy"}, PPO)
     check_keys({"policy": ActorCriticPolicy}, PPO)
+
+
+def test_text_that_is_a_number() -> None:
+    """YAML has 1e-4 as text."""
+    entry = {"learning_rate": "1e-4"}
+    check_schedules(entry)
+    assert entry == {"learning_rate": 1e-4}
+    with pytest.raises(OptionError, match="learning_rate must be a number, or lin_0.001 to fall"):
+        check_schedules({"learning_rate": True})
+
+
+@pytest.mark.parametrize("value", ["often", 2.5, True, [1, "day"], [1, "step", 2]])
+def test_how_often_to_train(value: Any) -> None:
+    with pytest.raises(OptionError, match="train_freq must be a whole number of steps, or as"):
+        check_keys({"policy": "MlpPolicy", "train_freq": value}, SAC)
+    for good in (4, (1, "episode"), [8, "step"]):
+        check_keys({"policy": "MlpPolicy", "train_freq": good}, SAC)

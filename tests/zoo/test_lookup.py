@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ import pytest
 from huggingface_sb3 import EnvironmentName
 
 from sb3_efficient.errors import OptionError
-from sb3_efficient.zoo.lookup import entry_of_its_own
+from sb3_efficient.zoo.lookup import one_entry
 
 FLAT = "{policy: MlpPolicy, n_envs: 8}"
 
@@ -25,8 +26,11 @@ def read(config: Path, env_id: str = "CartPole-v1", extractor: str | None = None
         custom_hyperparams=None,
         continue_training=False,
     )
-    with entry_of_its_own(manager, extractor):
-        return str(manager.env_name)
+    with one_entry(manager, extractor) as entry:
+        name = manager.config.removeprefix(f"{config}, ")
+        assert import_module(manager.config).hyperparams == {env_id: entry}
+    assert manager.config == str(config)
+    return str(name)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +38,7 @@ def read(config: Path, env_id: str = "CartPole-v1", extractor: str | None = None
     [
         ("CartPole-v1", None, "CartPole-v1"),
         ("PongNoFrameskip-v4", "impala", "atari-impala"),
-        ("PongNoFrameskip-v4", "nature", "PongNoFrameskip-v4"),
+        ("PongNoFrameskip-v4", "nature", "atari"),
     ],
 )
 def test_anchors_of_yaml_may_stand_beside_the_entries(
@@ -61,3 +65,15 @@ def test_configurations_of_another_shape(tmp_path: Path, text: str, found: str) 
     with pytest.raises(OptionError) as raised:
         read(tmp_path / "mine.yml")
     assert str(raised.value).endswith(f"as 'atari: {FLAT.replace('Mlp', 'Cnn')}', and has {found}")
+
+
+def test_a_file_in_python_is_read_as_one_in_yaml(tmp_path: Path) -> None:
+    config = tmp_path / "mine.py"
+    entries = ("atari", "atari-impala", "default")
+    config.write_text(f"hyperparams = {{name: {{'policy': 'CnnPolicy'}} for name in {entries}}}")
+    assert read(config, "PongNoFrameskip-v4", "impala") == "atari-impala"
+    assert read(config, "PongNoFrameskip-v4", "nature") == "atari"
+    assert read(config) == "default"
+    config.write_text("settings = {}")
+    with pytest.raises(OptionError, match="mine.py has no 'hyperparams': settings by environment."):
+        read(config)

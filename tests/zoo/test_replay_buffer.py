@@ -41,7 +41,7 @@ def test_one_gamma(own: float) -> None:
         return {"replay_buffer_class": FrameNStepReplayBuffer, "replay_buffer_kwargs": options, **algorithm}
 
     import_replay_buffer(entry(gamma=own))
-    with pytest.raises(ConflictError, match=rf"algorithm has gamma=0.95 and replay_buffer_kwargs gamma={own}"):
+    with pytest.raises(ConflictError, match=rf"algorithm has gamma=0.95 and its replay buffer gamma={own}"):
         import_replay_buffer(entry(gamma=0.95))
     if own != 0.99:
         with pytest.raises(ConflictError, match=r"algorithm has gamma=0.99 and"):
@@ -65,8 +65,11 @@ def test_another_class_than_the_one_of_the_agent(zoo: Run, tmp_path: Path) -> No
 def test_options_that_the_loaded_buffer_does_not_have(options: dict[str, Any], text: str) -> None:
     """It has its own, whatever is typed."""
     buffer = SimpleNamespace(n_envs=1, n_steps=3, gamma=0.99)
-    model: Any = SimpleNamespace(replay_buffer=buffer, get_env=lambda: SimpleNamespace(num_envs=1))
+    model: Any = SimpleNamespace(replay_buffer=buffer, get_env=lambda: SimpleNamespace(num_envs=1), gamma=0.99)
     check_replay_buffer(model, {"replay_buffer_kwargs": {"n_steps": 3, "gamma": 0.99}}, "a.zip")
     check_replay_buffer(model, {"replay_buffer_kwargs": None}, "a.zip")
     with pytest.raises(ConflictError, match=f"The replay buffer beside a.zip has {text} replay_buffer_kwargs"):
         check_replay_buffer(model, {"replay_buffer_kwargs": options}, "a.zip")
+    model.gamma = 0.9
+    with pytest.raises(ConflictError, match="The algorithm has gamma=0.9 and its replay buffer gamma=0.99"):
+        check_replay_buffer(model, {}, "a.zip")
