@@ -54,6 +54,7 @@ def collect(
     :return: (n, C, H, W), uint8, shuffled, so that the first few are as good a sample as any
     """
     whole_number("n", n)
+    seed = whole_number("seed", seed, least=0)
     env = _channels_first(_vectorized(env))
     rng = np.random.default_rng(seed)
     # Not in step, so that what is kept comes from all parts of the first episodes

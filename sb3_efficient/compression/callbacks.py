@@ -38,7 +38,7 @@ class PruningCallback(RolloutCallback):
     Set more and more of the smallest weights to zero during training, and keep them there.
 
     Gradual magnitude pruning, of every layer by the same part, as in Graesser et al., "The State of Sparse Training
-    in Deep Reinforcement Learning" (ICML 2022). For any algorithm::
+    in Deep Reinforcement Learning" (ICML 2022). For the algorithms that ``compress`` takes::
 
         model.learn(1_000_000, callback=PruningCallback(0.9))
         model.learn(1_000_000, callback=PruningCallback(0.9, schedule="iterative", times=5))

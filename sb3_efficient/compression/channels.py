@@ -86,6 +86,7 @@ class ChannelPruning(ModelMethod):
         return self.speedup is not None or self.bytes is not None
 
     def check(self, model: BaseAlgorithm) -> None:
+        networks(model)
         # Critics judge actions that are drawn
         with kept_generators():
             # In a copy nothing is frozen; what takes no gradients would not be found

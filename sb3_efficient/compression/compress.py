@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch as th
+from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.compression.calibration import check_observations
 from sb3_efficient.compression.policy import CompressedPolicy
 from sb3_efficient.compression.recipe import LastMethod, Method, ModelMethod, Step, make_recipe
 from sb3_efficient.engines import ActingNetwork, find_engine, to_graph
+from sb3_efficient.engines.network import input_spaces
 from sb3_efficient.errors import OptionError, briefly
 
 
@@ -43,14 +46,36 @@ def compress(
             continue
         missing = f"{step.name!r} needs observations: compress(model, recipe, calibration=observations)."
         check_observations(calibration, model.observation_space, missing)
+    training = [step for step in steps if isinstance(step, ModelMethod)]
+    if training and ActingNetwork(model).others:
+        # Of a network that nothing is known of, before hours of distillation
+        _finished(model, steps, calibration)
     compressed = model
-    for step in steps:
-        if isinstance(step, ModelMethod):
-            compressed = step.apply(compressed, teacher=model, observations=calibration)
-    graph = to_graph(ActingNetwork(compressed))
+    for step in training:
+        compressed = step.apply(compressed, teacher=model, observations=calibration)
+    return _finished(compressed, steps, calibration)
+
+
+def _finished(model: BaseAlgorithm, steps: tuple[Method, ...], observations: np.ndarray | None) -> CompressedPolicy:
+    """With the last step of the recipe, and tried."""
+    graph = to_graph(ActingNetwork(model))
     last = steps[-1] if steps else None
-    proto = last.convert(graph, calibration) if isinstance(last, LastMethod) else graph.proto
-    return CompressedPolicy(proto, graph.head, graph.observation_space, steps)
+    proto = last.convert(graph, observations) if isinstance(last, LastMethod) else graph.proto
+    policy = CompressedPolicy(proto, graph.head, graph.observation_space, steps)
+    try:
+        engine = policy.engine()
+        for n in (1, 3):
+            engine.outputs(_nothing(policy.observation_space, n))
+    except Exception as error:
+        # Whatever ONNX Runtime says of operators that this package never makes
+        recipe = " ".join(map(str, steps)) or "float32"
+        raise OptionError(f"The recipe {recipe!r} makes a network of this that does not run: {error}") from error
+    return policy
+
+
+def _nothing(space: spaces.Space, n: int) -> Any:
+    empty = {name: np.zeros((n, *(part.shape or ())), part.dtype) for name, part in input_spaces(space).items()}
+    return empty if isinstance(space, spaces.Dict) else empty["observation"]
 
 
 def check_engine(name: str, steps: Sequence[Method]) -> None:

@@ -43,7 +43,7 @@ def feed_pixels(graph: GraphProto) -> None:
     producers = {output: node for node in graph.node for output in node.output}
     for divide in [node for node in graph.node if node.op_type == "Div"]:
         cast = producers.get(divide.input[0])
-        if cast is None or cast.op_type != "Cast" or constant(graph, divide.input[1]) != 255.0:
+        if cast is None or cast.op_type != "Cast" or not _is(constant(graph, divide.input[1]), 255.0):
             continue
         users = _consumers(graph)[divide.output[0]]
         if any(node.op_type != "QuantizeLinear" for node in users):
@@ -171,3 +171,7 @@ def _rename(graph: GraphProto, old: str, new: str) -> None:
     for node in graph.node:
         node.input[:] = [new if name == old else name for name in node.input]
         node.output[:] = [new if name == old else name for name in node.output]
+
+
+def _is(found: np.ndarray | None, number: float) -> bool:
+    return found is not None and found.size == 1 and found.item() == number

@@ -144,13 +144,17 @@ class StaticFloat16(LastMethod):
 
 
 def _narrow(graph: GraphProto) -> None:
+    # Regions and scales stay float32, whatever is resized
+    wide = {name for node in graph.node if node.op_type == "Resize" for name in node.input[1:]}
     for tensor in graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT:
-            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name))
+        if tensor.name not in wide:
+            _narrow_tensor(tensor)
     for node in graph.node:
         for attribute in node.attribute:
             if node.op_type == "Cast" and attribute.i == TensorProto.FLOAT:
                 attribute.i = TensorProto.FLOAT16
+            if node.op_type in ("Constant", "ConstantOfShape") and wide.isdisjoint(node.output):
+                _narrow_tensor(attribute.t)
     for value in graph.input:
         if value.type.tensor_type.elem_type == TensorProto.FLOAT:
             _replace(graph, value.name, f"{value.name}_float16")
@@ -161,6 +165,11 @@ def _narrow(graph: GraphProto) -> None:
         _replace(graph, value.name, f"{value.name}_float16")
         graph.node.append(helper.make_node("Cast", [f"{value.name}_float16"], [value.name], to=TensorProto.FLOAT))
     del graph.value_info[:]
+
+
+def _narrow_tensor(tensor: TensorProto) -> None:
+    if tensor.data_type == TensorProto.FLOAT:
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name))
 
 
 def _replace(graph: GraphProto, old: str, new: str) -> None:

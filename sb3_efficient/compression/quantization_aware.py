@@ -57,7 +57,7 @@ class QuantizationAware(Training, ModelMethod):
 class QATCallback(RolloutCallback):
     """
     Quantization-aware training with the environment's reward: from ``start`` on, the layers that act compute with
-    8-bit weights and inputs. For any algorithm; in rl-zoo3:
+    8-bit weights and inputs. For the algorithms that ``compress`` takes; in rl-zoo3:
     ``callback: [{sb3_efficient.compression.QATCallback: {start: 0.8}}]``. Models are saved as
     ordinary ones; at the end of training, the weights lie on the grid of ``static-int8``.
 

@@ -26,7 +26,8 @@ class Fixed(nn.Module):
         self.log_std = nn.Parameter(log_std.detach().clone())
 
     def forward(self, latent: th.Tensor) -> th.Tensor:
-        return self.log_std.expand(latent.shape[0], -1)
+        # A copy: what an engine gives is the caller's, who may write to it
+        return self.log_std.expand(latent.shape[0], -1).clone()
 
 
 class StateDependent(nn.Module):

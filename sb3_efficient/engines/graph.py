@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import warnings
 from collections.abc import Iterator
@@ -53,19 +54,8 @@ def to_graph(network: ActingNetwork | ActingGraph) -> ActingGraph:
         )
     # With a batch of one the exporter takes the one for a constant
     examples = tuple(th.as_tensor(np.zeros((2, *(s.shape or ())), s.dtype)) for s in network.inputs.values())
-    with _quiet_exporter():
-        program = th.onnx.export(
-            network,
-            examples,
-            input_names=[f"in.{name}" for name in network.inputs],
-            output_names=[f"out.{name}" for name in network.outputs],
-            dynamic_shapes=(tuple({0: th.export.Dim("B")} for _ in examples),),
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-        )
-    assert program is not None
-    proto = program.model_proto
+    proto = _exported(network, examples)
+    _check_any_number(proto, network)
     _rename(proto, network)
     for node in proto.graph.node:
         # Lines of source code, with their paths
@@ -74,6 +64,44 @@ def to_graph(network: ActingNetwork | ActingGraph) -> ActingGraph:
     for value in proto.graph.value_info:
         del value.metadata_props[:]
     return ActingGraph(proto, network.head, network.observation_space)
+
+
+def _exported(network: ActingNetwork, examples: tuple[th.Tensor, ...]) -> ModelProto:
+    try:
+        with _quiet_exporter():
+            program = th.onnx.export(
+                network,
+                examples,
+                input_names=[f"in.{name}" for name in network.inputs],
+                output_names=[f"out.{name}" for name in network.outputs],
+                dynamic_shapes=(tuple({0: th.export.Dim("B")} for _ in examples),),
+                opset_version=OPSET,
+                dynamo=True,
+                verbose=False,
+            )
+    except Exception as error:
+        # Whatever torch says of what somebody has written
+        reason = str(error.__cause__ or error).partition("\n")[0]
+        raise OptionError(
+            f"{_name(network)} cannot be written as a graph, which has no branches by what is in an image and keeps "
+            f"nothing ({reason}): let the model itself predict, or the engine 'eager'."
+        ) from error
+    assert program is not None
+    return program.model_proto
+
+
+def _check_any_number(proto: ModelProto, network: ActingNetwork) -> None:
+    """The exporter takes the number of examples for a constant where the network does, and says nothing."""
+    for value in proto.graph.input:
+        if not value.type.tensor_type.shape.dim[0].dim_param:
+            raise OptionError(
+                f"{_name(network)} fixes how many images there are at a time, as by len(x) in its forward: ask for "
+                "x.shape[0] there, or let the model itself predict, or the engine 'eager'."
+            )
+
+
+def _name(network: ActingNetwork) -> str:
+    return " and ".join(network.others) or "The network"
 
 
 def _rename(proto: ModelProto, network: ActingNetwork) -> None:
@@ -95,15 +123,17 @@ def _rename(proto: ModelProto, network: ActingNetwork) -> None:
 
 @contextlib.contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """It tells of torchvision's absence, and of what is going to change inside torch."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """It tells of torchvision's absence, of what is going to change inside torch, and prints graphs that it refuses."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.fx.experimental.symbolic_shapes")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore", FutureWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.filterwarnings("ignore", message="# The axis name")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

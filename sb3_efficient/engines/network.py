@@ -20,7 +20,7 @@ from sb3_contrib.tqc.policies import TQCPolicy
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.preprocessing import preprocess_obs
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, FlattenExtractor
 from stable_baselines3.dqn.policies import DQNPolicy
 from stable_baselines3.sac.policies import SACPolicy
 from stable_baselines3.td3.policies import TD3Policy
@@ -64,12 +64,15 @@ class ActingNetwork(nn.Module):
         self.head = Head(kind, policy.action_space)
         self.outputs = tuple(outputs)
         self.inputs = input_spaces(self.observation_space)
+        parts = _by_input(extractor, self.observation_space)
+        #: Names of networks of other people, of which nothing is known
+        self.others = tuple(type(part).__name__ for part in parts if _is_of_others(part))
         self.extractors = nn.ModuleList(
             nn.Sequential(_Prepare(space, policy.normalize_images, part), *_network(part))
-            for space, part in zip(self.inputs.values(), _by_input(extractor, self.observation_space), strict=True)
+            for space, part in zip(self.inputs.values(), parts, strict=True)
         )
-        self.latent = copy.deepcopy(latent)
-        self.last = nn.ModuleList(copy.deepcopy(list(outputs.values())))
+        self.latent = _copied(latent)
+        self.last = nn.ModuleList(_copied(layer) for layer in outputs.values())
         self.to("cpu", th.float32).eval().requires_grad_(False)
         check_alike(self, policy)
 
@@ -101,10 +104,12 @@ class _Prepare(nn.Module):
         self.normalize_images = normalize_images
         # See EncoderExtractor.pixels: SB3 always hands over floats, which hold pixel values unless said otherwise
         self.divides = isinstance(extractor, EncoderExtractor) and not extractor.normalized_image
+        # Others may depend on how images lie in memory
+        self.channels_last = is_staged(extractor)
 
     def forward(self, observations: th.Tensor) -> th.Tensor:
         prepared: Any = preprocess_obs(observations, self.space, normalize_images=self.normalize_images)
-        if prepared.ndim == 4:
+        if self.channels_last:
             prepared = prepared.contiguous(memory_format=th.channels_last)
         return prepared / 255.0 if self.divides else prepared
 
@@ -216,8 +221,23 @@ def _by_input(extractor: BaseFeaturesExtractor, space: spaces.Space) -> list[nn.
 def _network(extractor: Any) -> list[nn.Module]:
     """The layers, without what the methods of the extractor do around them."""
     if is_staged(extractor):
-        return list(replace_adaptive_pools(nn.Sequential(*copy.deepcopy(layers(extractor)))))
-    network = copy.deepcopy(extractor)
+        return list(replace_adaptive_pools(_copied(nn.Sequential(*layers(extractor)))))
+    network = _copied(extractor)
     if isinstance(vars(network).get("forward"), FastForward):
         del network.forward
     return [replace_adaptive_pools(network)]
+
+
+def _is_of_others(part: nn.Module) -> bool:
+    return isinstance(part, BaseFeaturesExtractor) and not is_staged(part) and type(part) is not FlattenExtractor
+
+
+def _copied(module: Any) -> Any:
+    try:
+        return copy.deepcopy(module)
+    except Exception as error:
+        # As where it keeps what it computed last, which torch refuses to copy
+        raise OptionError(
+            f"{type(module).__name__} cannot be copied ({error}): let the model itself predict, or keep nothing in it "
+            "that has gradients."
+        ) from error

@@ -14,6 +14,7 @@ from sb3_efficient.evaluation.agreement import Agreement, agreement
 from sb3_efficient.evaluation.episodes import Policy, RandomPlay, play, takes_masks
 from sb3_efficient.evaluation.latency import Timing, time_policies, torch_threads
 from sb3_efficient.evaluation.statistics import Comparison, Interval, bootstrap, interquartile_mean, non_inferiority
+from sb3_efficient.options import whole_number
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def compare(
     :param progress: Whether to show progress bars
     :return: A row for each candidate, and the mean return of random play (NaN without games)
     """
-    seeds = list(seeds)
+    seeds = [whole_number("a seed", seed, least=0) for seed in seeds]
     original = candidates[0].engine
     policies = {str(i): (c.policy, c.engine) for i, c in enumerate(candidates)}
     timings = time_policies(

@@ -145,7 +145,7 @@ def play_games(
     :return: Return and length of each, in the order of the seeds, (N, 2), as ``Monitor`` counts them: rewards not
         clipped, on Atari in frames
     """
-    seeds = list(seeds)
+    seeds = [whole_number("a seed", seed, least=0) for seed in seeds]
     whole_number("n_envs", n_envs)
     if not seeds:
         raise OptionError("There is nothing to play: give at least one seed.")

@@ -47,7 +47,8 @@ class SEERCallback(RolloutCallback):
 
     :param freeze_at: Timesteps, a fraction of this training, ``"auto"`` (see :mod:`sb3_efficient.seer.criterion`),
         or None: only ``encoder``, or ``depth`` says when. Takes effect at the next end of a rollout, also where it
-        lies before the start of a training that is continued; 0, with ``encoder``, at once.
+        lies before the start of a training that is continued; 0, with ``encoder``, at once. A training is one call of
+        ``learn``: where that is called again and again, give timesteps, with "auto" to ``earliest``
     :param depth: What to freeze: ``"lower"`` (all stages of convolutions but the last; of one, that one), ``"conv"``
         (all), ``"features"`` (the linear layers behind them too), the number of a stage counted from the image, or a
         schedule of pairs: ``[(0.2, 1), (0.4, "conv")]``. Stored for replay, latents of ``"features"`` are the small

@@ -12,8 +12,8 @@ import torch as th
 from helpers import count, parameters_match
 from learners import ALGORITHMS, actions, agent, images, tensors
 from sb3_contrib import RecurrentPPO
-from stable_baselines3 import PPO
-from stable_baselines3.common.envs import FakeImageEnv
+from stable_baselines3 import DQN, PPO, HerReplayBuffer
+from stable_baselines3.common.envs import BitFlippingEnv, FakeImageEnv
 from stable_baselines3.common.policies import ActorCriticCnnPolicy
 from stable_baselines3.common.torch_layers import MlpExtractor, NatureCNN
 from torch import nn
@@ -380,3 +380,10 @@ def test_chance_is_that_of_the_seed() -> None:
     assert th.equal(th.get_rng_state(), before)
     assert parameters_match(one.policy, same.policy)
     assert not parameters_match(one.policy, other.policy)
+
+
+def test_hindsight_is_refused_for_its_dictionaries() -> None:
+    """SB3 cannot copy such a model without its environment."""
+    model = DQN("MultiInputPolicy", BitFlippingEnv(), replay_buffer_class=HerReplayBuffer, buffer_size=100)
+    with pytest.raises(ObservationError, match="take models that act on one image, and this DQN acts on Dict"):
+        ChannelPruning().check(model)

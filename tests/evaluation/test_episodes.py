@@ -187,3 +187,14 @@ def test_random_play_draws_for_itself() -> None:
     masks = np.array([[1, 0, 0, 0, 1], [0, 1, 1, 0, 0]], bool)
     assert player.predict(None, None, np.zeros(2), action_masks=masks)[0].tolist() == [[0, 2], [1, 0]]
     assert (space.sample() == spaces.MultiDiscrete([2, 3], seed=1).sample()).all()
+
+
+@pytest.mark.parametrize("seeds", [[-1], [1.5], ["1"]])
+def test_seeds_that_are_none(seeds: list[Any]) -> None:
+    with pytest.raises(OptionError, match="a seed must be a whole number of at least 0, got"):
+        play(Counts(3), catch, seeds)
+
+
+def test_seeds_may_be_numbers_of_numpy() -> None:
+    numbers = np.arange(2)
+    assert play(Counts(3), catch, numbers).tolist() == play(Counts(3), catch, range(2)).tolist()
