@@ -32,7 +32,7 @@ folder, leaderboard.md; those that have been scored with the same options are no
 memory of training, and steps of all runs that led to an agent, are shown where its folder says them, in training.json:
 {"n_timesteps": 4000000, "hours": 1.2, "peak_rss_mb": 700}. The zoo's training writes it, with this package installed.
 """
-KEYS = ("algo", "env_id", "run")
+KEYS = ("algo", "env_id", "run", "sha256")
 _COLUMNS = {
     "algo": "algo",
     "env_id": "env_id",
@@ -149,10 +149,19 @@ def _facts(agent: SavedAgent, arguments: argparse.Namespace) -> Row:
         "algo": agent.algo,
         "env_id": agent.env_id,
         "run": agent.path.parent.name,
-        "sha256": hashlib.sha256(agent.path.read_bytes()).hexdigest()[:16],
+        "sha256": _digest(agent),
         "eval_episodes": arguments.episodes,
         **{name: getattr(arguments, name) for name in ("seed", "n_envs", "threads")},
     }
+
+
+def _digest(agent: SavedAgent) -> str:
+    """Of the zip, and of what says where it plays."""
+    sha = hashlib.sha256(agent.path.read_bytes())
+    for name in ("config.yml", "args.yml", "vecnormalize.pkl"):
+        file = agent.path.parent / agent.name / name
+        sha.update(file.read_bytes() if file.exists() else b"")
+    return sha.hexdigest()[:16]
 
 
 def _score(agent: SavedAgent, arguments: argparse.Namespace) -> Row:

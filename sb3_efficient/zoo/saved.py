@@ -22,7 +22,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 import sb3_efficient.envs  # noqa: F401  (registers our environments with gymnasium)
 from sb3_efficient.envs import AleVecEnv
-from sb3_efficient.errors import ArtifactError, EfficientError, UnknownNameError, suggestion
+from sb3_efficient.errors import ArtifactError, EfficientError, MissingExtraError, UnknownNameError, suggestion
 from sb3_efficient.policies import GREEDY, find_algorithm
 from sb3_efficient.zoo.record import is_last
 from sb3_efficient.zoo.vec_env import take_vec_env
@@ -74,7 +74,9 @@ class SavedAgent:
             return self._make_env(sticky)
         except EfficientError:
             raise
-        except (ImportError, AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
+        except gym.error.DependencyNotInstalled as error:
+            raise MissingExtraError(f"{self.env_id} needs a package that is not installed: {error}") from error
+        except (ImportError, AttributeError, TypeError, ValueError, gym.error.Error, yaml.YAMLError) as error:
             # Whatever the zoo makes of files that are empty, or of a package that is gone
             folder = self.path.parent / self.name
             raise ArtifactError(

@@ -96,13 +96,34 @@ def test_another_agent_of_the_same_name_is_scored(
         model.num_timesteps += number
         model.save(target / "Catch-v0.zip")
     capsys.readouterr()
-    first, second = scored(logs=other)
+    there, first, second = scored(logs=other)
     captured = capsys.readouterr()
     assert "there already" not in captured.err
+    assert there == before, "of the same name, in another folder"
     assert (first["n_timesteps"], second["n_timesteps"]) == (before["n_timesteps"] + 1, before["n_timesteps"] + 2)
     shutil.rmtree(other / "ppo" / "Catch-v0_2")
-    assert len(scored(logs=other)) == 2, "what was scored is kept"
+    assert len(scored(logs=other)) == 3, "what was scored is kept"
     assert capsys.readouterr().out.count("| ppo |") == 1, "what is not in the folder is not shown"
+    scored()
+    assert "there already" in capsys.readouterr().err
+
+
+def test_other_settings_are_another_agent(agent: Path, scored: Scored, capsys: pytest.CaptureFixture[str]) -> None:
+    scored()
+    (agent / "Catch-v0").mkdir()
+    (agent / "Catch-v0" / "config.yml").write_text("!!python/object/apply:collections.OrderedDict [[[n_envs, 2]]]")
+    scored()
+    assert "there already" not in capsys.readouterr().err
+
+
+def test_a_package_that_an_environment_wants_costs_the_others_nothing(
+    agent: Path, scored: Scored, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cheetah = agent.with_name("HalfCheetah-v5_1")
+    shutil.copytree(agent, cheetah)
+    (cheetah / "Catch-v0.zip").rename(cheetah / "HalfCheetah-v5.zip")
+    assert [row["env_id"] for row in scored()] == ["Catch-v0"]
+    assert "HalfCheetah-v5 needs a package that is not installed: MuJoCo is not installed" in capsys.readouterr().err
 
 
 def test_environments_of_other_packages(

@@ -94,10 +94,7 @@ def test_images_that_are_divided_by_channel() -> None:
     ("network", "text"),
     [
         (Counted, "Counted fixes how many images there are at a time, as by len(x) in its forward: ask for x.shape[0]"),
-        (
-            Depends,
-            "Depends cannot be written as a graph, which has no branches by what is in an image and keeps nothing (Could",
-        ),
+        (Depends, "Depends cannot be written as a graph, which has no branches by what is in an image and keeps"),
     ],
 )
 def test_what_is_no_graph(
