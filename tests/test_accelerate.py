@@ -18,6 +18,7 @@ from helpers import Run, parameters_match
 from sb3_contrib import TQC
 from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import ConvertCallback
 from stable_baselines3.common.envs import FakeImageEnv
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, NatureCNN
 from stable_baselines3.common.utils import set_random_seed
@@ -31,6 +32,7 @@ from sb3_efficient.fast import memory as memory_module
 from sb3_efficient.fast import networks as networks_module
 from sb3_efficient.fast.compiled import compile_extractor
 from sb3_efficient.fast.forward import FastForward
+from sb3_efficient.profiler import ProfileCallback
 
 pytestmark = pytest.mark.filterwarnings("ignore:precision='bf16' is emulated on this CPU")
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 2, 40, 40), dtype=np.uint8)
@@ -301,6 +303,19 @@ def test_critics_of_other_losses_keep_all_gradients() -> None:
     text = "critic: the losses of Conservative may use gradients that those of SB3 throw away"
     assert text in report.left_alone
     assert "forward" not in vars(agent.critic)
+
+
+def test_methods_that_are_still_timed_are_known() -> None:
+    """Nothing says so when a training is interrupted."""
+    agent, profile = model("sac"), ProfileCallback(verbose=0)
+
+    def interrupt(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        agent.learn(8, callback=[profile, ConvertCallback(interrupt)])
+    assert "critic: no gradients that are thrown away" in accelerate(agent, **FP32).changes
+    profile._patches.put_back()
 
 
 def test_uint8_reaches_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
