@@ -130,7 +130,6 @@ def test_what_fails_is_said_and_the_next_one_begins(script: Run, tmp_path: Path)
     ("options", "message"),
     [
         (("--only", "pnog"), "Unknown group 'pnog'. Did you mean 'pong'?"),
-        (("--jobs", "0"), "--jobs must be a whole number of at least 1"),
         (("--queue", "nowhere.yml"), "nowhere.yml is no queue"),
         (("--queue", "short.yml"), "short.yml: the group 'pong' of kind 'train' does not say steps, seeds, arms."),
         (("--queue", "odd.yml"), "Unknown kind 'trian'. Did you mean 'train'?"),
@@ -152,6 +151,16 @@ def test_bad_input(
         runs.run_program(runs.main)
     assert ended.value.code == 1
     assert f"runs.py: {message}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("jobs", "message"), [("0", "must be at least 1, got 0"), ("no", "invalid count value: 'no'")])
+def test_numbers_of_nothing(
+    runs: Any, jobs: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [SCRIPT, "--jobs", jobs])
+    with pytest.raises(SystemExit):
+        runs.run_program(runs.main)
+    assert f"runs.py: error: argument --jobs: {message}" in capsys.readouterr().err
 
 
 def test_log_of_a_run_that_goes_on(runs: Any, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ import sys
 from typing import Any
 
 import training_loop
-from common import RESULTS, run_program, write_table
+from common import RESULTS, count, run_program, write_table
 from training_loop import PPO_SETTINGS, SEED, answer, in_turn, make_venv, row, table
 
 from sb3_efficient.errors import UnavailableError
@@ -58,9 +58,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one thread, three rounds, nothing is written")
     parser.add_argument("--sbx-python", default=sys.executable, help="Python that has SBX, default: this one")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=9, help="segments that count, of each variant")
-    parser.add_argument("--steps", type=int, default=1024, help="frames of a segment, rounded up to whole rollouts")
+    parser.add_argument("--threads", type=count, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=count, default=9, help="segments that count, of each variant")
+    parser.add_argument("--steps", type=count, default=1024, help="frames of a segment, rounded up to whole rollouts")
     parser.add_argument("--child", metavar="VARIANT", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:

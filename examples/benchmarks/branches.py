@@ -44,7 +44,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import torch as th
-from common import RESULTS, open_rows, run_program, write_table
+from common import RESULTS, count, open_rows, run_program, write_table
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
@@ -119,8 +119,8 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path, nargs="?", help=".../<algo>/<env>_<n>/rl_model_<steps>_steps.zip")
     parser.add_argument("--arm", choices=ARMS, default="never")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--until", type=int, default=1_000_000, help="timestep at which the arm ends")
-    parser.add_argument("--total", type=int, default=2_000_000, help="timesteps of the run that the checkpoint is of")
+    parser.add_argument("--until", type=count, default=1_000_000, help="timestep at which the arm ends")
+    parser.add_argument("--total", type=count, default=2_000_000, help="timesteps of the run that the checkpoint is of")
     parser.add_argument("--of", type=Path, metavar="RUN", help="a whole run that is this arm, .../<algo>/<env>_<n>")
     parser.add_argument("--start", type=int, default=0, help="with --of: timestep at which the arms part")
     parser.add_argument("--network", help="of the agent, for the table, where it is not NatureCNN")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -23,6 +24,18 @@ END = "<!-- end of table -->"
 #: ``sb3-efficient bench all`` names another folder, in which --quick writes as well, and the pages are left alone
 RESULTS = Path(os.environ.get("SB3_EFFICIENT_RESULTS") or HERE / "results").resolve()
 IN_PAGES = RESULTS == HERE / "results"
+
+
+def count(text: str) -> int:
+    """
+    How many, on a command line.
+
+    :return: The number, if it is at least 1
+    """
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
+    return number
 
 
 def open_rows(name: str, keys: Iterable[str], *, quick: bool = False) -> Rows:

@@ -35,7 +35,7 @@ import reuse_acting
 import seer_speed
 import torch as th
 import training_loop
-from common import RESULTS, open_rows, rows_of, run_program, write_page
+from common import RESULTS, count, open_rows, rows_of, run_program, write_page
 from compress_agent import AGENTS, FOLDER, Bench
 from compress_tables import NARROW, recipes_of
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -83,9 +83,9 @@ Row = dict[str, Any]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--episodes", type=int, default=50, help="whole games, where there are none yet")
-    parser.add_argument("--frames", type=int, default=2000, help="acted on by each variant")
-    parser.add_argument("--observations", type=int, default=16_000, help="to train and calibrate with")
+    parser.add_argument("--episodes", type=count, default=50, help="whole games, where there are none yet")
+    parser.add_argument("--frames", type=count, default=2000, help="acted on by each variant")
+    parser.add_argument("--observations", type=count, default=16_000, help="to train and calibrate with")
     parser.add_argument("--work", type=Path, default=Path("logs/compress"), help="as of compress.py: %(default)s")
     parser.add_argument("--only", choices=["training"], help="nothing that is timed here, and no games")
     parser.add_argument("--quick", action="store_true", help="few frames and steps of distillation, no games")

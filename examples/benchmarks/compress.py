@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import torch as th
-from common import open_rows, run_program, write_page
+from common import count, open_rows, run_program, write_page
 from compress_agent import AGENTS, FOLDER, TINY_AGENT, Bench, say
 from compress_tables import NAMES, TINY_RL, in_short, table
 from stable_baselines3.common.torch_layers import NatureCNN
@@ -70,12 +70,12 @@ def main() -> None:
         metavar="RECIPE",
         help="default: all; names as in the tables",
     )
-    parser.add_argument("--episodes", type=int, default=100, help="whole games of each policy")
-    parser.add_argument("--rounds", type=int, default=20, help="blocks of ten timed calls, at most")
+    parser.add_argument("--episodes", type=count, default=100, help="whole games of each policy")
+    parser.add_argument("--rounds", type=count, default=20, help="blocks of ten timed calls, at most")
     parser.add_argument(
         "--seconds", type=float, default=3, help="of each policy, batch and kind (default: %(default)s)"
     )
-    parser.add_argument("--observations", type=int, default=16_000, help="to train and calibrate with")
+    parser.add_argument("--observations", type=count, default=16_000, help="to train and calibrate with")
     parser.add_argument("--work", type=Path, default=Path("logs/compress"), help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="one agent, few recipes, steps and episodes")
     parser.add_argument("--again", action="store_true", help="measure rows that are there, too")

@@ -22,14 +22,13 @@ import time
 
 import cv2
 import numpy as np
-from common import check_games, open_rows, run_program, write_table
+from common import check_games, count, open_rows, run_program, write_table
 from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack
 
 from sb3_efficient.bench.cores import cores
 from sb3_efficient.bench.rows import summary
 from sb3_efficient.envs import AleVecEnv
-from sb3_efficient.options import whole_arguments
 
 KEYS = ("env", "variant", "threads", "n_envs")
 GAMES = ("Pong", "Breakout", "Seaquest", "MsPacman", "SpaceInvaders", "BeamRider")
@@ -39,10 +38,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="Pong, few turns")
     parser.add_argument("--games", nargs="+", help=f"default: {' '.join(GAMES)}; with --quick {GAMES[0]}")
-    parser.add_argument("--n-envs", type=int, default=8)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--turns", type=int, default=15)
-    parser.add_argument("--steps", type=int, default=100, help="of every environment, in a turn")
+    parser.add_argument("--n-envs", type=count, default=8)
+    parser.add_argument("--threads", type=count, nargs="+", default=[1, 2])
+    parser.add_argument("--turns", type=count, default=15)
+    parser.add_argument("--steps", type=count, default=100, help="of every environment, in a turn")
     parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
     parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")
     arguments = parser.parse_args()
@@ -50,7 +49,6 @@ def main() -> None:
     if arguments.quick:
         arguments.turns = min(arguments.turns, 5)
     check_games(arguments.games)
-    whole_arguments(arguments, "n_envs", "turns", "steps")
     rows = open_rows("environments", KEYS, quick=arguments.quick)
     for game, threads in itertools.product([] if arguments.rewrite else arguments.games, arguments.threads):
         env_id = f"{game}NoFrameskip-v4"

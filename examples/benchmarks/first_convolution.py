@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch as th
-from common import open_rows, run_program, write_table
+from common import count, open_rows, run_program, write_table
 from gymnasium import spaces
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.torch_layers import NatureCNN
@@ -56,8 +56,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few rounds, nothing is written")
     parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=15, help="turns that each variant gets")
+    parser.add_argument("--threads", type=count, default=1)
+    parser.add_argument("--rounds", type=count, default=15, help="turns that each variant gets")
     parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
     parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")
     arguments = parser.parse_args()

@@ -30,14 +30,13 @@ from typing import Any
 import numpy as np
 import psutil
 import training_loop as loop
-from common import check_games, open_rows, run_program, write_page
+from common import check_games, count, open_rows, run_program, write_page
 from stable_baselines3.common.buffers import ReplayBuffer
 
 from sb3_efficient.bench.cores import cores
 from sb3_efficient.bench.rows import Row, summary
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.frames import FrameReplayBuffer
-from sb3_efficient.options import whole_number
 
 BEGIN = "<!-- table of examples/benchmarks/replay.py -->\n"
 KEYS = ("kind", "game", "buffer")
@@ -58,16 +57,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="Pong, 1,000 transitions, no training, nothing is written")
     parser.add_argument("--games", nargs="+", help=f"default: {' '.join(GAMES)}")
-    parser.add_argument("--transitions", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=9, help="of training each; 20 times as many minibatches")
+    parser.add_argument("--transitions", type=count, default=10_000)
+    parser.add_argument("--rounds", type=count, default=9, help="of training each; 20 times as many minibatches")
     parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
     parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")
     parser.add_argument("--child", nargs=2, metavar=("KIND", "BUFFER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     games = arguments.games or (GAMES[:1] if arguments.quick else GAMES)
     check_games(games)
-    whole_number("--transitions", arguments.transitions)
-    whole_number("--rounds", arguments.rounds)
     with cores(1):
         work(arguments, games)
 

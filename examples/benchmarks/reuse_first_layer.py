@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import reuse_acting
 import torch as th
-from common import check_games, open_rows, run_program, write_table
+from common import check_games, count, open_rows, run_program, write_table
 from torch import nn
 
 from sb3_efficient.reuse import fields as at
@@ -47,8 +47,8 @@ def main() -> None:
     games = list(reuse_acting.GAMES)
     parser.add_argument("--games", nargs="+", default=games, help="names of ALE, as Pong")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
-    parser.add_argument("--frames", type=int, default=4000, help="of each game")
-    parser.add_argument("--blocks", type=int, default=10, help="turns that each variant gets")
+    parser.add_argument("--frames", type=count, default=4000, help="of each game")
+    parser.add_argument("--blocks", type=count, default=10, help="turns that each variant gets")
     parser.add_argument("--quick", action="store_true", help="300 frames of Pong, nothing is written")
     parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
     parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")

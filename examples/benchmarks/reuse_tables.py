@@ -40,7 +40,7 @@ import numpy as np
 import reuse_heatmaps
 import torch as th
 import torch.nn.functional as F
-from common import open_rows, run_program, write_page
+from common import count, open_rows, run_program, write_page
 from reuse_heatmaps import summary as table
 from torch import nn
 
@@ -66,8 +66,8 @@ def main() -> None:
     parser.add_argument(
         "--games", nargs="+", default=reuse_heatmaps.games(), choices=reuse_heatmaps.games(), metavar="GAME"
     )
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--repeats", type=int, default=3, help="of the loop with reuse, each with its own seed")
+    parser.add_argument("--steps", type=count, default=3000)
+    parser.add_argument("--repeats", type=count, default=3, help="of the loop with reuse, each with its own seed")
     parser.add_argument("--quick", action="store_true", help="Pong and Seaquest, 300 steps, one repetition")
     parser.add_argument("--dense-seconds", type=float, default=4, help="of dense computation timed for each row")
     parser.add_argument("--again", action="store_true", help="measure rows that are there, too")

@@ -26,13 +26,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import zoo_runs
-from common import HERE, run_program, write_table
+from common import HERE, count, run_program, write_table
 from runs_queue import Entry, entries, read_queue
 from runs_tables import tables
 
 from sb3_efficient.atomic import inherited, locked
 from sb3_efficient.errors import EfficientError, UnknownNameError, suggestion
-from sb3_efficient.options import whole_number
 
 QUEUE = HERE / "runs.yml"
 
@@ -40,13 +39,12 @@ QUEUE = HERE / "runs.yml"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--go", action="store_true", help="work off what is not done")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: %(default)s)")
+    parser.add_argument("--jobs", type=count, default=1, help="runs at a time (default: %(default)s)")
     parser.add_argument("--max", type=int, help="runs to start, at most (default: all)")
     parser.add_argument("--only", nargs="+", metavar="GROUP", help="groups of the queue (default: all)")
     parser.add_argument("--commands", action="store_true", help="show each one's command")
     parser.add_argument("--queue", type=Path, default=QUEUE, help="file (default: runs.yml beside this script)")
     arguments = parser.parse_args()
-    whole_number("--jobs", arguments.jobs)
     groups = read_queue(arguments.queue)
     for name in arguments.only or []:
         if name not in groups:

@@ -18,7 +18,7 @@ import ale_py
 import gymnasium as gym
 import numpy as np
 import torch as th
-from common import RESULTS, run_program
+from common import RESULTS, count, run_program
 from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecFrameStack, VecTransposeImage
@@ -32,10 +32,10 @@ from sb3_efficient.zoo.record import read_record
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("agent", type=Path, help="zip in the zoo's layout: .../<algo>/<env>_<n>/<env>.zip")
-    parser.add_argument("--games", type=int, default=100)
-    parser.add_argument("--n-envs", type=int, default=8)
+    parser.add_argument("--games", type=count, default=100)
+    parser.add_argument("--n-envs", type=count, default=8)
     parser.add_argument("--seed", type=int, default=1000)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=count, default=1)
     arguments = parser.parse_args()
     if not arguments.agent.is_file() or len(arguments.agent.parts) < 3:
         parser.error(f"{arguments.agent} is no file .../<algo>/<env>_<n>/<env>.zip")

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch as th
-from common import open_rows, run_program, write_table
+from common import count, open_rows, run_program, write_table
 
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.errors import ArtifactError
@@ -35,7 +35,7 @@ N_ENVS, EVERY = 8, 20
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, nargs="?", help=".../<algo>/<env>_<n>, a run with checkpoints")
-    parser.add_argument("--every", type=int, default=100_000, help="timesteps between the checkpoints looked at")
+    parser.add_argument("--every", type=count, default=100_000, help="timesteps between the checkpoints looked at")
     parser.add_argument("--rewrite", action="store_true", help="write the table again, look at nothing")
     arguments = parser.parse_args()
     if not arguments.rewrite:

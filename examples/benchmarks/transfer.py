@@ -24,7 +24,7 @@ import matplotlib
 import numpy as np
 import torch as th
 from branches import Curve
-from common import RESULTS, open_rows, run_program, write_page
+from common import RESULTS, count, open_rows, run_program, write_page
 from stable_baselines3 import DQN
 
 import sb3_efficient
@@ -65,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arm", choices=ARMS, default="features")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=400_000)
+    parser.add_argument("--steps", type=count, default=400_000)
     parser.add_argument("--rewrite", action="store_true", help="write the table again, train nothing")
     arguments = parser.parse_args()
     if not arguments.rewrite:

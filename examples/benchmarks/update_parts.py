@@ -33,7 +33,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch as th
-from common import open_rows, run_program, write_table
+from common import count, open_rows, run_program, write_table
 from gymnasium import spaces
 from sb3_contrib.common.utils import quantile_huber_loss as plain_loss
 from training_loop import NAMES, SEGMENT, make_model, make_venv, train
@@ -45,7 +45,6 @@ from sb3_efficient.extractors import max_pool
 from sb3_efficient.fast import model as accelerate_module
 from sb3_efficient.fast.memory import keep_freed_memory
 from sb3_efficient.fast.quantile_loss import quantile_huber_loss
-from sb3_efficient.options import whole_number
 from sb3_efficient.policies import find_algorithm
 
 ALGORITHMS = ("ppo", "dqn", "qrdqn")
@@ -65,14 +64,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="DQN alone, few rounds, nothing is written")
     parser.add_argument("--algos", nargs="+", choices=ALGORITHMS, default=ALGORITHMS)
-    parser.add_argument("--updates", type=int, default=1500, help="of the models (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=11, help="turns that each variant gets")
+    parser.add_argument("--updates", type=count, default=1500, help="of the models (default: %(default)s)")
+    parser.add_argument("--threads", type=count, default=1)
+    parser.add_argument("--rounds", type=count, default=11, help="turns that each variant gets")
     parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
     parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")
     arguments = parser.parse_args()
     rounds = 1 if arguments.quick else arguments.rounds
-    whole_number("--updates", arguments.updates)
     th.set_num_threads(arguments.threads)
     rows = open_rows("update_parts", KEYS, quick=arguments.quick)
     for case, measure in [] if arguments.rewrite else cases(arguments, rounds):

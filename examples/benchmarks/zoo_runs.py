@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-from common import RESULTS, run_program
+from common import RESULTS, count, run_program
 from zoo_log import Log, read, watch_memory
 
 from sb3_efficient.atomic import check_writable, inherited, locked, replace_file
@@ -78,12 +78,12 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--label", help="in the picture, default: the extractor")
     options.add_argument("--name", help="of the files, default: <env>_<algo>")
     options.add_argument("--precision", default="bf16", choices=["fp32", "bf16", "auto"])
-    options.add_argument("--steps", type=int, default=-1, help="default: as the configuration says")
+    options.add_argument("--steps", type=count, default=-1, help="default: as the configuration says")
     options.add_argument("--seeds", type=int, nargs="+", default=[1])
-    options.add_argument("--threads", type=int, default=1)
+    options.add_argument("--threads", type=count, default=1)
     options.add_argument("--vec-env", choices=["dummy", "subproc"], default="dummy", help="as of rl-zoo3")
-    options.add_argument("--save-freq", type=int, default=-1, help="steps between checkpoints (default: none)")
-    options.add_argument("--until", type=int, help="end at this checkpoint, with which other runs begin: no row")
+    options.add_argument("--save-freq", type=count, default=-1, help="steps between checkpoints (default: none)")
+    options.add_argument("--until", type=count, help="end at this checkpoint, with which other runs begin: no row")
     options.add_argument("--logs", type=Path, default=Path("logs/zoo_runs"), help="where the zoo puts its agents")
     options.add_argument("--results", type=Path, default=RESULTS, help="where the rows and the picture go")
     options.add_argument("--redraw", action="store_true", help="draw the picture again and train nothing")
