@@ -72,7 +72,7 @@ class StaticInt8(LastMethod):
                 op_types_to_quantize=list(int8_graph.INT8),
                 nodes_to_exclude=int8_graph.variances(prepared.graph),
                 # The mean of a few maxima is less at the mercy of one picture than the maximum of all
-                extra_options={"CalibMovingAverage": True, "CalibMovingAverageConstant": 0.1},
+                extra_options={"CalibMovingAverage": True},
             )
         )
         int8_graph.feed_pixels(quantized.graph)
