@@ -30,7 +30,7 @@ def test_arguments_go_to_the_script(script: Run) -> None:
     done = script("-m", "sb3_efficient", "bench", "training", "--help")
     assert "usage: training_loop.py" in done.stdout
     done = script("-m", "sb3_efficient", "bench", "training", "--segments", "few", fails=True)
-    assert "invalid int value: 'few'" in done.stderr
+    assert "invalid count value: 'few'" in done.stderr
 
 
 def test_found_in_the_checkout_that_one_stands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
