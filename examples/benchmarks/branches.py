@@ -63,10 +63,10 @@ import matplotlib.pyplot as plt
 #: What stands above the table
 NOTES = """\
 Return of the last 100 games of arms that part at a checkpoint of a run. Runs were planned for 2 million steps, over
-which learning rates fall (Pong from 500,000 and 700,000: 2.5 million; Qbert from 400,000 and Breakout: 1 million; DQN:
-600,000, on n-step returns); most arms end earlier. Accelerated except "plain"; "never" is never frozen,
-"random conv" has random convolutions, frozen. One number per seed; at the end their mean, and in brackets, of so few,
-the lowest and the highest.
+which learning rates fall (Pong from 500,000 and 700,000: 2.5 million; Qbert and Breakout: 1 million; DQN: 600,000, on
+n-step returns); most arms end earlier. Accelerated except "plain"; "never" is never frozen, "random conv" has random
+convolutions, frozen. One number per seed; at the end their mean, and in brackets, of so few, the lowest and the
+highest.
 
 - The arms from 599,000, 699,000 and 702,000 begin where "auto" with `earliest=0.1` froze, those from 1003 k where its
   default did; the one from 500,000 froze all three convolutions at 798,000, as it was told to go on.
