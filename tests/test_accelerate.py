@@ -334,6 +334,7 @@ def test_images_that_are_not_to_be_scaled_are_not() -> None:
     """Float images and normalize_images=False: the user's own scale."""
     plain, fast = (model("dqn", policy_kwargs={"normalize_images": False}) for _ in range(2))
     accelerate(fast, **FP32)
+    assert accelerate(fast, **FP32).changes == ()
     for found, expected in zip(heads(fast), heads(plain), strict=True):
         th.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
 
@@ -763,7 +764,7 @@ class Acting(nn.Module):
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.trace", "ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("network", [None, "nature"])
-def test_exported_by_torch_it_runs_elsewhere(network: str | None, tmp_path: Path) -> None:
+def test_exported_by_torch_it_is_in_float32(network: str | None) -> None:
     """No runtime has convolutions in bfloat16."""
     options = {} if network is None else {"policy_kwargs": policy_kwargs(network, PPO)}
     agent: Any = model("ppo", **options)

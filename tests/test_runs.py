@@ -158,8 +158,9 @@ def test_numbers_of_nothing(
     runs: Any, jobs: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", [SCRIPT, "--jobs", jobs])
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as ended:
         runs.run_program(runs.main)
+    assert ended.value.code == 2
     assert f"runs.py: error: argument --jobs: {message}" in capsys.readouterr().err
 
 

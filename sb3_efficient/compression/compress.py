@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import torch as th
@@ -14,7 +13,7 @@ from sb3_efficient.compression.calibration import check_observations
 from sb3_efficient.compression.policy import CompressedPolicy
 from sb3_efficient.compression.recipe import LastMethod, Method, ModelMethod, Step, make_recipe
 from sb3_efficient.engines import ActingNetwork, find_engine, to_graph
-from sb3_efficient.engines.network import input_spaces
+from sb3_efficient.engines.probe import random_observations
 from sb3_efficient.errors import OptionError, briefly
 
 
@@ -40,42 +39,38 @@ def compress(
     if not isinstance(model, BaseAlgorithm):
         raise OptionError(f"compress takes a Stable-Baselines3 model, such as PPO.load(path), got {briefly(model)}.")
     steps = make_recipe(recipe)
-    check_recipe(model, steps)
+    network = check_recipe(model, steps)
     for step in steps:
         if not step.needs_observations:
             continue
         missing = f"{step.name!r} needs observations: compress(model, recipe, calibration=observations)."
         check_observations(calibration, model.observation_space, missing)
     training = [step for step in steps if isinstance(step, ModelMethod)]
-    if training and ActingNetwork(model).others:
+    if training and network.others:
         # Of a network that nothing is known of, before hours of distillation
-        _finished(model, steps, calibration)
+        _finished(network, steps, calibration)
     compressed = model
     for step in training:
         compressed = step.apply(compressed, teacher=model, observations=calibration)
-    return _finished(compressed, steps, calibration)
+    return _finished(ActingNetwork(compressed) if training else network, steps, calibration)
 
 
-def _finished(model: BaseAlgorithm, steps: tuple[Method, ...], observations: np.ndarray | None) -> CompressedPolicy:
+def _finished(network: ActingNetwork, steps: tuple[Method, ...], observations: np.ndarray | None) -> CompressedPolicy:
     """With the last step of the recipe, and tried."""
-    graph = to_graph(ActingNetwork(model))
+    graph = to_graph(network)
     last = steps[-1] if steps else None
     proto = last.convert(graph, observations) if isinstance(last, LastMethod) else graph.proto
     policy = CompressedPolicy(proto, graph.head, graph.observation_space, steps)
     try:
         engine = policy.engine()
         for n in (1, 3):
-            engine.outputs(_nothing(policy.observation_space, n))
+            feed = random_observations(network.inputs, n)
+            engine.outputs(feed if isinstance(policy.observation_space, spaces.Dict) else feed["observation"])
     except Exception as error:
         # Whatever ONNX Runtime says of operators that this package never makes
         recipe = " ".join(map(str, steps)) or "float32"
         raise OptionError(f"The recipe {recipe!r} makes a network of this that does not run: {error}") from error
     return policy
-
-
-def _nothing(space: spaces.Space, n: int) -> Any:
-    empty = {name: np.zeros((n, *(part.shape or ())), part.dtype) for name, part in input_spaces(space).items()}
-    return empty if isinstance(space, spaces.Dict) else empty["observation"]
 
 
 def check_engine(name: str, steps: Sequence[Method]) -> None:
@@ -93,13 +88,15 @@ def check_engine(name: str, steps: Sequence[Method]) -> None:
         )
 
 
-def check_recipe(model: BaseAlgorithm, steps: Iterable[Method]) -> None:
+def check_recipe(model: BaseAlgorithm, steps: Iterable[Method]) -> ActingNetwork:
     """
     Refuse what cannot work on a model, before any step does.
 
     :param model: SB3 or sb3-contrib model
     :param steps: Of a recipe
+    :return: What of the model acts
     """
-    ActingNetwork(model)
+    network = ActingNetwork(model)
     for step in steps:
         step.check(model)
+    return network

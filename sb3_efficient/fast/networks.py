@@ -59,7 +59,8 @@ def plan_networks(plan: Plan, model: BaseAlgorithm, precision: Precision, compil
     take_pixels = set()
     for extractor in image_extractors(model):
         if isinstance(extractor, EncoderExtractor):
-            takes_pixels = _plan_ours(plan, model, extractor, precision)
+            _plan_ours(plan, model, extractor, precision)
+            takes_pixels = True
         else:
             takes_pixels = _plan_other(plan, model, extractor, precision)
         if takes_pixels and extractor._observation_space.dtype == np.uint8:
@@ -72,12 +73,11 @@ def plan_networks(plan: Plan, model: BaseAlgorithm, precision: Precision, compil
         _plan_critic(plan, network, model)
 
 
-def _plan_ours(plan: Plan, model: Any, extractor: EncoderExtractor, precision: Precision) -> bool:
-    """Tell it its number format; it takes images as they are in any case."""
+def _plan_ours(plan: Plan, model: Any, extractor: EncoderExtractor, precision: Precision) -> None:
     name = type(extractor).__name__
     if "forward" in vars(extractor):
         plan.leave(f"network: {name} is frozen, and its latents were made in {extractor.precision}")
-        return True
+        return
     asked = (model.policy_kwargs.get("features_extractor_kwargs") or {}).get("precision", "auto")
     if asked != "auto" and asked in PRECISIONS and asked != precision:
         plan.leave(f"network: {name} keeps precision={asked!r}, which was given to it")
@@ -86,7 +86,6 @@ def _plan_ours(plan: Plan, model: Any, extractor: EncoderExtractor, precision: P
         stops_reusing = isinstance(extractor, Reusing) and precision != "fp32"
         note = ", in which it reuses nothing while it acts (in fp32 it does)" if stops_reusing else ""
         plan.change(f"network: {name} in {precision}{note}")
-    return True
 
 
 def _plan_other(plan: Plan, model: Any, extractor: BaseFeaturesExtractor, precision: Precision) -> bool:
@@ -99,7 +98,7 @@ def _plan_other(plan: Plan, model: Any, extractor: BaseFeaturesExtractor, precis
         if present.precision != precision:
             plan.set(present, "precision", precision)
             plan.change(f"network: {name} in {precision}")
-        return True
+        return present.scales_pixels
     if present is not None:
         plan.leave(f"network: {name} is frozen, and keeps its number format, or has another forward of its own")
         return False

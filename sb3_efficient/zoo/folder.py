@@ -16,7 +16,7 @@ _BEFORE = ("monitor.csv", "args.yml", "config.yml", "command.txt")
 
 
 def setup_experiment(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Refused by the zoo, the environments or the algorithm."""
+    """Refused by the zoo, the environments or the algorithm; or a search, for which no model is made."""
 
     @wraps(original)
     def setup(self: Any) -> Any:

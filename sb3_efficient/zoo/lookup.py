@@ -56,9 +56,9 @@ def ours_instead(manager: Any) -> str | None:
 def _find_entry(manager: Any, extractor: str | None) -> tuple[str, dict[str, Any]]:
     _check_algo(manager)
     env_id = manager.env_name.gym_id
-    keys = [env_id, "atari"] if manager.is_atari(env_id) else [env_id]
-    entries = _entries(manager.config, (env_id, keys[-1] if keys[1:] else "default"))
-    for key in keys:
+    is_atari = manager.is_atari(env_id)
+    entries = _entries(manager.config, (env_id, "atari" if is_atari else "default"))
+    for key in (env_id, "atari") if is_atari else (env_id,):
         for candidate in (f"{key}-{extractor}", key):
             if candidate in entries:
                 return candidate, entries[candidate]

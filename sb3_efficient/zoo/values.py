@@ -17,12 +17,14 @@ _MAPPINGS = {"policy_kwargs": "dict(net_arch=[64])", "replay_buffer_kwargs": "di
 
 def check_values(entry: Entry, ours: str | None = None) -> None:
     """
-    :param entry: Hyper-parameters of one environment; whole numbers that were written as 1e5 are made such
+    :param entry: Hyper-parameters of one environment; timesteps that were written as 1e5 are made a whole number
     :param ours: Module with an entry of ours for the same, if this one is the zoo's
     """
+    if "n_timesteps" in entry:
+        entry["n_timesteps"] = _whole(entry["n_timesteps"])
     for key in _WHOLE:
         if entry.get(key) is not None:
-            entry[key] = whole_number(key, _whole(entry[key]))
+            whole_number(key, entry[key])
     for key, example in _MAPPINGS.items():
         if not isinstance(evaluated(entry, key), (dict, type(None))):
             raise OptionError(f"{key} must be a mapping, as {example}, got {entry[key]!r}.")

@@ -253,8 +253,8 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
         "The zoo gives PPO its device itself: say it by --de",
     ),
     (
-        (*CATCH, *OUR_PPO, "-params", "n_envs=2.5"),
-        "n_envs must be a whole number of at least 1, got 2.5",
+        (*CATCH, *OUR_PPO, "-params", "n_envs=2.0"),
+        "n_envs must be a whole number of at least 1, got 2",
     ),
     (
         ("--algo", "dqn", *PONG, "-params", "replay_buffer_kwargs=dict(compress='zstd')"),

@@ -41,7 +41,7 @@ def test_what_the_zoo_reads_stays_as_it_is(entry: dict[str, Any]) -> None:
         ({"normalize": "no"}, "normalize=no is read as Python, and is none (NameError: name 'no' is not defined)."),
         ({"normalize": 2}, "normalize must be true or false, got 2."),
         ({"frame_stack": "four"}, "frame_stack must be a whole number of at least 1, got 'four'."),
-        ({"frame_stack": 2.5}, "frame_stack must be a whole number of at least 1, got 2.5."),
+        ({"frame_stack": 2.0}, "frame_stack must be a whole number of at least 1, got 2.0."),
         ({"n_timesteps": "many"}, "n_timesteps must be a whole number of at least 1, got 'many'."),
         ({"n_envs": 0}, "n_envs must be a whole number of at least 1, got 0."),
         ({"policy": None}, "policy must be a name, as CnnPolicy, got None."),
