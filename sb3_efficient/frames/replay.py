@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Collection
 from inspect import signature
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import psutil
@@ -62,7 +62,8 @@ class FrameReplayBuffer(ReplayBuffer):
         **kwargs: Any,
     ) -> None:
         check_options(type(self), kwargs)
-        codec = _codec(compress)
+        #: False, or by what each frame is compressed
+        self.compress = codec_of(compress)
         if optimize_memory_usage:
             raise ConflictError(
                 "optimize_memory_usage=True is unnecessary beside FrameReplayBuffer, which needs less memory than "
@@ -81,12 +82,13 @@ class FrameReplayBuffer(ReplayBuffer):
         # One a transition, those before the first and after the last, and the black one
         count = (self.buffer_size + k + 1) * n_envs + 1
         frame = (frame_channels, *shape[1:])
-        self._store = FrameStore(CompressedFrames(count, frame, codec) if codec else PlainFrames(count, frame), count)
+        frames = CompressedFrames(count, frame, self.compress) if self.compress else PlainFrames(count, frame)
+        self._store = FrameStore(frames, count)
         now, then = (np.zeros((self.buffer_size, n_envs, k), np.int32) for _ in range(2))
         self._numbers = (now, then)
         self.observations = FrameStacks(self._store, now, then, 0, shape)  # type: ignore[assignment]
         self.next_observations = FrameStacks(self._store, then, now, 1, shape)  # type: ignore[assignment]
-        self.memory_known = codec is None
+        self.memory_known = not self.compress
         if self.memory_known:
             self._check_memory(0)
 
@@ -159,9 +161,13 @@ def check_options(buffer_class: type[ReplayBuffer], names: Collection[str]) -> N
     check_known(buffer_class.__name__, names, [name for name in accepted if name not in ("self", "args", "kwargs")])
 
 
-def _codec(compress: bool | str) -> str | None:
+def codec_of(compress: bool | str) -> str | Literal[False]:
+    """
+    :param compress: As :class:`FrameReplayBuffer` takes it
+    :return: One of :data:`CODECS`; False for none
+    """
     if compress in (True, False):
-        return "zlib" if compress else None
+        return "zlib" if compress else False
     if compress not in CODECS:
         hint = suggestion(compress, CODECS) if isinstance(compress, str) else ""
         raise OptionError(f"compress must be true, false, 'zlib' or 'zstd', got {compress!r}.{hint}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from sb3_efficient.errors import OptionError
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -20,6 +23,9 @@ def setup_experiment(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(original)
     def setup(self: Any) -> Any:
+        for option, folder in (("-f", self.save_path), ("-tb", self.tensorboard_log)):
+            if folder is not None:
+                _check_possible(option, Path(folder))
         self.has_new_folder = not Path(self.save_path).exists()
         found = None
         try:
@@ -46,6 +52,15 @@ def learn(original: Callable[..., None]) -> Callable[..., None]:
             raise
 
     return begun
+
+
+def _check_possible(option: str, folder: Path) -> None:
+    """Refuse a folder that cannot be made or written to, which the zoo notices when all else is done."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise OptionError(f"{option}: {folder} cannot be made, as {nearest} is a file. Name another folder.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OptionError(f"{option}: {nearest} cannot be written to. Name another folder, or change its permissions.")
 
 
 def _remove(manager: Any) -> None:

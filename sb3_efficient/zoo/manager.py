@@ -140,7 +140,7 @@ def load_pretrained_agent(original: Method) -> Method:
                 f"{self.trained_agent} cannot be continued in {self.env_name.gym_id}: {error}. Name the environment "
                 "that it was trained in, with its wrappers, or train from scratch without -i."
             ) from error
-        check_replay_buffer(model, hyperparams, self.trained_agent)
+        check_replay_buffer(model, hyperparams, self.trained_agent, self.custom_hyperparams or {})
         return model
 
     return load

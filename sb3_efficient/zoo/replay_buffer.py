@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.errors import ConflictError, OptionError
-from sb3_efficient.frames.replay import FrameNStepReplayBuffer, FrameReplayBuffer, check_options
+from sb3_efficient.frames.replay import FrameNStepReplayBuffer, FrameReplayBuffer, check_options, codec_of
 from sb3_efficient.seer import LatentReplayBuffer
 from sb3_efficient.zoo.agents import saved_replay_buffer
 from sb3_efficient.zoo.entries import Entry, import_class
@@ -48,13 +49,14 @@ def leave_saved_options(entry: Entry, agent: str) -> None:
         entry.setdefault("replay_buffer_kwargs", {})
 
 
-def check_replay_buffer(model: BaseAlgorithm, entry: Entry, agent: str) -> None:
+def check_replay_buffer(model: BaseAlgorithm, entry: Entry, agent: str, typed: Entry) -> None:
     """
     Refuse the file of a replay buffer that is not the one of this run, which SB3 notices in the first step, or never.
 
     :param model: Continued, with the replay buffer that lay beside it, if there was one
     :param entry: Hyper-parameters of one environment, evaluated
     :param agent: Zip of the agent
+    :param typed: What of the entry was asked for in this run
     """
     buffer, env = getattr(model, "replay_buffer", None), model.get_env()
     if buffer is None or env is None:
@@ -71,15 +73,26 @@ def check_replay_buffer(model: BaseAlgorithm, entry: Entry, agent: str) -> None:
             f"The replay buffer beside {agent} is a {type(buffer).__name__}, and replay_buffer_class is "
             f"{asked.__name__}: leave that out, or move replay_buffer.pkl away."
         )
-    options = entry.get("replay_buffer_kwargs") or {}
-    for key in ("n_steps", "gamma"):
-        wanted, found = options.get(key), getattr(buffer, key, None)
+    for key, wanted, found in _options(buffer, entry.get("replay_buffer_kwargs") or {}, typed):
         if None not in (wanted, found) and wanted != found:
             raise ConflictError(
-                f"The replay buffer beside {agent} has {key}={found}, and replay_buffer_kwargs {key}={wanted}: leave "
-                "that out, or move replay_buffer.pkl away."
+                f"The replay buffer beside {agent} has {key}={found}, and {key}={wanted} was asked for: leave that "
+                "out, or move replay_buffer.pkl away."
             )
     _check_gamma(model.gamma, getattr(buffer, "gamma", None))  # type: ignore[attr-defined]
+
+
+def _options(buffer: Any, options: Entry, typed: Entry) -> Iterator[tuple[str, Any, Any]]:
+    """Name, wanted, found."""
+    for key in ("n_steps", "gamma"):
+        yield key, options.get(key), getattr(buffer, key, None)
+    if "compress" in options and isinstance(buffer, FrameReplayBuffer):
+        # Those saved by older versions do not say
+        yield "compress", codec_of(options["compress"]), getattr(buffer, "compress", None)
+    # SEER's may have room for more
+    if isinstance(typed.get("buffer_size"), int) and not isinstance(buffer, LatentReplayBuffer):
+        n_envs = buffer.n_envs
+        yield "buffer_size", max(typed["buffer_size"] // n_envs, 1) * n_envs, buffer.buffer_size * n_envs
 
 
 def _check_gamma(gamma: Any, own: Any) -> None:

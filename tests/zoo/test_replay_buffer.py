@@ -61,15 +61,23 @@ def test_another_class_than_the_one_of_the_agent(zoo: Run, tmp_path: Path) -> No
     assert (model.replay_buffer_class, model.replay_buffer_kwargs) == (ReplayBuffer, {})
 
 
-@pytest.mark.parametrize(("options", "text"), [({"n_steps": 5}, "n_steps=3, and"), ({"gamma": 0.9}, "gamma=0.99, and")])
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [({"n_steps": 5}, "n_steps=3"), ({"gamma": 0.9}, "gamma=0.99"), ({"compress": True}, "compress=False")],
+)
 def test_options_that_the_loaded_buffer_does_not_have(options: dict[str, Any], text: str) -> None:
     """It has its own, whatever is typed."""
-    buffer = SimpleNamespace(n_envs=1, n_steps=3, gamma=0.99)
-    model: Any = SimpleNamespace(replay_buffer=buffer, get_env=lambda: SimpleNamespace(num_envs=1), gamma=0.99)
-    check_replay_buffer(model, {"replay_buffer_kwargs": {"n_steps": 3, "gamma": 0.99}}, "a.zip")
-    check_replay_buffer(model, {"replay_buffer_kwargs": None}, "a.zip")
-    with pytest.raises(ConflictError, match=f"The replay buffer beside a.zip has {text} replay_buffer_kwargs"):
-        check_replay_buffer(model, {"replay_buffer_kwargs": options}, "a.zip")
+    buffer = FrameReplayBuffer.__new__(FrameReplayBuffer)
+    vars(buffer).update(n_envs=2, n_steps=3, gamma=0.99, compress=False, buffer_size=50)
+    model: Any = SimpleNamespace(replay_buffer=buffer, get_env=lambda: SimpleNamespace(num_envs=2), gamma=0.99)
+    same = {"n_steps": 3, "gamma": 0.99, "compress": False}
+    # What was not typed may be that of the zoo's entry
+    check_replay_buffer(model, {"replay_buffer_kwargs": same, "buffer_size": 10}, "a.zip", {"buffer_size": 101})
+    check_replay_buffer(model, {"replay_buffer_kwargs": None}, "a.zip", {})
+    with pytest.raises(ConflictError, match=f"The replay buffer beside a.zip has {text}, and {next(iter(options))}="):
+        check_replay_buffer(model, {"replay_buffer_kwargs": options}, "a.zip", {})
+    with pytest.raises(ConflictError, match="has buffer_size=100, and buffer_size=1000 was asked for: leave that out"):
+        check_replay_buffer(model, {}, "a.zip", {"buffer_size": 1000})
     model.gamma = 0.9
     with pytest.raises(ConflictError, match="The algorithm has gamma=0.9 and its replay buffer gamma=0.99"):
-        check_replay_buffer(model, {}, "a.zip")
+        check_replay_buffer(model, {}, "a.zip", {})
