@@ -63,8 +63,8 @@ import matplotlib.pyplot as plt
 #: What stands above the table
 NOTES = """\
 Return of the last 100 games of arms that part at a checkpoint of a run. Runs were planned for 2 million steps, over
-which learning rates fall (Pong from 500,000 and 700,000: 2.5 million; Qbert and Breakout: 1 million; DQN: 600,000, on
-n-step returns); most arms end earlier. Accelerated except "plain"; "never" is never frozen, "random conv" has random
+which learning rates fall (Pong from 500,000 and 700,000: 2.5 million; other games: 1 million; DQN: 600,000, on n-step
+returns); most arms end earlier. Accelerated except "plain"; "never" is never frozen, "random conv" has random
 convolutions, frozen. One number per seed; at the end their mean, and in brackets, of so few, the lowest and the
 highest.
 

@@ -7,10 +7,11 @@ What all of it comes to: a Pong Impala agent from stock to everything, step by s
 
 Every step keeps what the ones before it brought. Taken from the other benchmarks: times faster in training and memory
 of the process (training_loop.json and seer.json, one thread, each beside plain SB3 in its own run), and the hours of
-800,000 steps at these speeds, frozen at 250,000 as the agent examples/agents/ppo/PongNoFrameskip-v4_2 was; returns of
-whole games with sticky actions, where compress.json has them. Measured here: bytes of an observation in the rollout
+800,000 steps at these speeds, frozen at 250,000 as the agent examples/agents/ppo/PongNoFrameskip-v4_2 was; returns in
+training, of that agent and of a run that was never frozen, after as many steps as the latter made; returns of whole
+games with sticky actions, where compress.json has them. Measured here: bytes of an observation in the rollout
 buffer, bytes of the file, the whole of ``predict`` for one image, all variants in turn on consecutive frames (one
-thread, means), and returns that are not there yet.
+thread, means), and games that are not there yet.
 
 "stock" is our Impala on contiguous float32 images in plain SB3, which has no such network. What it returns when it is
 trained to the end is left to runs.py. Minutes of distillation are not in the hours. The last rows are what freezing
@@ -23,6 +24,7 @@ keeping.
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,6 +59,12 @@ TRAINING: dict[str, tuple[str, str | None]] = {
     "`AleVecEnv`": ("with AleVecEnv", None),
     "SEER, `depth=2`": ("lower stages", "2"),
 }
+#: Step -> learning curve of a run that was trained so, and where both of them are
+CURVES = {
+    "`AleVecEnv`": "curve_ppo_PongNoFrameskip-v4_impala.json",
+    "SEER, `depth=2`": "curve_ppo_PongNoFrameskip-v4_2.json",
+}
+LEARNT = 700_000
 #: Not on the way
 DEEPER: dict[str, tuple[str, str | None]] = {
     "`depth='conv'` instead": ("conv", "conv"),
@@ -75,6 +83,7 @@ UNITS = {
     "hours": (1, "{:.1f} h"),
     "process_mb": (1, "{:,.0f} MB"),
     "rollout_bytes": (1, "{:,.0f} B"),
+    "training_return": (1, "{:.1f}"),
     "file_bytes": (1e6, "{:.2f} MB"),
     "predict_us": (1e3, "{:.2f} ms"),
 }
@@ -112,7 +121,8 @@ def trained() -> list[Row]:
     file_bytes = stock_bytes(find_agent(algo, env_id, FOLDER, exp_id=number).load())
     found = []
     for step, (variant, depth) in {**TRAINING, **DEEPER}.items():
-        found.append({"step": step, **training(variant, depth), "rollout_bytes": rollout_bytes(variant, depth)})
+        row = {"step": step, **training(variant, depth), "rollout_bytes": rollout_bytes(variant, depth)}
+        found.append({**row, "training_return": learnt(CURVES[step])} if step in CURVES else row)
     return [row if row["step"] in DEEPER else {**row, "file_bytes": file_bytes} for row in found]
 
 
@@ -126,10 +136,14 @@ def with_acting(rows: list[Row], before: list[Row]) -> Iterator[Row]:
     for row in rows:
         yield {**found.get(row["step"], {}), **row}
     *_, last = (row for row in rows if row["step"] in TRAINING)
-    shared = {name: value for name, value in last.items() if name not in ("step", "file_bytes")}
     for step in ACTING:
         if step in found:
-            yield {**found[step], **shared}
+            yield {**found[step], **shared(last)}
+
+
+def shared(trained: Row) -> Row:
+    """What steps after training have of its last."""
+    return {name: value for name, value in trained.items() if name not in ("step", "file_bytes", "training_return")}
 
 
 def acted(rows: list[Row], arguments: argparse.Namespace) -> list[Row]:
@@ -142,7 +156,7 @@ def acted(rows: list[Row], arguments: argparse.Namespace) -> list[Row]:
     bench = Bench(AGENT, arguments)
     on_the_way = [row for row in rows if row["step"] in TRAINING]
     policies = {step: made(bench, RECIPES.get(recipe, recipe), engine) for step, (recipe, engine) in ACTING.items()}
-    steps = [{**on_the_way[-1], "step": step, "file_bytes": size} for step, (_, size) in policies.items()]
+    steps = [{"step": step, **shared(on_the_way[-1]), "file_bytes": size} for step, (_, size) in policies.items()]
     stock = bench.saved.load()
     training_loop.make_plain(stock)
     frames = reuse_acting.play("Pong", arguments.frames, bench.model)[:, :1]
@@ -178,6 +192,12 @@ def training(variant: str, depth: str | None) -> Row:
         pace = {name: row["median"] for name, row in frozen.items()}
         hours = float(headline.hours((STEPS,), [(0, ""), (FROZEN_AT, depth)], pace)[0])
     return {"times_faster": round(times, 2), "hours": round(hours, 2), "process_mb": own["memory_mb"]}
+
+
+def learnt(file: str) -> float:
+    """Mean return of the last 100 games, as the zoo's environments count them."""
+    columns = list(zip(*json.loads((Path(__file__).with_name("results") / file).read_text())["curve"], strict=True))
+    return round(float(np.interp(LEARNT, columns[0], columns[-1])), 1)
 
 
 def impala(name: str) -> dict[str, Row]:
@@ -242,9 +262,9 @@ def latency(policies: dict[str, Any], frames: np.ndarray) -> dict[str, float]:
 def table(rows: list[Row]) -> str:
     """Markdown: in brackets how many times less than stock."""
     lines = [
-        "| step | 800,000 steps | memory of the process | an observation in the rollout | file | `predict` "
-        "| mean return |",
-        "|" + "---|" * 7,
+        "| step | 800,000 steps | memory of the process | an observation in the rollout | return in training "
+        "| file | `predict` | mean return, sticky actions |",
+        "|" + "---|" * 8,
     ]
     found = {row["step"]: row for row in rows}
     for step in (*TRAINING, *ACTING, *DEEPER):
@@ -259,7 +279,7 @@ def cell(row: Row, stock: Row, name: str) -> str:
     if name not in row:
         return ""
     divisor, form = UNITS[name]
-    less = "" if row[name] == stock[name] else f" ({stock[name] / row[name]:.1f}x)"
+    less = "" if row[name] == stock.get(name, row[name]) else f" ({stock[name] / row[name]:.1f}x)"
     return form.format(row[name] / divisor) + less
 
 
