@@ -93,7 +93,7 @@ def table(rows: list[dict]) -> str:
             for name in ("dummy", "subproc", "ale"):
                 found = speed.get((env, n, name))
                 times = "" if name == "dummy" or not plain or not found else f" ({found / plain:.2f}x)"
-                cells.append(f"{found or ''}{times}")
+                cells.append(f"{found:.0f}{times}" if found else "")
         lines.append(f"| {env} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
