@@ -253,7 +253,7 @@ def test_figures_of_the_environments_in_the_pages_are_the_measured_ones() -> Non
     one, two = (benchmark.ratios(rows, "ale", threads) for threads in (1, 2))
     others = [statistics.median(benchmark.ratios(rows, "subproc", threads).values()) for threads in (2, 1)]
     slowest, fastest = (end(two, key=two.get) for end in (min, max))
-    names = {"BreakoutNoFrameskip-v4": "Breakout", "MsPacmanNoFrameskip-v4": "Ms. Pac-Man"}
+    names = {game: game.removesuffix("NoFrameskip-v4").replace("MsPacman", "Ms. Pac-Man") for game in two}
     assert (
         f"{statistics.median(two.values()):.1f} times the steps on two cores ({two[slowest]:.1f} in {names[slowest]} "
         f"to {two[fastest]:.1f} in {names[fastest]}), {statistics.median(one.values()):.1f} times on one; "
