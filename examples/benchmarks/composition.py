@@ -59,11 +59,8 @@ TRAINING: dict[str, tuple[str, str | None]] = {
     "`AleVecEnv`": ("with AleVecEnv", None),
     "SEER, `depth=2`": ("lower stages", "2"),
 }
-#: Step -> learning curve of a run that was trained so, and where both of them are
-CURVES = {
-    "`AleVecEnv`": "curve_ppo_PongNoFrameskip-v4_impala.json",
-    "SEER, `depth=2`": "curve_ppo_PongNoFrameskip-v4_2.json",
-}
+#: Step -> run that was trained so, of headline.CURVES; and steps that both made
+CURVES = {"`AleVecEnv`": "Impala, accelerated", "SEER, `depth=2`": "Impala, everything on"}
 LEARNT = 700_000
 #: Not on the way
 DEEPER: dict[str, tuple[str, str | None]] = {
@@ -194,10 +191,12 @@ def training(variant: str, depth: str | None) -> Row:
     return {"times_faster": round(times, 2), "hours": round(hours, 2), "process_mb": own["memory_mb"]}
 
 
-def learnt(file: str) -> float:
+def learnt(label: str) -> float:
     """Mean return of the last 100 games, as the zoo's environments count them."""
-    columns = list(zip(*json.loads((Path(__file__).with_name("results") / file).read_text())["curve"], strict=True))
-    return round(float(np.interp(LEARNT, columns[0], columns[-1])), 1)
+    # Of the project, wherever results are written
+    file = Path(__file__).with_name("results") / f"{headline.CURVES[label][0]}.json"
+    steps, _, returns = zip(*json.loads(file.read_text())["curve"], strict=True)
+    return round(float(np.interp(LEARNT, steps, returns)), 1)
 
 
 def impala(name: str) -> dict[str, Row]:

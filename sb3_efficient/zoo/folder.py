@@ -55,7 +55,7 @@ def learn(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _check_possible(option: str, folder: Path) -> None:
-    """Refuse a folder that cannot be made or written to, which the zoo notices when all else is done."""
+    """Refuse what cannot be made or written to, which the zoo notices when all else is done; nothing is made yet."""
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not nearest.is_dir():
         raise OptionError(f"{option}: {folder} cannot be made, as {nearest} is a file. Name another folder.")
