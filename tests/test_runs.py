@@ -51,6 +51,11 @@ def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 
 @pytest.fixture
+def zoo_runs(runs: Any) -> Any:
+    return importlib.import_module("zoo_runs")
+
+
+@pytest.fixture
 def table(runs: Any) -> Any:
     """Of a group of the queue."""
     return importlib.import_module("runs_tables").table
@@ -77,6 +82,34 @@ def test_done_is_what_the_results_say(runs: Any, tmp_path: Path) -> None:
     assert "1,000 of 1,000 steps" in text
     assert "1 done, 7 open" in text
     assert "--params ent_coef=0.1" in text
+
+
+def test_what_has_not_ended_is_kept_as_far_as_it_went(runs: Any, zoo_runs: Any, tmp_path: Path) -> None:
+    so_far = importlib.import_module("runs_so_far")
+    whole, other = list(runs.entries(TRAIN))[:2]
+    results = tmp_path / "results"
+    (results / "runs.json").write_text(json.dumps([{**whole.row, "curve": [[200, 1.0], [1000, 3.0]]}]))
+    so_far.keep_so_far([whole, other])
+    assert so_far.so_far_table([whole, other]) == ""
+
+    def log(steps: int) -> None:
+        arguments = zoo_runs.parser().parse_args(other.command[1:])
+        file = zoo_runs.folder_of("impala", 1, arguments) / "progress.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps([[100, 1.0, None, 100, 500], [steps, 6.0, -20.0, 100, 600]]))
+
+    for logged, kept in ((600, 600), (400, 600)):
+        log(logged)
+        so_far.keep_so_far([whole, other])
+        (row,) = json.loads((results / "runs_so_far.json").read_text())
+        assert (row["steps"], row["curve"], row["peak_rss_mb"]) == (kept, [[600, -20.0]], 600)
+        assert other.row.items() <= row.items()
+    assert other.state() == "open"
+    assert so_far.so_far_table([whole, other]).endswith("| Pong | two | 1 | 600 | 1,000 | -20.0 | one: 2.0 |")
+    # It has ended elsewhere
+    (results / "runs.json").write_text(json.dumps([{**other.row, "curve": [[1000, 4.0]]}]))
+    so_far.keep_so_far([whole, other])
+    assert json.loads((results / "runs_so_far.json").read_text()) == []
 
 
 def test_arms_wait_for_their_prefix(runs: Any, table: Any, tmp_path: Path) -> None:
@@ -164,8 +197,8 @@ def test_numbers_of_nothing(
     assert f"runs.py: error: argument --jobs: {message}" in capsys.readouterr().err
 
 
-def test_log_of_a_run_that_goes_on(runs: Any, tmp_path: Path) -> None:
-    log = runs.zoo_runs.Log(tmp_path / "progress.json", 0)
+def test_log_of_a_run_that_goes_on(zoo_runs: Any, tmp_path: Path) -> None:
+    log = zoo_runs.Log(tmp_path / "progress.json", 0)
     lines = [
         "| rollout/   |      |",
         "|    ep_rew_mean | -2.5e+01 |",
@@ -174,11 +207,11 @@ def test_log_of_a_run_that_goes_on(runs: Any, tmp_path: Path) -> None:
     ]
     for steps in (1024, 2048, 3072):
         assert [log.read(line.format(steps), 2**20) for line in lines] == [False, False, False, True]
-    again = runs.zoo_runs.Log(tmp_path / "progress.json", 2048)
+    again = zoo_runs.Log(tmp_path / "progress.json", 2048)
     assert [(point[0], point[2:]) for point in again.points] == [(1024, [-25.0, 200, 1]), (2048, [-25.0, 200, 1])]
 
 
-def test_half_written_checkpoints_are_none(runs: Any, tmp_path: Path) -> None:
+def test_half_written_checkpoints_are_none(zoo_runs: Any, tmp_path: Path) -> None:
     folder = tmp_path / "ppo" / "Pong_1"
     folder.mkdir(parents=True)
     with zipfile.ZipFile(folder / "rl_model_1024_steps.zip", "w") as file:
@@ -187,7 +220,7 @@ def test_half_written_checkpoints_are_none(runs: Any, tmp_path: Path) -> None:
     (folder / "rl_model_2048_steps.zip").write_bytes(whole[: len(whole) // 2])
     with zipfile.ZipFile(folder / "rl_model_3072_steps.zip", "w") as file:
         file.writestr("archive/data.pkl", "of torch, at the end of what was written")
-    assert runs.zoo_runs.checkpoints(tmp_path) == [(1024, folder / "rl_model_1024_steps.zip")]
+    assert zoo_runs.checkpoints(tmp_path) == [(1024, folder / "rl_model_1024_steps.zip")]
 
 
 @pytest.mark.long

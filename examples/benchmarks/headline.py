@@ -68,8 +68,8 @@ def main() -> None:
 
 
 def other_runs() -> list[dict[str, Any]]:
-    """Of the queue's runs on Pong (runs.py); NatureCNN's with the first seed are the agents', or were gone on with."""
-    on_pong = [row for row in rows_of("runs") if row["env"] == "PongNoFrameskip-v4"]
+    """Of the queue (runs.py) on Pong, ended or not; NatureCNN's with the first seed are the agents', or went on."""
+    on_pong = [row for row in (*rows_of("runs"), *rows_of("runs_so_far")) if row["env"] == "PongNoFrameskip-v4"]
     on_pong = [{**row, "label": LABELS.get(row["label"], row["label"])} for row in on_pong]
     agents = ("Nature, accelerated", "Nature, everything on")
     return [row for row in on_pong if row["label"] in CURVES and (row["seed"] > 1 or row["label"] not in agents)]

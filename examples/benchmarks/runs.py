@@ -8,7 +8,8 @@ The queue of training runs, runs.yml: what is done, what comes next, and the nex
 
 A run that was killed goes on from its last checkpoint the next time (one with a replay buffer, an arm of branches.py or
 another command begins again). What is done is what the files of results say, so that rows of several machines can be
-put together by copying them there; each has its true steps, its seed and the machine.
+put together by copying them there; each has its true steps, its seed and the machine. What has begun and not ended is
+kept in runs_so_far.json, as far as it went, and shown apart.
 
 Writes results/runs.json (by zoo_runs.py), branches.json (by branches.py) and the tables runs.md: for each arm the
 interquartile mean of its runs' last returns with its bootstrap interval, and the probability that a run of it ends
@@ -25,9 +26,9 @@ import sys
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-import zoo_runs
 from common import HERE, count, run_program, write_table
 from runs_queue import Entry, entries, read_queue
+from runs_so_far import keep_so_far, so_far_table
 from runs_tables import tables
 
 from sb3_efficient.atomic import inherited, locked
@@ -53,10 +54,12 @@ def main() -> None:
     todo = [entry for group in chosen.values() for entry in entries(group)]
     if arguments.go:
         work(todo, arguments.jobs, arguments.max)
+    keep_so_far(todo)
     print(status(todo, arguments.commands))
     if text := tables(chosen):
         print(f"\n{text}")
-        write_table("runs", tables(groups))
+        everything = [entry for group in groups.values() for entry in entries(group)]
+        write_table("runs", "\n\n".join(filter(None, (tables(groups), so_far_table(everything)))))
 
 
 def work(queue: list[Entry], jobs: int, at_most: int | None) -> None:
@@ -117,13 +120,7 @@ def status(queue: list[Entry], show_commands: bool) -> str:
 
 def progress(entry: Entry) -> int:
     """Steps of a run so far."""
-    if entry.state() == "done":
-        return entry.steps
-    if "zoo_runs.py" not in entry.command[0]:
-        return 0
-    arguments = zoo_runs.parser().parse_args(entry.command[1:])
-    folder = zoo_runs.folder_of(arguments.extractors[0], arguments.seeds[0], arguments)
-    points = zoo_runs.read(folder / "progress.json")
+    points = entry.points() if entry.state() != "done" else [[entry.steps]]
     return int(points[-1][0]) if points else 0
 
 

@@ -56,6 +56,14 @@ class Entry:
         """The checkpoint of a prefix."""
         return next((path for path in sorted(Path().glob(self.checkpoint))), None) if self.checkpoint else None
 
+    def points(self) -> list[list[Any]]:
+        """What zoo_runs.py has logged of it on this machine."""
+        if "zoo_runs.py" not in self.command[0]:
+            return []
+        arguments = zoo_runs.parser().parse_args(self.command[1:])
+        folder = zoo_runs.folder_of(arguments.extractors[0], arguments.seeds[0], arguments)
+        return zoo_runs.read(folder / "progress.json")
+
     def state(self) -> str:
         if self.found() or (self.row and any(self.row.items() <= row.items() for row in rows_of(self.file))):
             return "done"

@@ -62,7 +62,7 @@ def main() -> None:
             row = train(extractor, seed, arguments)
             if row is None:
                 continue
-            add(file, row)
+            change(file, row)
             print({key: value for key, value in row.items() if key not in ("curve", "machine")})
     if rows := read(file):
         draw(rows, file.with_suffix(".png"))
@@ -90,11 +90,18 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def add(file: Path, row: dict[str, Any]) -> None:
-    """Other series may write to the same file."""
+def change(file: Path, row: dict[str, Any] | None, instead_of: dict[str, Any] | None = None) -> None:
+    """
+    Other series may write to the same file.
+
+    :param file: Of results
+    :param row: That is added, if any
+    :param instead_of: The one that is taken out, if any
+    """
     file.parent.mkdir(exist_ok=True, parents=True)
     with locked(file):
-        rows = sorted([*read(file), row], key=lambda row: (row["env"], row["algo"], row["label"], row["seed"]))
+        rows = [other for other in read(file) if other != instead_of] + ([] if row is None else [row])
+        rows.sort(key=lambda row: (row["env"], row["algo"], row["label"], row["seed"]))
         replace_file(file, ("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n").encode())
 
 
@@ -217,19 +224,25 @@ def train(extractor: str, seed: int, arguments: argparse.Namespace) -> dict[str,
     # The zoo ends well when it is interrupted
     if steps < max(1, arguments.steps) or not log.points:
         raise SystemExit(f"failed or interrupted: {' '.join(command)}")
-    every = max(1, len(log.points) // POINTS)
-    curve = [(step, value) for step, _, value, _, _ in log.points[::-every][::-1] if value is not None]
     return {
         **settings(extractor, seed, arguments),
         "steps": steps,
         "fps": log.points[-1][3],
         "hours": round(log.points[-1][1] / 3600, 3),
-        "peak_rss_mb": max(point[4] for point in log.points),
-        "final_return": curve[-1][1],
         "seer": agent.get("seer"),
-        "curve": curve,
-        "machine": machine(),
+        **summary(log.points),
     }
+
+
+def summary(points: list[list[Any]]) -> dict[str, Any]:
+    """
+    :param points: Of a log, with at least one return
+    :return: What a row has of them
+    """
+    every = max(1, len(points) // POINTS)
+    curve = [(step, value) for step, _, value, _, _ in points[::-every][::-1] if value is not None]
+    peak = max(point[4] for point in points)
+    return {"peak_rss_mb": peak, "final_return": curve[-1][1], "curve": curve, "machine": machine()}
 
 
 def follow(process: subprocess.Popen[str], log: Log, title: str, folder: Path, until: int | None) -> bool:
