@@ -117,6 +117,25 @@ def check_same_extractor(path: str, typed: dict[str, Any], policy_kwargs: dict[s
         )
 
 
+def check_same_policy(path: str, typed: dict[str, Any]) -> None:
+    """
+    The same for what SB3 has for it: the zoo leaves ``policy_kwargs`` out where an agent is continued.
+
+    :param path: Zip of the agent to continue
+    :param typed: What was asked for behind ``-params``, evaluated
+    """
+    asked = typed.get("policy_kwargs")
+    saved = _saved(path).get("policy_kwargs") or {}
+    # A string within a string is evaluated later
+    for key, value in asked.items() if isinstance(asked, dict) else ():
+        if _plain(saved.get(key)) != _plain(value):
+            found = f"{key}={saved[key]!r}" if key in saved else f"without {key}"
+            raise ConflictError(
+                f"{path} was trained {'with ' if key in saved else ''}{found}, and policy_kwargs has {key}={value!r}. "
+                "Continuing keeps the policy: leave policy_kwargs out, or train from scratch without -i."
+            )
+
+
 def _saved(path: str) -> dict[str, Any]:
     try:
         data, _, _ = load_from_zip_file(path, device="cpu")

@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_efficient.envs.retro import import_retro
 from sb3_efficient.errors import ConflictError, MissingExtraError
-from sb3_efficient.zoo.agents import check_algorithm, check_same_extractor, saved_entry
+from sb3_efficient.zoo.agents import check_algorithm, check_same_extractor, check_same_policy, saved_entry
 from sb3_efficient.zoo.entries import KEYS, to_stock
 from sb3_efficient.zoo.entry_callbacks import check_frozen_agent, take_callbacks
 from sb3_efficient.zoo.keys import check_keys, check_schedules
@@ -34,6 +34,7 @@ def read_hyperparameters(original: Method) -> Method:
         check_search(self)
         if self.continue_training:
             check_algorithm(self.trained_agent, self.algo)
+            check_same_policy(self.trained_agent, self.custom_hyperparams or {})
         typed = {key: value for key, value in (self.custom_hyperparams or {}).items() if key in KEYS}
         own = saved_entry(self.trained_agent) if self.continue_training else {}
         name = {**own, **typed}.get("features_extractor")
