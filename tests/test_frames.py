@@ -163,6 +163,19 @@ def test_any_stream_comes_back(
     assert_same(*buffers, batches=1)
 
 
+def test_files_have_no_slots_that_were_not_written() -> None:
+    stream = Stream(1, 1, 4, 256, 0)
+    buffers = pair(10_000, stream.space, 1, False)
+    fill(buffers, stream, [["step"]] * 10)
+    saved = pickle.dumps(buffers[0])
+    # The numbers of frames, 32 bytes a transition, actions and the like are small
+    assert len(saved) < 10_000 * 64 + 20 * 4 * 4
+    again = pickle.loads(saved)
+    assert again.nbytes == buffers[0].nbytes
+    fill((again, buffers[1]), stream, [["step"]] * 10)
+    assert_same(again, buffers[1], batches=1)
+
+
 def play(buffers: Buffers, env: VecEnv, steps: int) -> int:
     """
     Store as SB3's algorithms do, with random actions.

@@ -161,6 +161,8 @@ def accepts(extractor: object, observations: th.Tensor, normalize_images: bool) 
     :param normalize_images: Setting of its policy
     :return: Whether the extractor makes the same of these observations as of those that SB3 has prepared
     """
+    # A compiled one calls the forward of what it was made of, and has another itself
+    extractor = getattr(extractor, "_orig_mod", extractor)
     own = getattr(getattr(extractor, "forward", None), "accepts", None)
     if own is not None:
         return bool(own(observations))

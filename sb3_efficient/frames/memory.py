@@ -55,6 +55,17 @@ class PlainFrames:
         self._ordinary = np.zeros((count, *shape), np.uint8)
         # Apart, because to enlarge the other would need all its memory a second time
         self._further = np.zeros((0, *shape), np.uint8)
+        self._written = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        # As in memory, what was not written yet takes nothing
+        return {**vars(self), "_ordinary": self._ordinary[: self._written], "count": len(self._ordinary)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Older versions saved all of it
+        count = state.pop("count", len(state["_ordinary"]))
+        vars(self).update({"_written": count, **state})
+        self._ordinary = with_slots(self._ordinary, count)
 
     @property
     def nbytes(self) -> int:
@@ -71,11 +82,25 @@ class PlainFrames:
         ordinary = len(self._ordinary)
         if number < ordinary:
             self._ordinary[number] = frame
+            self._written = max(self._written, number + 1)
         else:
             self._further[number - ordinary] = frame
 
     def grow(self, count: int) -> None:
         self._further = np.concatenate([self._further, np.zeros((count, *self._further.shape[1:]), np.uint8)])
+
+
+def with_slots(array: np.ndarray, slots: int) -> np.ndarray:
+    """
+    :param array: (n, ...)
+    :param slots: At least n
+    :return: (slots, ...), the further ones of zeros, whose memory is taken as they are written
+    """
+    if len(array) == slots:
+        return array
+    longer = np.zeros((slots, *array.shape[1:]), array.dtype)
+    longer[: len(array)] = array
+    return longer
 
 
 class CompressedFrames:

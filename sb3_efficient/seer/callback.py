@@ -12,7 +12,7 @@ from sb3_efficient.callbacks import RolloutCallback
 from sb3_efficient.errors import ConflictError, ConversionError, OptionError, TrialError, suggestion
 from sb3_efficient.seer.buffers import buffer_of, check_room, latent_buffer, set_buffer
 from sb3_efficient.seer.capacity import check_capacity
-from sb3_efficient.seer.checks import check_model, check_times, check_updated, first_update
+from sb3_efficient.seer.checks import check_model, check_times, check_updated, first_update, warn_without_returns
 from sb3_efficient.seer.criterion import Convergence, check_threshold
 from sb3_efficient.seer.encoder import LatentEncoder, encoders, update_targets
 from sb3_efficient.seer.replay import LatentReplayBuffer
@@ -48,7 +48,8 @@ class SEERCallback(RolloutCallback):
     :param freeze_at: Timesteps, a fraction of this training, ``"auto"`` (see :mod:`sb3_efficient.seer.criterion`),
         or None: only ``encoder``, or ``depth`` says when. Takes effect at the next end of a rollout, also where it
         lies before the start of a training that is continued; 0, with ``encoder``, at once. A training is one call of
-        ``learn``: where that is called again and again, give timesteps, with "auto" to ``earliest``
+        ``learn``: where that is called again and again, give the callback to the call that reaches these timesteps, and
+        to all behind it; "auto" judges each call by itself
     :param depth: What to freeze: ``"lower"`` (all stages of convolutions but the last; of one, that one), ``"conv"``
         (all), ``"features"`` (the linear layers behind them too), the number of a stage counted from the image, or a
         schedule of pairs: ``[(0.2, 1), (0.4, "conv")]``. Stored for replay, latents of ``"features"`` are the small
@@ -158,6 +159,8 @@ class SEERCallback(RolloutCallback):
         # One that lies before a training that is continued is overdue
         if latest is not None and start < latest < earliest:
             raise TrialError(f"latest: {latest} timesteps is before earliest: {earliest}. Say both.")
+        if latest is None:
+            warn_without_returns(self.model)
         check_room(self.model, self.capacity, total if latest is None else latest)
         return Convergence(self.depths[-1], earliest, latest, total - start, self.threshold)
 

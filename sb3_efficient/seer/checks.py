@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import pairwise
 from typing import Any
 
 from gymnasium import spaces
+from gymnasium.wrappers import RecordEpisodeStatistics
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BaseModel
-from stable_baselines3.common.vec_env import VecNormalize, unwrap_vec_wrapper
+from stable_baselines3.common.vec_env import VecMonitor, VecNormalize, is_vecenv_wrapped, unwrap_vec_wrapper
 
 from sb3_efficient.errors import ConflictError, ObservationError, OptionError, TrialError
 from sb3_efficient.fast.networks import SB3_METHODS, image_extractors
@@ -41,6 +44,20 @@ def check_model(model: Any) -> None:
     normalize = unwrap_vec_wrapper(model.env, VecNormalize) if model.env is not None else None
     if isinstance(normalize, VecNormalize) and normalize.norm_obs:
         raise ConflictError("VecNormalize changes its images during training: give it norm_obs=False for SEER.")
+
+
+def warn_without_returns(model: Any) -> None:
+    """Of which SB3 knows by :class:`Monitor` or its kin, and without which "auto" freezes nothing."""
+    env = model.get_env()
+    # Others may put episodes into their infos themselves
+    if not is_vecenv_wrapped(env, VecMonitor) and not any(
+        all(env.env_is_wrapped(wrapper)) for wrapper in (Monitor, RecordEpisodeStatistics)
+    ):
+        warnings.warn(
+            'SEER\'s "auto" freezes once returns have risen, and these environments are not wrapped in a Monitor, '
+            "without which SB3 knows no returns: add one (VecMonitor(env)), or say when, freeze_at= or latest=.",
+            stacklevel=2,
+        )
 
 
 def check_times(model: Any, due: list[tuple[int, Any]], total: int, has_encoder: bool) -> None:

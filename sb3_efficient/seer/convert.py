@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import psutil
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
@@ -13,7 +14,7 @@ from tqdm import tqdm
 
 from sb3_efficient.errors import ConversionError, ObservationError, OptionError
 from sb3_efficient.frames import FrameNStepReplayBuffer, FrameReplayBuffer
-from sb3_efficient.seer.capacity import room, stored_transitions
+from sb3_efficient.seer.capacity import latent_bytes, room, stored_transitions
 from sb3_efficient.seer.encoder import CHUNK, LatentEncoder
 from sb3_efficient.seer.replay import PER_SLOT, LatentNStepReplayBuffer, LatentReplayBuffer
 from sb3_efficient.seer.rollout import latent_space
@@ -48,6 +49,13 @@ def convert(buffer: ReplayBuffer, encoder: LatentEncoder, capacity: int) -> Late
     stored = stored_transitions(buffer)
     if capacity // buffer.n_envs * buffer.n_envs < stored:
         raise OptionError(f"A replay buffer for {capacity} transitions was asked for, to hold the {stored} stored.")
+    # Memory is taken as it is written, so that too much of it ends the process in place of an allocation
+    needed, available = stored * latent_bytes(buffer, encoder), psutil.virtual_memory().available
+    if needed > available:
+        raise ConversionError(
+            f"{stored} transitions need {needed / 1e9:.2f} GB as latents of depth={encoder.depth!r}, beside what they "
+            f"were made of, and {available / 1e9:.2f} GB are available."
+        )
     try:
         latents = empty_latents(buffer, encoder, capacity)
         latents.room = room(buffer) or 0

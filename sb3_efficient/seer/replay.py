@@ -11,6 +11,7 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 
 from sb3_efficient.errors import ConflictError, EfficientError, ObservationError
+from sb3_efficient.frames.memory import with_slots
 from sb3_efficient.seer.encoder import LatentEncoder
 from sb3_efficient.seer.stages import Depth
 from sb3_efficient.seer.successors import Successors
@@ -179,9 +180,9 @@ class LatentReplayBuffer(ReplayBuffer):
         vars(self).update(state)
         self.encoder = None
         for name in PER_SLOT:
-            setattr(self, name, _with_slots(getattr(self, name), self.buffer_size))
+            setattr(self, name, with_slots(getattr(self, name), self.buffer_size))
         self.next_observations = Successors(self.observations)
-        self.next_observations.row = _with_slots(row, self.buffer_size)
+        self.next_observations.row = with_slots(row, self.buffer_size)
         self.next_observations.kept, self.next_observations.free = kept, free
 
 
@@ -197,11 +198,3 @@ class LatentNStepReplayBuffer(LatentReplayBuffer, NStepReplayBuffer):
         super().__init__(*args, **kwargs)
         self.n_steps = n_steps
         self.gamma = gamma
-
-
-def _with_slots(array: np.ndarray, slots: int) -> np.ndarray:
-    if len(array) == slots:
-        return array
-    longer = np.zeros((slots, *array.shape[1:]), array.dtype)
-    longer[: len(array)] = array
-    return longer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections import deque
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from trail import ACTIONS, CLASSES, IMAGES, Stub, Trail, assert_same, image_buff
 
 from sb3_efficient.errors import ConversionError, EfficientError, ObservationError, OptionError
 from sb3_efficient.seer import convert as convert_module
-from sb3_efficient.seer.capacity import new_capacity, stored_transitions
+from sb3_efficient.seer.capacity import latent_bytes, new_capacity, stored_transitions
 from sb3_efficient.seer.convert import convert, release
 
 LAYOUTS = [*CLASSES]
@@ -166,6 +167,20 @@ def test_failure_leaves_the_images(error: Exception, message: str, monkeypatch: 
     with pytest.raises(ConversionError, match=message):
         convert(images, encoder, 9)  # type: ignore[arg-type]
     assert pickle.dumps(images) == before
+
+
+@pytest.mark.filterwarnings("ignore:This system does not have apparently enough memory")
+def test_more_than_there_is_memory_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where memory is taken as it is written, nothing raises MemoryError."""
+    free = SimpleNamespace(available=100)
+    monkeypatch.setattr(convert_module.psutil, "virtual_memory", lambda: free)
+    images, encoder = filled(slots=9), Stub()
+    message = r"^9 transitions need 0\.00 GB as latents of depth=1, beside what they were made of, and 0\.00 GB are"
+    with pytest.raises(ConversionError, match=message):
+        convert(images, encoder, 9)  # type: ignore[arg-type]
+    assert encoder.rows == 0
+    free.available = 9 * latent_bytes(images, encoder)  # type: ignore[arg-type]
+    assert convert(images, encoder, 9).size() == 9  # type: ignore[arg-type]
 
 
 def test_refused() -> None:

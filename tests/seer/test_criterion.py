@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from types import SimpleNamespace
 from typing import Any
@@ -11,13 +12,14 @@ import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
+from gymnasium.wrappers import RecordEpisodeStatistics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.torch_layers import NatureCNN
 from stable_baselines3.common.utils import set_random_seed
-from stable_baselines3.common.vec_env import VecFrameStack
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecMonitor
 from test_off_policy import Short
 from test_policies import env, model
 
@@ -225,6 +227,23 @@ def test_images_are_collected_within_a_rollout(monkeypatch: pytest.MonkeyPatch) 
         agent.learn(32, callback=callback)
     assert isinstance(callback.trigger, Convergence)
     assert len(callback.trigger.before) == 3, "a look at the end of each of two rollouts"
+
+
+def test_environments_that_say_no_returns() -> None:
+    """At the start, and not when hours have passed."""
+    bare, noted = DummyVecEnv([env]), DummyVecEnv([lambda: RecordEpisodeStatistics(env())])
+    with pytest.warns(UserWarning, match="SEER") as found:
+        model("ppo", bare).learn(40, callback=SEERCallback())
+    assert "are not wrapped in a Monitor, without which SB3 knows no returns: add one" in str(found[0].message)
+    for known, callback in (
+        (VecMonitor(bare), SEERCallback()),
+        (noted, SEERCallback()),
+        (bare, SEERCallback(latest=30)),
+    ):
+        agent = model("ppo", known)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "SEER froze nothing")
+            agent.learn(40, callback=callback)
 
 
 @pytest.mark.parametrize(("steps", "helps"), [(40, True), (20, False)])

@@ -93,15 +93,23 @@ def test_actor_and_critic_with_encoders_of_their_own_ask_only_theirs() -> None:
     th.testing.assert_close(actions.distribution.logits, expected.distribution.logits)
 
 
+@pytest.mark.parametrize("name", [None, "nature"])
 @pytest.mark.parametrize("with_seer", [True, False])
-def test_compiled_extractors(with_seer: bool) -> None:
-    agent = model("dqn")
-    for network in (agent.q_net, agent.q_net_target):  # type: ignore[attr-defined]
+def test_compiled_extractors(with_seer: bool, name: str | None) -> None:
+    agent: Any = model("dqn", policy_kwargs=None if name is None else policy_kwargs(name, "dqn"))
+    for network in (agent.q_net, agent.q_net_target):
         network.features_extractor = th.compile(network.features_extractor, backend="eager")
+    images = th.as_tensor(np.stack([agent.observation_space.sample() for _ in range(4)]))
     if not with_seer:
+        before = agent.q_net(images)
         accelerate(agent, precision="fp32")
-    agent.learn(40, callback=None)
+        th.testing.assert_close(agent.q_net(images), before)
+    agent.learn(40, callback=SEERCallback(20) if with_seer else None)
     assert agent.num_timesteps == 40
+    if with_seer:
+        latents = th.as_tensor(agent.replay_buffer.encoder(images.numpy()))
+        assert latents.ndim == 2
+        th.testing.assert_close(agent.q_net(latents), agent.q_net(images))
 
 
 def test_a_buffer_that_was_converted_looks_empty() -> None:
