@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -20,13 +20,12 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
 from sb3_efficient.errors import ObservationError, OptionError
-from sb3_efficient.extractors import blocks
+from sb3_efficient.extractors.computing import Computing
 from sb3_efficient.extractors.precision import resolve_precision
-from sb3_efficient.extractors.recording import is_exported
 from sb3_efficient.options import check_switches, whole_number
 
 
-class EncoderExtractor(BaseFeaturesExtractor):
+class EncoderExtractor(Computing, BaseFeaturesExtractor):
     """
     Features extractor in two halves: ``encode`` (the convolutions) and ``project`` (the layers behind them).
 
@@ -100,15 +99,6 @@ class EncoderExtractor(BaseFeaturesExtractor):
             )
         return self.through(self.cnn, images)
 
-    def through(self, layers: nn.Sequential, images: th.Tensor) -> th.Tensor:
-        """
-        :param layers: The first ones of this network
-        :param images: (B, C, H, W), uint8 or float
-        :return: What comes out of them, in the number format of ``precision``
-        """
-        with self.computing(images):
-            return blocks.through(layers, images, self._dtype, self.pixels)
-
     def project(self, latents: th.Tensor) -> th.Tensor:
         """
         :param latents: (B, D)
@@ -117,36 +107,22 @@ class EncoderExtractor(BaseFeaturesExtractor):
         with self.computing(latents):
             return self.linear(latents).float()
 
-    def computing(self, like: th.Tensor) -> AbstractContextManager[Any]:
-        """
-        :param like: A tensor on the device that is going to compute
-        :return: The context that a part of this network is to be called in
-        """
-        # fp32 opens no context of its own, so that an autocast around the whole policy stays in force
-        if not self._in_bf16:
-            return nullcontext()
-        # Every weight is used once, so that keeping its bf16 copy only costs time
-        return th.autocast(like.device.type, dtype=th.bfloat16, cache_enabled=False)
-
     def pixels(self, images: th.Tensor) -> th.Tensor:
         """
         :param images: (B, C, H, W), uint8 or float
         :return: The same in [0, 1], channels-last, in the number format of ``precision``
         """
+        dtype = self.dtype(images)
         holds_pixel_values = not (images.is_floating_point() and self.normalized_image)
         if images.is_floating_point():
-            images = images.to(self._dtype)
+            images = images.to(dtype)
         # Reordered in the narrower of the two formats: a third less time than the other way round
-        pixels = images.contiguous(memory_format=th.channels_last).to(self._dtype)
+        pixels = images.contiguous(memory_format=th.channels_last).to(dtype)
         return pixels / 255.0 if holds_pixel_values else pixels
 
-    @property
-    def _dtype(self) -> th.dtype:
-        return th.bfloat16 if self._in_bf16 else th.float32
-
-    @property
-    def _in_bf16(self) -> bool:
-        return self.precision == "bf16" and not is_exported()
+    def takes_uint8(self, normalize_images: bool) -> bool:
+        """See :class:`Computing`."""
+        return self.normalized_image == normalize_images
 
 
 def image_shape(observation_space: spaces.Space, normalized_image: bool = True) -> tuple[int, int, int]:

@@ -8,7 +8,6 @@ SB3 saves a policy as its state dict and the arguments of its constructor.
 from __future__ import annotations
 
 import warnings
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch as th
@@ -16,15 +15,14 @@ from gymnasium import spaces
 from stable_baselines3.common.policies import BaseModel
 from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, NatureCNN
-from torch import nn
 
-from sb3_efficient.extractors import EncoderExtractor, blocks
+from sb3_efficient.extractors import EncoderExtractor
+from sb3_efficient.extractors.computing import Computing
 from sb3_efficient.extractors.dict import DictExtractor
 from sb3_efficient.extractors.precision import Precision
-from sb3_efficient.extractors.recording import is_exported
 
 
-class FastForward:
+class FastForward(Computing):
     """
     ``forward`` of one features extractor: the one of its class, on channels-last activations, under autocast.
 
@@ -60,15 +58,6 @@ class FastForward:
                 return extractor.linear(self.through(extractor.cnn, observations)).float()
             return type(extractor).forward(extractor, self.pixels(observations)).float()
 
-    def through(self, layers: nn.Sequential, images: th.Tensor) -> th.Tensor:
-        """
-        :param layers: The first ones of this network
-        :param images: (B, C, H, W), uint8, or as SB3's preprocessing leaves them
-        :return: What comes out of them
-        """
-        with self.computing(images):
-            return blocks.through(layers, images, self._dtype(len(images)), self.pixels)
-
     def pixels(self, images: th.Tensor) -> th.Tensor:
         """
         :param images: (B, C, H, W), uint8, or as SB3's preprocessing leaves them
@@ -78,23 +67,14 @@ class FastForward:
         pixels = images.contiguous(memory_format=th.channels_last)
         if pixels.is_floating_point():
             return pixels
-        return pixels.to(self._dtype(len(images))).div_(255.0)
+        return pixels.to(self.dtype(images)).div_(255.0)
 
-    def computing(self, like: th.Tensor) -> AbstractContextManager[Any]:
-        """
-        :param like: A batch on the device that is going to compute
-        :return: The context that a part of the network is to be called in
-        """
-        if not self._in_bf16(len(like)):
-            return nullcontext()
-        # Every weight is used once, so that keeping its bf16 copy only costs time
-        return th.autocast(like.device.type, dtype=th.bfloat16, cache_enabled=False)
+    def takes_uint8(self, normalize_images: bool) -> bool:
+        """See :class:`Computing`; the setting of the policy is in ``scales_pixels`` already."""
+        return self.scales_pixels
 
     def as_for(self, n: int) -> FastForward:
-        """
-        :param n: How many images, without gradients
-        :return: One that computes every batch in the number format which is used for that many
-        """
+        """See :class:`Computing`."""
         precision: Precision = "bf16" if self.precision == "bf16" and n >= self.fp32_below else "fp32"
         return FastForward(self.extractor, precision, scales_pixels=self.scales_pixels)
 
@@ -104,12 +84,6 @@ class FastForward:
         :return: Whether it is to be handed over without SB3's preprocessing
         """
         return self.scales_pixels and observations.dtype == th.uint8
-
-    def _dtype(self, n: int) -> th.dtype:
-        return th.bfloat16 if self._in_bf16(n) else th.float32
-
-    def _in_bf16(self, n: int) -> bool:
-        return self.precision == "bf16" and not is_exported() and (th.is_grad_enabled() or n >= self.fp32_below)
 
 
 class FastFeatures:
@@ -167,4 +141,4 @@ def accepts(extractor: object, observations: th.Tensor, normalize_images: bool) 
     if own is not None:
         return bool(own(observations))
     is_uint8 = observations.dtype == th.uint8
-    return is_uint8 and isinstance(extractor, EncoderExtractor) and extractor.normalized_image == normalize_images
+    return is_uint8 and isinstance(extractor, EncoderExtractor) and extractor.takes_uint8(normalize_images)

@@ -159,9 +159,9 @@ class SEERCallback(RolloutCallback):
         # One that lies before a training that is continued is overdue
         if latest is not None and start < latest < earliest:
             raise TrialError(f"latest: {latest} timesteps is before earliest: {earliest}. Say both.")
+        check_room(self.model, self.capacity, total if latest is None else latest)
         if latest is None:
             warn_without_returns(self.model)
-        check_room(self.model, self.capacity, total if latest is None else latest)
         return Convergence(self.depths[-1], earliest, latest, total - start, self.threshold)
 
     def _on_rollout_start(self) -> None:

@@ -15,7 +15,8 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 from sb3_efficient.errors import ConversionError
 from sb3_efficient.extractors import EncoderExtractor
-from sb3_efficient.fast.forward import FastFeatures, FastForward, accepts
+from sb3_efficient.extractors.computing import Computing
+from sb3_efficient.fast.forward import FastFeatures, FastForward
 from sb3_efficient.fast.plan import Plan
 from sb3_efficient.seer.frozen import FrozenForward
 from sb3_efficient.seer.methods import ON_THEIR_OWN, OnLatents
@@ -158,7 +159,7 @@ class LatentEncoder:
         policy: Any = self.model.policy
         normalizes = bool(policy.normalize_images)
         below = vars(extractor).get("forward")
-        numbers: EncoderExtractor | FastForward
+        numbers: Computing
         if isinstance(below, FrozenForward):
             numbers = below.numbers
         elif isinstance(extractor, EncoderExtractor):
@@ -166,9 +167,8 @@ class LatentEncoder:
         else:
             scales = normalizes and is_image_space(extractor._observation_space)
             numbers = below if isinstance(below, FastForward) else FastForward(extractor, scales_pixels=scales)
-        takes_uint8 = _takes_uint8(numbers, normalizes)
         dtype = th.float16 if self.dtype == np.float16 else th.float32
-        encoding = numbers.as_for(self.model.n_envs) if isinstance(numbers, FastForward) else numbers
+        encoding, takes_uint8 = numbers.as_for(self.model.n_envs), numbers.takes_uint8(normalizes)
         return FrozenForward(extractor, numbers, takes_uint8, self.depth, dtype, offset, encoding)
 
 
@@ -186,11 +186,6 @@ def _in_range(latents: th.Tensor) -> np.ndarray:
             "whether the weights are finite."
         )
     return latents.cpu().numpy()
-
-
-def _takes_uint8(numbers: EncoderExtractor | FastForward, normalizes: bool) -> bool:
-    pixels = th.empty(0, dtype=th.uint8)
-    return numbers.accepts(pixels) if isinstance(numbers, FastForward) else accepts(numbers, pixels, normalizes)
 
 
 @th.no_grad()

@@ -11,7 +11,7 @@ from torch import nn
 
 from sb3_efficient.errors import ObservationError
 from sb3_efficient.extractors import EncoderExtractor
-from sb3_efficient.fast.forward import FastForward
+from sb3_efficient.extractors.computing import Computing
 from sb3_efficient.seer.stages import Depth, layers, n_layers
 from sb3_efficient.weights import Weights, places
 
@@ -38,12 +38,12 @@ class FrozenForward:
     def __init__(
         self,
         extractor: BaseFeaturesExtractor,
-        numbers: EncoderExtractor | FastForward,
+        numbers: Computing,
         takes_uint8: bool,
         depth: Depth,
         dtype: th.dtype,
         offset: int = 0,
-        encoding: EncoderExtractor | FastForward | None = None,
+        encoding: Computing | None = None,
     ) -> None:
         self.extractor = extractor
         self.numbers = numbers
@@ -53,8 +53,7 @@ class FrozenForward:
         self.frozen = nn.Sequential(*layers(extractor)[: self.n_layers])
         self.rest = nn.Sequential(*layers(extractor)[self.n_layers :])
         # A method of its own for all convolutions may know a shorter way
-        encode = getattr(type(extractor), "encode", None)
-        own = numbers is extractor and encode is not EncoderExtractor.encode
+        own = isinstance(extractor, EncoderExtractor) and type(extractor).encode is not EncoderExtractor.encode
         self.whole_encoder = n_layers(extractor, "conv") if own else -1
         self.dtype = dtype
         self.image_shape = tuple(extractor._observation_space.shape or ())
@@ -156,7 +155,7 @@ class FrozenForward:
         # SB3 switches the whole policy to training mode, in which running statistics would move
         self.frozen.eval()
         if self.n_layers == self.whole_encoder:
-            return self._packed(self.numbers.encode(images))  # type: ignore[union-attr]
+            return self._packed(self.extractor.encode(images))  # type: ignore[operator]
         return self._packed(self.encoding.through(self.frozen, images))
 
     def _packed(self, maps: th.Tensor) -> th.Tensor:
