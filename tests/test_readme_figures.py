@@ -104,8 +104,10 @@ def test_hours_below_the_first_picture() -> None:
         if max(value for _, value in points) >= 18:
             found[label] = reached(network, points, [(0, "plain")] if is_stock else [(0, ""), *content["frozen"]])
     others = [row for row in headline.other_runs() if row["label"] == "Impala, everything on"]
-    stock = [row for row in headline.other_runs() if row["label"] == "stock Nature"]
-    returns = " and ".join(str(row["final_return"]) for row in stock)
+    stock = [row for row in headline.other_runs() if row["label"] == "stock Nature" and "hours" in row]
+    (impala,) = (row for row in headline.other_runs() if row["label"] == "stock Impala")
+    then = [f"{np.interp(impala['steps'], *zip(*row['curve'], strict=True)):.1f}" for row in others]
+    returns = _listed([str(row["final_return"]) for row in stock])
     ended = float(headline.hours((stock[0]["steps"],), [(0, "plain")], headline.speeds(seer, "nature"))[0])
     frozen = [[(0, ""), (row["seer"]["timesteps"], str(headline.deepest(row["seer"]["depth"])))] for row in others]
     by_auto = [f"{reached('impala', row['curve'], when):.1f}" for row, when in zip(others, frozen, strict=True)]
@@ -116,7 +118,9 @@ def test_hours_below_the_first_picture() -> None:
         '"auto") |',
         f"| NatureCNN, two runs, one after the other | {found['stock Nature']:.1f} | "
         f"{found['Nature, accelerated']:.1f} | not within 2 million steps |",
-        f"runs of stock NatureCNN itself, thin, are at {returns} after {ended:.1f} hours.",
+        f"runs of stock NatureCNN itself, thin, are at {returns} after {ended:.1f} hours, and one of stock Impala, not "
+        f"ended, at {impala['final_return']} after {impala['steps'] // 1000},000 steps, where {NUMBERS[len(then)]} "
+        f"accelerated ones were at {_listed(then)}.",
     )
     text = text_of(ROOT / "README.md")
     assert all(sentence in text for sentence in words), words

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from common import HERE, count, run_program, write_table
 from runs_queue import Entry, entries, read_queue
-from runs_so_far import keep_so_far, so_far_table
+from runs_so_far import keep_so_far
 from runs_tables import tables
 
 from sb3_efficient.atomic import inherited, locked
@@ -58,8 +58,7 @@ def main() -> None:
     print(status(todo, arguments.commands))
     if text := tables(chosen):
         print(f"\n{text}")
-        everything = [entry for group in groups.values() for entry in entries(group)]
-        write_table("runs", "\n\n".join(filter(None, (tables(groups), so_far_table(everything)))))
+        write_table("runs", tables(groups))
 
 
 def work(queue: list[Entry], jobs: int, at_most: int | None) -> None:

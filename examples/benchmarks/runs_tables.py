@@ -1,4 +1,4 @@
-"""Tables of the runs that are done: runs.md."""
+"""Tables of the runs: runs.md."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 from common import rows_of
 from runs_queue import Row, entries, game
+from runs_so_far import so_far_table
 
 from sb3_efficient.evaluation.statistics import bootstrap, interquartile_mean, probability_of_improvement
 
@@ -26,6 +27,7 @@ SCALES = {
 def tables(groups: dict[str, Row]) -> str:
     """Markdown, of what there is."""
     found = [table(group) for group in groups.values() if group["kind"] != "command"]
+    found.append(so_far_table(entry for group in groups.values() for entry in entries(group)))
     return "\n\n".join(text for text in found if text)
 
 
