@@ -141,6 +141,10 @@ def test_help_teaches(script: Run, capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (("record_video", "-f", "logs", "--exp-id", "9"), "Catch-v0_9 folder was not found. Agents in logs: ppo/Catch"),
         (("enjoy", "-f", "logs", "--load-best"), "No model found for ppo on Catch-v0, path: logs/ppo/Catch-v0_1/best"),
+        (
+            ("enjoy",),
+            "No model found for Catch-v0 in rl-trained-agents; training writes to logs, unless -f",
+        ),
         (("enjoy", "-f", "logs/ppo"), "logs/ppo is the folder of one algorithm: name the one above it, -f logs."),
         (("train", "-i", "nofile.zip"), "-i nofile.zip: there is no such zip. Name the agent to continue, as -i logs"),
         (("train", "--env", "Catch-v9"), "Catch-v9 not found in gym registry, you maybe meant Catch-v0?"),
@@ -167,6 +171,23 @@ def test_mistakes_in_the_zoos_programs_are_one_message(
     message = capsys.readouterr().err
     assert text in message
     assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("-params", "batch_size=1"), "stable_baselines3 refuses these settings: AssertionError: `batch_size` must be"),
+        (("-params", "policy_kwargs=dict(foo=1)"), "TypeError: ActorCriticCnnPolicy.__init__() got an unexpected"),
+        (("-params", "n_epochs=0"), "n_epochs must be at least 1, got 0."),
+        (("--env-kwargs", "foo=1"), "unexpected keyword argument 'foo'"),
+    ],
+)
+def test_settings_that_the_zoo_or_sb3_refuse(words: tuple[str, ...], text: str, script: Run, tmp_path: Path) -> None:
+    train = ("--algo", "ppo", "--env", "Catch-v0", "-conf", "sb3_efficient.hyperparams.ppo", "-n", "16", "-f", "logs")
+    done = script("-m", "sb3_efficient", "train", *train, *words, fails=True)
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("logs/ppo/Catch-v0_*"))
 
 
 def test_packages_that_the_zoo_wants(

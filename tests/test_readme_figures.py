@@ -118,7 +118,7 @@ def test_hours_below_the_first_picture() -> None:
         '"auto") |',
         f"| NatureCNN, two runs, one after the other | {found['stock Nature']:.1f} | "
         f"{found['Nature, accelerated']:.1f} | not within 2 million steps |",
-        f"runs of stock NatureCNN itself, thin, are at {returns} after {ended:.1f} hours, and one of stock Impala, not "
+        f"Runs of stock NatureCNN itself, thin, are at {returns} after {ended:.1f} hours, and one of stock Impala, not "
         f"ended, at {impala['final_return']} after {impala['steps'] // 1000},000 steps, where {NUMBERS[len(then)]} "
         f"accelerated ones were at {_listed(then)}.",
     )

@@ -5,7 +5,7 @@ What freezing the encoder saves on Pong: time of training and of updates, memory
     python examples/benchmarks/seer.py --only ppo dqn --threads 1 2
     python examples/benchmarks/seer.py --quick                # a few minutes, small, nothing is written
 
-ppo          frames a second of whole training runs, as training_loop.py measures them
+ppo          frames a second of training, games included, as training_loop.py measures them
 dqn          the same, and one update (32 transitions) alone
 memory       bytes of a transition in full replay buffers, from games under random actions
 conversion   seconds that a full replay buffer takes to become latents, and resident memory: before, at most (beside

@@ -1,5 +1,5 @@
 """
-Frames a second of whole training runs on Pong: plain SB3, and the same model after ``accelerate``.
+Frames a second of training on Pong, games included: plain SB3, and the same model after ``accelerate``.
 
     python examples/benchmarks/training_loop.py            # every row, about half an hour
     python examples/benchmarks/training_loop.py --quick    # two minutes, nothing is written

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import zipfile
 import zlib
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -117,13 +118,20 @@ def check_same_extractor(path: str, typed: dict[str, Any], policy_kwargs: dict[s
         )
 
 
-def check_same_policy(path: str, typed: dict[str, Any]) -> None:
+def check_same_policy(path: str, typed: dict[str, Any], policies: Mapping[Any, type]) -> None:
     """
-    The same for what SB3 has for it: the zoo leaves ``policy_kwargs`` out where an agent is continued.
+    The same for what SB3 has for it: the zoo leaves ``policy`` and ``policy_kwargs`` out where an agent is continued.
 
     :param path: Zip of the agent to continue
     :param typed: What was asked for behind ``-params``, evaluated
+    :param policies: Of the algorithm, by the names that SB3 has for them
     """
+    policy, own = policies.get(typed.get("policy")), _saved(path).get("policy_class")
+    if policy is not None and policy is not own:
+        raise ConflictError(
+            f"{path} has the policy {getattr(own, '__name__', own)}, and policy={typed['policy']} was asked for. "
+            "Continuing keeps the policy: leave it out, or train from scratch without -i."
+        )
     asked = typed.get("policy_kwargs")
     saved = _saved(path).get("policy_kwargs") or {}
     # A string within a string is evaluated later

@@ -52,14 +52,15 @@ def _expression(value: str) -> str:
 def store(original: Store) -> Store:
     """
     :param original: ``StoreDict.__call__``
-    :return: The same, for ``key=value`` too, and with an error that shows the argument at fault
+    :return: The same, for ``key=value`` too, added to what an option that was given before has, and with an error that
+        shows the argument at fault
     """
 
     @wraps(original)
     def call(
         self: Action, parser: ArgumentParser, namespace: Namespace, values: Sequence[str], option: str | None = None
     ) -> None:
-        stored: dict[str, Any] = {}
+        stored: dict[str, Any] = dict(getattr(namespace, self.dest, None) or {})
         for value, following in zip(values, [*values[1:], ""], strict=True):
             _check_parts(value, following, option)
             scratch = Namespace()
@@ -70,7 +71,11 @@ def store(original: Store) -> Store:
                     f"Cannot read {value!r} behind {option}: {type(error).__name__}: {error}. "
                     "Write key=word for a word, number or boolean, and key:expression for Python."
                 ) from error
-            stored.update(getattr(scratch, self.dest))
+            for key, found in getattr(scratch, self.dest).items():
+                if key in stored and stored[key] != found:
+                    twice = f"{stored[key]!r} and {found!r}"
+                    raise OptionError(f"{key} stands twice behind {option}, as {twice}: leave out one.")
+                stored[key] = found
         setattr(namespace, self.dest, stored)
 
     return call

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sb3_efficient.errors import OptionError
+from sb3_efficient.zoo.mistakes import in_settings
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -29,7 +30,8 @@ def setup_experiment(original: Callable[..., Any]) -> Callable[..., Any]:
         self.has_new_folder = not Path(self.save_path).exists()
         found = None
         try:
-            found = original(self)
+            with in_settings():
+                found = original(self)
         finally:
             # What is interrupted here has not begun either
             if found is None:

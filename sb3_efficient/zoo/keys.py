@@ -73,6 +73,8 @@ def check_keys(hyperparams: Entry, algo: Callable[..., Any]) -> None:
             hint = suggestion(key, [*known, *_TAKEN_KEYS])
         raise OptionError(f"{algo.__name__} has no hyper-parameter {key!r}.{hint}")
     _check_train_freq(hyperparams.get("train_freq", 1))
+    if hyperparams.get("n_epochs", 1) < 1:
+        raise OptionError(f"n_epochs must be at least 1, got {hyperparams['n_epochs']!r}.")
     policy, policies = hyperparams.get("policy"), getattr(algo, "policy_aliases", {})
     # The zoo has made a class of a path
     if isinstance(policy, str) and policy not in policies:
@@ -82,7 +84,8 @@ def check_keys(hyperparams: Entry, algo: Callable[..., Any]) -> None:
 
 def _check_train_freq(value: Any) -> None:
     steps, unit = value if isinstance(value, (list, tuple)) and len(value) == 2 else (value, "step")
-    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or unit not in ("step", "episode"):
+    is_number = isinstance(steps, (int, np.integer)) and not isinstance(steps, bool)
+    if not is_number or steps < 1 or unit not in ("step", "episode"):
         raise OptionError(f"train_freq must be a whole number of steps, or as (1, 'episode'), got {value!r}.")
 
 

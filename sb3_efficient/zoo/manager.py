@@ -18,7 +18,12 @@ from sb3_efficient.zoo.entries import KEYS, to_stock
 from sb3_efficient.zoo.entry_callbacks import check_frozen_agent, take_callbacks
 from sb3_efficient.zoo.keys import check_keys, check_schedules
 from sb3_efficient.zoo.lookup import one_entry, ours_instead
-from sb3_efficient.zoo.replay_buffer import check_replay_buffer, import_replay_buffer, leave_saved_options
+from sb3_efficient.zoo.replay_buffer import (
+    check_n_steps,
+    check_replay_buffer,
+    import_replay_buffer,
+    leave_saved_options,
+)
 from sb3_efficient.zoo.trials import check_search
 from sb3_efficient.zoo.values import check_values
 from sb3_efficient.zoo.vec_env import check_ale, take_vec_env
@@ -34,7 +39,8 @@ def read_hyperparameters(original: Method) -> Method:
         check_search(self)
         if self.continue_training:
             check_algorithm(self.trained_agent, self.algo)
-            check_same_policy(self.trained_agent, self.custom_hyperparams or {})
+            policies = getattr(ALGOS[self.algo], "policy_aliases", {})
+            check_same_policy(self.trained_agent, self.custom_hyperparams or {}, policies)
         typed = {key: value for key, value in (self.custom_hyperparams or {}).items() if key in KEYS}
         own = saved_entry(self.trained_agent) if self.continue_training else {}
         name = {**own, **typed}.get("features_extractor")
@@ -88,6 +94,7 @@ def preprocess_hyperparams(original: Method) -> Method:
         if self.continue_training:
             leave_saved_options(hyperparams, self.trained_agent)
         check_keys(hyperparams, ALGOS[self.algo])
+        check_n_steps(hyperparams)
         return (to_stock(hyperparams, ALGOS[self.algo]), *rest)
 
     return preprocess

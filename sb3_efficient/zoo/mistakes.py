@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from sb3_efficient.errors import ArtifactError, MissingExtraError, UnknownNameError
+from sb3_efficient.errors import ArtifactError, EfficientError, MissingExtraError, OptionError, UnknownNameError
 
+#: Whose errors are about settings, while nothing runs yet
+_HOSTS = ("rl_zoo3", "stable_baselines3", "sb3_contrib", "gymnasium", "torch")
 _REGISTERS = "--gym-packages MODULE imports a module that registers more."
 _NO_AGENT = re.compile("The .* folder was not found|No (model|checkpoint) found for")
 
@@ -22,6 +24,9 @@ def in_one_line(arguments: Sequence[str]) -> Iterator[None]:
         yield
     except (AssertionError, ValueError, KeyError, ImportError) as error:
         message, typed = str(error), _typed(arguments)
+        if "TRUST_REMOTE_CODE" in message:
+            # There is no agent in its folder, so that the zoo would download one
+            message = f"No model found for {typed.env} in {typed.folder}; training writes to logs, unless -f says other"
         if _NO_AGENT.match(message):
             # The zoo is imported by now
             from sb3_efficient.zoo.saved import no_agent
@@ -40,6 +45,31 @@ def in_one_line(arguments: Sequence[str]) -> Iterator[None]:
             # Of --track, and of --sampler auto
             raise MissingExtraError(f"rl-zoo3 wants a package that is not installed: {message}") from error
         raise
+
+
+@contextmanager
+def in_settings() -> Iterator[None]:
+    """
+    While inside, what the zoo and SB3 refuse, or choke on, is said without their traceback. Errors in a user's own
+    code, as of an environment, keep theirs.
+    """
+    try:
+        yield
+    except EfficientError:
+        raise
+    except (AssertionError, AttributeError, NameError, RuntimeError, TypeError, ValueError) as error:
+        package = _raised_in(error)
+        if package not in _HOSTS:
+            raise
+        raise OptionError(f"{package} refuses these settings: {type(error).__name__}: {error}") from error
+
+
+def _raised_in(error: BaseException) -> str:
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    name = traceback.tb_frame.f_globals.get("__name__", "") if traceback is not None else ""
+    return str(name).partition(".")[0]
 
 
 def _typed(arguments: Sequence[str]) -> argparse.Namespace:

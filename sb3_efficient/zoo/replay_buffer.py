@@ -37,6 +37,21 @@ def import_replay_buffer(entry: Entry) -> None:
         _check_gamma(entry.get("gamma", 0.99), options.get("gamma"))
 
 
+def check_n_steps(entry: Entry) -> None:
+    """
+    Refuse n-step returns beside a buffer of single steps, of which SB3 warns only.
+
+    :param entry: Hyper-parameters of one environment, of an algorithm with a replay buffer if it names one
+    """
+    n_steps = entry.get("n_steps", 1)
+    if entry.get("replay_buffer_class") is FrameReplayBuffer and n_steps != 1:
+        raise OptionError(
+            f"FrameReplayBuffer keeps single steps, and n_steps={n_steps}: leave that out, and give "
+            "replay_buffer_class=sb3_efficient.frames.FrameNStepReplayBuffer "
+            f'replay_buffer_kwargs="dict(n_steps={n_steps}, gamma={entry.get("gamma", 0.99)})".'
+        )
+
+
 def leave_saved_options(entry: Entry, agent: str) -> None:
     """
     Of a replay buffer of another class than the one that is asked for, which cannot be made with them.

@@ -76,13 +76,21 @@ def load_trial(original: Method) -> Method:
 
 def check_search(manager: Any) -> None:
     """
-    Refuse options of a search that the zoo would not heed.
+    Refuse options, of a search most of them, that the zoo would not heed.
 
     :param manager: rl-zoo3's ``ExperimentManager``
     """
     if manager.continue_training and manager.optimize_hyperparameters:
         raise ConflictError("With -i an agent is continued, and nothing is searched for: leave out -i or -optimize.")
-    if manager.storage and manager.study_name and manager.trial_id == 0:
+    if manager.n_timesteps == 0:
+        raise OptionError(
+            "-n 0: rl-zoo3 takes 0 for what the configuration says. Give a number of timesteps, or no -n."
+        )
+    if manager.trial_id is not None and not (manager.storage and manager.study_name):
+        raise OptionError(
+            f"--trial-id {manager.trial_id} is of a study: say which, by --storage and --study-name, as in the search."
+        )
+    if manager.trial_id == 0:
         raise OptionError(
             "--trial-id 0: rl-zoo3 takes 0 for no trial at all. Give what that trial has, as the search printed it, "
             "behind -params."

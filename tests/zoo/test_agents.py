@@ -25,8 +25,10 @@ def test_another_policy(tmp_path: Path) -> None:
     path = str(tmp_path / "agent.zip")
     PPO("MlpPolicy", "CartPole-v1", device="cpu", policy_kwargs={"net_arch": [8]}).save(path)
     with pytest.raises(ConflictError, match=r"with net_arch=\[8\], and policy_kwargs has net_arch=\[16\]\. Continuing"):
-        check_same_policy(path, {"policy_kwargs": {"net_arch": [16]}})
+        check_same_policy(path, {"policy_kwargs": {"net_arch": [16]}}, PPO.policy_aliases)
     with pytest.raises(ConflictError, match=r"was trained without log_std_init, and policy_kwargs has log_std_init=-2"):
-        check_same_policy(path, {"policy_kwargs": {"net_arch": (8,), "log_std_init": -2}})
-    for typed in ({}, {"n_steps": 8}, {"policy_kwargs": {"net_arch": [8]}}):
-        check_same_policy(path, typed)
+        check_same_policy(path, {"policy_kwargs": {"net_arch": (8,), "log_std_init": -2}}, PPO.policy_aliases)
+    with pytest.raises(ConflictError, match=r"has the policy ActorCriticPolicy, and policy=CnnPolicy was asked for"):
+        check_same_policy(path, {"policy": "CnnPolicy"}, PPO.policy_aliases)
+    for typed in ({}, {"n_steps": 8}, {"policy_kwargs": {"net_arch": [8]}, "policy": "MlpPolicy"}):
+        check_same_policy(path, typed, PPO.policy_aliases)

@@ -124,6 +124,14 @@ def test_forgotten_sign(arguments: tuple[str, ...], advice: str) -> None:
     assert str(caught.value).endswith(advice)
 
 
+def test_an_option_that_stands_twice() -> None:
+    """argparse would take the last one, and drop what the first says."""
+    assert parse("a=1", "-params", "b=2", "a=1") == {"a": 1, "b": 2}
+    for words in (("a=1", "-params", "a=2"), ("a=1", "a:2")):
+        with pytest.raises(OptionError, match=r"^a stands twice behind -params, as 1 and 2: leave out one\."):
+            parse(*words)
+
+
 def test_rewriting() -> None:
     assert zoo_argument("features_extractor=impala") == "features_extractor:'impala'"
     assert zoo_argument("features_extractor:'a=b'") == "features_extractor:'a=b'"

@@ -13,7 +13,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 
 from sb3_efficient.errors import ConflictError, OptionError
 from sb3_efficient.frames import FrameNStepReplayBuffer, FrameReplayBuffer
-from sb3_efficient.zoo.replay_buffer import check_replay_buffer, import_replay_buffer
+from sb3_efficient.zoo.replay_buffer import check_n_steps, check_replay_buffer, import_replay_buffer
 
 DQN_ON_PONG = ("train", "--algo", "dqn", "--env", "PongNoFrameskip-v4", "-n", "64", "--eval-freq", "-1")
 SMALL = ("-params", "buffer_size=200", "learning_starts=20", "vec_env=ale")
@@ -46,6 +46,13 @@ def test_one_gamma(own: float) -> None:
     if own != 0.99:
         with pytest.raises(ConflictError, match=r"algorithm has gamma=0.99 and"):
             import_replay_buffer(entry())
+
+
+def test_steps_of_a_buffer_of_single_ones() -> None:
+    for entry in ({"n_steps": 3}, {"replay_buffer_class": FrameReplayBuffer}, {"replay_buffer_class": ReplayBuffer}):
+        check_n_steps(entry)
+    with pytest.raises(OptionError, match=r"keeps single steps, and n_steps=3: .*dict\(n_steps=3, gamma=0.9\)"):
+        check_n_steps({"replay_buffer_class": FrameReplayBuffer, "n_steps": 3, "gamma": 0.9})
 
 
 def test_another_class_than_the_one_of_the_agent(zoo: Run, tmp_path: Path) -> None:

@@ -93,11 +93,20 @@ def test_studies_and_trials_that_there_are_not(error: Exception, found: type[Eff
 
 def test_what_the_zoo_would_not_heed() -> None:
     manager = SimpleNamespace(
-        continue_training=False, optimize_hyperparameters=True, storage=None, study_name=None, trial_id=0
+        continue_training=False, optimize_hyperparameters=True, storage=None, study_name=None, trial_id=None
     )
+    manager.n_timesteps = -1
     check_search(manager)
-    manager.storage, manager.study_name = "a.log", "mine"
+    manager.trial_id, manager.storage = 3, "a.log"
+    with pytest.raises(OptionError, match="--trial-id 3 is of a study: say which, by --storage and --study-name"):
+        check_search(manager)
+    manager.study_name = "mine"
+    check_search(manager)
+    manager.trial_id = 0
     with pytest.raises(OptionError, match="--trial-id 0: rl-zoo3 takes 0 for no trial at all."):
+        check_search(manager)
+    manager.n_timesteps = 0
+    with pytest.raises(OptionError, match="-n 0: rl-zoo3 takes 0 for what the configuration says"):
         check_search(manager)
     manager.continue_training = True
     with pytest.raises(ConflictError, match="leave out -i or -optimize"):
