@@ -30,6 +30,7 @@ class Binary(Training, ModelMethod):
 
     layers: tuple[str, ...] = ()
     needs_observations = True
+    undone_by_training = True
 
     def check(self, model: BaseAlgorithm) -> None:
         chosen_layers(networks(model), self.layers)

@@ -39,6 +39,8 @@ def check_observations(observations: Any, space: spaces.Space, missing: str) -> 
             f"Calibration needs at least {LEAST} observations, better some hundreds from many episodes, "
             f"got {len(observations)}."
         )
-    if (observations == observations[0]).all():
+    # One by one, as all at once would take as much memory again
+    if all(np.array_equal(one, observations[0]) for one in observations[1:]):
         raise ObservationError(f"All {len(observations)} calibration observations are the same: record them in play.")
-    return observations
+    # Flipped views are observations, but not to torch
+    return np.ascontiguousarray(observations)

@@ -44,7 +44,7 @@ def compress(
         if not step.needs_observations:
             continue
         missing = f"{step.name!r} needs observations: compress(model, recipe, calibration=observations)."
-        check_observations(calibration, model.observation_space, missing)
+        calibration = check_observations(calibration, model.observation_space, missing)
     training = [step for step in steps if isinstance(step, ModelMethod)]
     if training and network.others:
         # Of a network that nothing is known of, before hours of distillation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch as th
@@ -47,6 +47,7 @@ class Training:
     temperature: float = 0.1
     value_weight: float = 0.5
     seed: int = 0
+    trains: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         whole_number("steps", self.steps)

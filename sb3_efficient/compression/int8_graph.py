@@ -8,9 +8,10 @@ operator between them. Each pass below changes a graph in place.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 import numpy as np
-from onnx import GraphProto, NodeProto, helper, numpy_helper
+from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 #: Operators that runtimes have in int8
 INT8 = ("Conv", "Gemm", "MatMul", "Add", "MaxPool", "Reshape", "Relu", "GlobalAveragePool", "Concat", "Flatten")
@@ -44,6 +45,8 @@ def feed_pixels(graph: GraphProto) -> None:
     for divide in [node for node in graph.node if node.op_type == "Div"]:
         cast = producers.get(divide.input[0])
         if cast is None or cast.op_type != "Cast" or not _is(constant(graph, divide.input[1]), 255.0):
+            continue
+        if not _is_uint8(graph, cast.input[0], producers):
             continue
         users = _consumers(graph)[divide.output[0]]
         if any(node.op_type != "QuantizeLinear" for node in users):
@@ -175,3 +178,10 @@ def _rename(graph: GraphProto, old: str, new: str) -> None:
 
 def _is(found: np.ndarray | None, number: float) -> bool:
     return found is not None and found.size == 1 and found.item() == number
+
+
+def _is_uint8(graph: GraphProto, name: str, producers: Mapping[str, NodeProto]) -> bool:
+    """Whether a tensor is an input of bytes, in this order or another."""
+    while name in producers and producers[name].op_type in ("Transpose", "Reshape", "Identity"):
+        name = producers[name].input[0]
+    return any(given.name == name and given.type.tensor_type.elem_type == TensorProto.UINT8 for given in graph.input)

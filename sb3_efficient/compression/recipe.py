@@ -33,6 +33,9 @@ class Method(ABC):
 
     name: ClassVar[str]
     needs_observations: ClassVar[bool] = False
+    #: Whether it trains, and whether what it makes of weights is gone once something else has
+    trains: ClassVar[bool] = False
+    undone_by_training: ClassVar[bool] = False
 
     def check(self, model: BaseAlgorithm) -> None:  # noqa: B027, for a step may fit every model
         """Refuse a model that this step cannot work on. All steps are asked before the first one works."""
@@ -130,6 +133,10 @@ def make_recipe(steps: Step | Iterable[Step]) -> tuple[Method, ...]:
                 f"{method.name!r} makes the policy that is deployed, so it must be the last step, "
                 f"got {' '.join(map(str, recipe))!r}."
             )
+    for i, method in enumerate(recipe):
+        later = next((other.name for other in recipe[i + 1 :] if other.trains), None)
+        if method.undone_by_training and later is not None:
+            raise OptionError(f"{later!r} trains, and would undo {method.name!r}: put it before.")
     return recipe
 
 

@@ -65,12 +65,14 @@ class _Value:
     :param positive: Whether it is the positive part of the map
     :param scale: Of a number, float32
     :param zero: What stands for zero
+    :param flat: Whether it was given another shape, in which only linear layers know it
     """
 
     map: Map | None
     positive: bool
     scale: Any
     zero: int
+    flat: bool = False
 
     @property
     def numbers(self) -> Scale:
@@ -87,6 +89,10 @@ class _Value:
         """As a step reads it."""
         assert self.map is not None
         return use((self.map, self.positive))
+
+
+#: Nodes that read a value by channels, rows and columns
+_ON_MAPS = ("Conv", "MaxPool", "GlobalAveragePool", "Add")
 
 
 class _Reader:
@@ -125,7 +131,7 @@ class _Reader:
         if node.input[0] == self._graph.image and node.op_type == "DequantizeLinear":
             self._values[self._graph.image] = _Value(self.network.image, False, *self._graph.numbers(node))
         value = self._values.get(node.input[0])
-        found = self._known[node.op_type](node, value) if value and node.op_type in self._known else None
+        found = self._known[node.op_type](node, value) if value and self._takes(node, value) else None
         if found is None:
             raise OptionError(unknown(node))
         self._values[node.output[0]] = found
@@ -135,11 +141,16 @@ class _Reader:
         """Whether the only output is what the last linear layer gives."""
         return [self._values.get(name) for name in self._graph.outputs] == [self.latent]
 
+    def _takes(self, node: NodeProto, value: _Value) -> bool:
+        return node.op_type in self._known and not (value.flat and node.op_type in _ON_MAPS)
+
     def _same(self, node: NodeProto, value: _Value) -> _Value | None:
         return value if self._graph.numbers(node) == value.numbers else None
 
     def _moved(self, node: NodeProto, value: _Value) -> _Value | None:
-        return value if self._graph.after(node) in (None, value.numbers) else None
+        if self._graph.after(node) not in (None, value.numbers):
+            return None
+        return value if value.map is None else replace(value, flat=True)
 
     def _positive(self, node: NodeProto, value: _Value) -> _Value | None:
         if len(node.input) != 2 or int(self._graph.constant(node.input[1])) != value.zero:
@@ -188,7 +199,9 @@ class _Reader:
         branch, after, step = self._values.get(node.input[1]), self._graph.after(node), self.network.steps[-1]
         if branch is None or branch.map is not step.result or step.kind != "conv" or step.residual is not None:
             return None
-        if after is None or not self._graph.alone(node.input[1]):
+        if after is None or not self._graph.alone(node.input[1]) or not _adds_up(value.map, step.result):
+            return None
+        if value.map is self.network.image or branch.flat:
             return None
         step.residual = value.read
         step.module = replace(step.module, sum=QuantizedSum.of(value.numbers, branch.numbers, after))
@@ -204,3 +217,8 @@ class _Reader:
         self.linear.append(QuantizedLinear(*self._graph.layer(node, value.numbers)))
         self.latent = _Value(None, False, *(self._graph.after(node) or (None, 0)))
         return self.latent
+
+
+def _adds_up(one: Map | None, other: Map) -> bool:
+    """Whether none of two maps is repeated where they are added."""
+    return one is not None and (one.channels, one.height, one.width) == (other.channels, other.height, other.width)

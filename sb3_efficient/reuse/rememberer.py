@@ -27,7 +27,10 @@ def suits(network: Network) -> bool:
         patch of the image, in front of a narrow linear layer: for others a patch hardly ever comes back
     """
     steps = network.steps
-    if not steps or any(step.kind != "conv" or step.residual or window(step.module)[2] for step in steps):
+    # Without linear layers, outputs are read off the map itself
+    if not steps or not network.linear:
+        return False
+    if any(step.kind != "conv" or step.residual or window(step.module)[2] for step in steps):
         return False
     in_a_row = all(b.source is a.result and b.positive for a, b in pairwise(steps))
     in_a_row &= steps[0].source is network.image and network.last == (steps[-1].result, True)

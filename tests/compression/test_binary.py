@@ -11,7 +11,7 @@ from learners import ALGORITHMS, actions, agent, images, tensors
 from sb3_efficient.compression.binary import Binary, binarized
 from sb3_efficient.compression.layers import layers
 from sb3_efficient.compression.networks import networks
-from sb3_efficient.compression.recipe import make_method
+from sb3_efficient.compression.recipe import make_method, make_recipe
 from sb3_efficient.errors import OptionError
 
 
@@ -90,3 +90,10 @@ def test_bad_input() -> None:
         binary(agent(), layers=("linaer.0",))
     method = Binary(layers=("cnn.0",), steps=3)
     assert make_method(method.to_config()) == make_method(str(method)) == method
+
+
+@pytest.mark.parametrize("later", ["distillation", "qat", "binary"])
+def test_what_training_would_undo_comes_behind_it(later: str) -> None:
+    make_recipe("distillation binary static-int8")
+    with pytest.raises(OptionError, match=f"'{later}' trains, and would undo 'binary': put it before"):
+        make_recipe(f"binary {later}")

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch as th
 from agents import Images, agent, images
 from gymnasium import spaces
 from onnx import helper
 from played import frames
 from stable_baselines3 import DQN, PPO, SAC, TD3
+from torch import nn
 from whole_numbers import dense
 
 from sb3_efficient import compress, make_engine, policy_kwargs
@@ -19,6 +21,7 @@ from sb3_efficient.compression import CompressedPolicy
 from sb3_efficient.engines.rest import rest
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.errors import OptionError
+from sb3_efficient.extractors import EncoderExtractor
 from sb3_efficient.reuse.int8_vectors import VNNI
 from sb3_efficient.reuse.quantized import QuantizedConvolution
 from sb3_efficient.reuse.quantized_graph import read_graph
@@ -129,6 +132,42 @@ def test_compressed_policies_that_it_does_not_know_are_refused() -> None:
     engine: Any = make_engine(policy("small"), "reuse")
     with pytest.raises(OptionError, match="A compressed policy keeps its weights: compress the model again, and"):
         engine.refresh(agent())
+
+
+class Own(EncoderExtractor):
+    def __init__(self, space: spaces.Space, layers: list[nn.Module]) -> None:
+        super().__init__(space, nn.Sequential(*layers, nn.Flatten()), {"features_dim": 16})
+
+
+class Added(nn.Module):
+    """To a convolution its input, or the means of that."""
+
+    def __init__(self, channels: int, means: bool) -> None:
+        super().__init__()
+        self.conv, self.means = nn.Conv2d(channels, channels, 3, padding=1), means
+
+    def forward(self, x: th.Tensor) -> th.Tensor:
+        return (x.mean(dim=(2, 3), keepdim=True) if self.means else x) + self.conv(x)
+
+
+class View(nn.Module):
+    def forward(self, x: th.Tensor) -> th.Tensor:
+        return x.reshape(-1, 4, 18, 18)
+
+
+@pytest.mark.parametrize(
+    ("layers", "found"),
+    [
+        ([nn.Conv2d(2, 16, 4, 4), nn.ReLU(), Added(16, True), nn.ReLU()], "Add"),
+        ([Added(2, False), nn.ReLU(), nn.Conv2d(2, 16, 4, 4), nn.ReLU()], "Add"),
+        ([nn.Conv2d(2, 16, 4, 4), nn.ReLU(), View(), nn.Conv2d(4, 8, 3), nn.ReLU()], "Conv"),
+    ],
+)
+def test_networks_that_only_look_alike_are_refused(layers: list[nn.Module], found: str) -> None:
+    kwargs = {"features_extractor_class": Own, "features_extractor_kwargs": {"layers": layers}}
+    model = PPO("CnnPolicy", Images(), policy_kwargs=kwargs, device="cpu")
+    with pytest.raises(OptionError, match=rf"and found {found} \("):
+        make_engine(compress(model, "static-int8", calibration=images(32)), "reuse")
 
 
 @pytest.mark.parametrize(("option", "value"), [("group", 2), ("kernel_shape", [3, 5]), ("strides", [1, 2])])
