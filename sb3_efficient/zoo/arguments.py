@@ -71,11 +71,7 @@ def store(original: Store) -> Store:
                     f"Cannot read {value!r} behind {option}: {type(error).__name__}: {error}. "
                     "Write key=word for a word, number or boolean, and key:expression for Python."
                 ) from error
-            for key, found in getattr(scratch, self.dest).items():
-                if key in stored and stored[key] != found:
-                    twice = f"{stored[key]!r} and {found!r}"
-                    raise OptionError(f"{key} stands twice behind {option}, as {twice}: leave out one.")
-                stored[key] = found
+            stored.update(getattr(scratch, self.dest))
         setattr(namespace, self.dest, stored)
 
     return call
