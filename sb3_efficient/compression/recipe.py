@@ -11,7 +11,7 @@ import ast
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -133,10 +133,9 @@ def make_recipe(steps: Step | Iterable[Step]) -> tuple[Method, ...]:
                 f"{method.name!r} makes the policy that is deployed, so it must be the last step, "
                 f"got {' '.join(map(str, recipe))!r}."
             )
-    for i, method in enumerate(recipe):
-        later = next((other.name for other in recipe[i + 1 :] if other.trains), None)
-        if method.undone_by_training and later is not None:
-            raise OptionError(f"{later!r} trains, and would undo {method.name!r}: put it before.")
+    for method, later in combinations(recipe, 2):
+        if method.undone_by_training and later.trains:
+            raise OptionError(f"{later.name!r} trains, and would undo {method.name!r}: put it before.")
     return recipe
 
 

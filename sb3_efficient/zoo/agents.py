@@ -126,20 +126,20 @@ def check_same_policy(path: str, typed: dict[str, Any], policies: Mapping[Any, t
     :param typed: What was asked for behind ``-params``, evaluated
     :param policies: Of the algorithm, by the names that SB3 has for them
     """
-    policy, own = policies.get(typed.get("policy")), _saved(path).get("policy_class")
+    agent = _saved(path)
+    policy, own = policies.get(typed.get("policy")), agent.get("policy_class")
     if policy is not None and policy is not own:
         raise ConflictError(
             f"{path} has the policy {getattr(own, '__name__', own)}, and policy={typed['policy']} was asked for. "
             "Continuing keeps the policy: leave it out, or train from scratch without -i."
         )
-    asked = typed.get("policy_kwargs")
-    saved = _saved(path).get("policy_kwargs") or {}
+    asked, saved = typed.get("policy_kwargs"), agent.get("policy_kwargs") or {}
     # A string within a string is evaluated later
     for key, value in asked.items() if isinstance(asked, dict) else ():
         if _plain(saved.get(key)) != _plain(value):
-            found = f"{key}={saved[key]!r}" if key in saved else f"without {key}"
+            found = f"with {key}={saved[key]!r}" if key in saved else f"without {key}"
             raise ConflictError(
-                f"{path} was trained {'with ' if key in saved else ''}{found}, and policy_kwargs has {key}={value!r}. "
+                f"{path} was trained {found}, and policy_kwargs has {key}={value!r}. "
                 "Continuing keeps the policy: leave policy_kwargs out, or train from scratch without -i."
             )
 

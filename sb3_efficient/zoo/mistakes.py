@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from traceback import walk_tb
 
 from sb3_efficient.errors import ArtifactError, EfficientError, MissingExtraError, OptionError, UnknownNameError
 
@@ -65,11 +66,9 @@ def in_settings() -> Iterator[None]:
 
 
 def _raised_in(error: BaseException) -> str:
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    name = traceback.tb_frame.f_globals.get("__name__", "") if traceback is not None else ""
-    return str(name).partition(".")[0]
+    """Package of the innermost frame."""
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
 def _typed(arguments: Sequence[str]) -> argparse.Namespace:

@@ -11,6 +11,7 @@ import onnxruntime as ort
 import pytest
 import torch as th
 from agents import Images, agent, dict_agent, images
+from gymnasium import spaces
 from helpers import parameters_match
 from stable_baselines3 import PPO
 from torch import nn
@@ -200,6 +201,25 @@ def test_methods_by_name() -> None:
 def test_bad_calibration_is_refused(observations: Any, message: str) -> None:
     with pytest.raises((ObservationError, OptionError), match=message):
         compress(agent(), "static-int8", calibration=observations)
+
+
+def test_views_of_observations() -> None:
+    flipped = images(64)[..., ::-1]
+    recipe = ["distillation(steps=2, batch_size=8)", "static-int8"]
+    found, expected = (compress(agent(), recipe, calibration=views) for views in (flipped, flipped.copy()))
+    np.testing.assert_array_equal(found.predict(flipped)[0].shape, (64,))
+    for name, values in expected.engine().outputs(flipped).items():
+        np.testing.assert_array_equal(found.engine().outputs(flipped)[name], values)
+
+
+def test_images_that_are_no_bytes() -> None:
+    env = Images()
+    env.observation_space = spaces.Box(0, 255, (2, 36, 36), np.float64)
+    model = PPO("CnnPolicy", env, policy_kwargs=policy_kwargs("nature", PPO), device="cpu", seed=0)
+    observations = images(64).astype(np.float64)
+    found = compress(model, "static-int8", calibration=observations).engine().outputs(observations)["logits"]
+    expected = make_engine(model, "eager").outputs(observations)["logits"]
+    assert sqnr(found, expected) > 20
 
 
 def test_observations_are_looked_at_only_where_they_are_needed() -> None:

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 from games import dense, frames, network
-from stable_baselines3 import A2C
+from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.envs import FakeImageEnv
 from torch import nn
 
@@ -90,3 +90,12 @@ def test_the_engine_remembers(normalize_images: bool, normalized_image: bool) ->
         found, expected = engine.outputs(image), reference.outputs(image)
         np.testing.assert_allclose(found["logits"], expected["logits"], rtol=1e-4, atol=1e-5)
     assert "once per distinct patch" in str(engine.plan)  # type: ignore[attr-defined]
+
+
+def test_continuous_actions_read_off_the_map_itself() -> None:
+    env = FakeImageEnv(screen_height=9, screen_width=9, n_channels=1, discrete=False, channel_first=True)
+    model = PPO("CnnPolicy", env, policy_kwargs=policy_kwargs("conv2", PPO, filters=1), device="cpu", seed=0)
+    images = np.random.default_rng(0).integers(0, 256, (3, 1, 9, 9), dtype=np.uint8)
+    found, expected = (make_engine(model, name).outputs(images) for name in ("reuse", "eager"))
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-5)
