@@ -45,8 +45,8 @@ from reuse_heatmaps import summary as table
 from torch import nn
 
 from sb3_efficient.reuse.memo import Memo
+from sb3_efficient.reuse.outputs import distinct_outputs
 from sb3_efficient.reuse.stack import Stack
-from sb3_efficient.reuse.training import distinct_outputs, warm_up
 
 BEGIN = "<!-- table of examples/benchmarks/reuse_tables.py -->\n"
 SCALE = 1 / 255
@@ -212,6 +212,13 @@ def network(filters: int, shape: tuple[int, int, int], n_actions: int, seed: int
         nn.Flatten(),
         nn.Linear(size, n_actions, bias=False),
     )
+
+
+def warm_up() -> None:
+    """Compile what updates with reuse run, or load what was compiled; otherwise the first one does."""
+    images = th.zeros((2, 1, 20, 20), dtype=th.uint8)
+    net = network(1, (1, 20, 20), 1, seed=0)
+    distinct_outputs(images, list(net[:4]), net[-1].weight).sum().backward()  # type: ignore[arg-type]
 
 
 def weights(net: nn.Sequential, shape: tuple[int, int, int]) -> tuple[Stack, np.ndarray, np.ndarray]:

@@ -1,5 +1,5 @@
 """
-Training with reuse: forward and backward once per distinct patch, exactly.
+Training with reuse, up to the features: forward and backward once per distinct patch, exactly.
 
 The result of a convolution is the same for equal patches, and what they contribute to the gradients depends on the
 *sum* of their output gradients only. So a batch of ``B * P`` patches shrinks to its ``N`` distinct ones, wherever on
@@ -12,8 +12,7 @@ that these patches explain the whole difference.
 
 Gradients can be differentiated again (TRPO): the derivative of the gathering is a summing, and the other way round.
 
-Shapes: ``B`` images, ``C H W`` image, ``R`` side of a patch, ``P`` positions, ``N`` distinct patches, ``F`` filters,
-``A`` outputs of a linear layer.
+Shapes: ``B`` images, ``C H W`` image, ``R`` side of a patch, ``P`` positions, ``N`` distinct patches, ``F`` filters.
 """
 
 from __future__ import annotations
@@ -44,9 +43,8 @@ def warm_up() -> None:
         with th.random.fork_rng(devices=[]):
             layers, padded = [nn.Conv2d(1, 1, 3), nn.ReLU()], nn.Conv2d(1, 1, 3, padding=1)
         features = distinct_features(images, layers)
-        outputs = distinct_outputs(images, layers, th.zeros(1, features.shape[1], requires_grad=True))
         maps = first_pooled(padded, images.numpy())
-        th.autograd.backward(features.sum() + outputs.sum() + maps.sum())
+        th.autograd.backward(features.sum() + maps.sum())
 
 
 def distinct_features(images: th.Tensor, layers: Sequence[nn.Module], scale: float = 1 / 255) -> th.Tensor:
@@ -58,34 +56,11 @@ def distinct_features(images: th.Tensor, layers: Sequence[nn.Module], scale: flo
     :param scale: What a pixel is multiplied with
     :return: (B, F * P)
     """
-    numbers, results = _results(images, layers, scale)
-    return _apply(_Gather, results, numbers)
+    numbers, results = distinct_results(images, layers, scale)
+    return apply(Gather, results, numbers)
 
 
-def distinct_outputs(
-    images: th.Tensor,
-    layers: Sequence[nn.Module],
-    weight: th.Tensor,
-    bias: th.Tensor | None = None,
-    scale: float = 1 / 255,
-) -> th.Tensor:
-    """
-    What ``nn.Sequential(*layers, nn.Flatten(), linear)(images * scale)`` gives, with its gradients, and without the
-    large maps between the two. Images that follow each other in time cost least, in any order the result is the same.
-
-    :param images: (B, C, H, W), uint8, or floats that hold pixel values from 0 to 255
-    :param layers: Unpadded convolutions, each followed by a ReLU
-    :param weight: Of the linear layer, (A, F * P)
-    :param bias: (A,)
-    :param scale: What a pixel is multiplied with
-    :return: (B, A)
-    """
-    numbers, results = _results(images, layers, scale)
-    outputs: th.Tensor = _apply(_Linear, results, weight, numbers)
-    return outputs if bias is None else outputs + bias
-
-
-def _results(images: th.Tensor, layers: Sequence[nn.Module], scale: float) -> tuple[np.ndarray, th.Tensor]:
+def distinct_results(images: th.Tensor, layers: Sequence[nn.Module], scale: float) -> tuple[np.ndarray, th.Tensor]:
     """Number of each patch, (B, P); and the result of each distinct one, (N, F)."""
     convolutions = check_stack(layers)
     numbers, patches = distinct(_bytes(images), *receptive_field(convolutions))
@@ -134,12 +109,12 @@ def _bytes(images: th.Tensor) -> np.ndarray:
     return found.numpy()
 
 
-def _apply(function: Any, *arguments: Any) -> Any:
+def apply(function: Any, *arguments: Any) -> Any:
     """torch's ``apply`` is untyped."""
     return function.apply(*arguments)
 
 
-class _Gather(th.autograd.Function):
+class Gather(th.autograd.Function):
     """Results of distinct patches (N, F) -> those of all positions, (B, F * P)."""
 
     @staticmethod
@@ -151,10 +126,10 @@ class _Gather(th.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: th.Tensor) -> Any:
-        return _apply(_Scatter, gradients[0], ctx.numbers, ctx.count), None
+        return apply(Scatter, gradients[0], ctx.numbers, ctx.count), None
 
 
-class _Scatter(th.autograd.Function):
+class Scatter(th.autograd.Function):
     """Sums over equal patches: (B, F * P) -> (N, F)."""
 
     @staticmethod
@@ -167,41 +142,4 @@ class _Scatter(th.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: th.Tensor) -> Any:
-        return _apply(_Gather, gradients[0], ctx.numbers), None, None
-
-
-class _Linear(th.autograd.Function):
-    """Results of distinct patches (N, F), and weight (A, F * P) -> outputs of the linear layer, (B, A)."""
-
-    @staticmethod
-    def forward(ctx: Any, results: th.Tensor, weight: th.Tensor, numbers: np.ndarray) -> th.Tensor:
-        by_position = _by_position(weight, numbers.shape[1])
-        transposed = np.ascontiguousarray(numbers.T)
-        outputs = np.empty((len(numbers), len(weight)), np.float32)
-        sums.linear_forward(transposed, results.contiguous().numpy(), by_position.numpy(), outputs)
-        ctx.save_for_backward(results, weight)
-        ctx.by_position, ctx.transposed, ctx.numbers = by_position, transposed, numbers
-        return th.from_numpy(outputs)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: th.Tensor) -> Any:
-        results, weight = ctx.saved_tensors
-        if th.is_grad_enabled():
-            # To be differentiated again: in operations that can be
-            of_results = _apply(_Scatter, gradients[0] @ weight, ctx.numbers, len(results))
-            return of_results, gradients[0].T @ _apply(_Gather, results, ctx.numbers), None
-        of_results, of_weight = th.zeros_like(results), th.zeros_like(ctx.by_position)
-        sums.linear_backward(
-            ctx.transposed,
-            results.contiguous().numpy(),
-            ctx.by_position.numpy(),
-            gradients[0].contiguous().numpy(),
-            of_results.numpy(),
-            of_weight.numpy(),
-        )
-        return of_results, of_weight.permute(1, 2, 0).reshape(weight.shape), None
-
-
-def _by_position(weight: th.Tensor, positions: int) -> th.Tensor:
-    """(A, F * P) -> (P, A, F)."""
-    return weight.detach().view(len(weight), -1, positions).permute(2, 0, 1).contiguous()
+        return apply(Gather, gradients[0], ctx.numbers), None, None

@@ -1,3 +1,5 @@
+"""Features, and outputs of a linear layer behind them, from distinct patches: their gradients are those of float64."""
+
 from __future__ import annotations
 
 import copy
@@ -12,8 +14,9 @@ from torch import nn
 
 from sb3_efficient.errors import ObservationError
 from sb3_efficient.reuse import training
+from sb3_efficient.reuse.outputs import distinct_outputs
 from sb3_efficient.reuse.patches import distinct
-from sb3_efficient.reuse.training import distinct_features, distinct_outputs
+from sb3_efficient.reuse.training import distinct_features
 
 Gradients = Sequence[th.Tensor]
 
