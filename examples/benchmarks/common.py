@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sb3_efficient.atomic import locked, replace_file
 from sb3_efficient.bench.rows import Rows
 from sb3_efficient.cli.ending import exit_status
+from sb3_efficient.evaluation.progress import progress_bar
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -24,6 +26,8 @@ END = "<!-- end of table -->"
 #: ``sb3-efficient bench all`` names another folder, in which --quick writes as well, and the pages are left alone
 RESULTS = Path(os.environ.get("SB3_EFFICIENT_RESULTS") or HERE / "results").resolve()
 IN_PAGES = RESULTS == HERE / "results"
+
+Way = TypeVar("Way", bound=Hashable)
 
 
 def count(text: str) -> int:
@@ -57,6 +61,24 @@ def rows_of(name: str) -> list[dict[str, Any]]:
     file = (RESULTS / name).with_suffix(".json")
     content = json.loads(file.read_text()) if file.exists() else []
     return content if isinstance(content, list) else content["rows"]
+
+
+def in_turns(title: str, ways: Mapping[Way, Callable[[], float]], rounds: int) -> dict[Way, list[float]]:
+    """
+    Whatever else the machine does slows all of them alike.
+
+    :param title: Of the progress bar
+    :param ways: Each measures once, and says how much
+    :param rounds: That count; one before them warms up
+    :return: What each found, round by round
+    """
+    found: dict[Way, list[float]] = {way: [] for way in ways}
+    with progress_bar(title, (1 + rounds) * len(ways)) as advance:
+        for lap, (way, measure) in itertools.product(range(1 + rounds), ways.items()):
+            value = measure()
+            found[way] += [value] if lap else []
+            advance()
+    return found
 
 
 def write_table(name: str, text: str) -> None:

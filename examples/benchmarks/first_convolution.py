@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch as th
-from common import count, open_rows, run_program, write_table
+from common import count, in_turns, open_rows, run_program, write_table
 from gymnasium import spaces
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.torch_layers import NatureCNN
@@ -35,7 +35,6 @@ from sb3_efficient import accelerate, compress, make_extractor, policy_kwargs
 from sb3_efficient.bench.rows import Row, summary
 from sb3_efficient.engines import onnxruntime
 from sb3_efficient.envs import AleVecEnv
-from sb3_efficient.evaluation.progress import progress_bar
 from sb3_efficient.extractors import blocks
 from sb3_efficient.extractors.precision import cpu_has_bf16
 
@@ -110,27 +109,29 @@ def compare_networks(name: str, work: str, batch: int, rounds: int) -> list[Row]
     variants: dict[tuple[str, str], Callable[[], th.Tensor]] = {("fp32", "plain"): on_float_images}
     for precision, way_ in itertools.product(precisions, WAYS):
         variants[precision, way_] = lambda extractor=ours[precision]: head(extractor(images))
-    times: dict[tuple[str, str], list[float]] = {key: [] for key in variants}
-    with progress_bar(f"{name}: {work} {batch}", (1 + rounds) * len(variants)) as advance:
-        for lap, (key, forward) in itertools.product(range(1 + rounds), variants.items()):
-            with way(key[1]):
-                seconds = once(forward, labels if work == "train" else None, 1 + 512 // batch)
-            # The first round warms up
-            times[key] += [1e3 * seconds] if lap else []
-            advance()
-    return [{"precision": p, "way": w, **summary(found, "ms")} for (p, w), found in times.items()]
+
+    def act(forward: Callable[[], th.Tensor]) -> None:
+        with th.no_grad():
+            forward()
+
+    def learn(forward: Callable[[], th.Tensor]) -> None:
+        nn.functional.cross_entropy(forward(), labels).backward()
+
+    def measure(precision: str, one: str) -> float:
+        with way(one):
+            return milliseconds(partial(learn if work == "train" else act, variants[precision, one]), batch)
+
+    ways = {key: partial(measure, *key) for key in variants}
+    found = in_turns(f"{name}: {work} {batch}", ways, rounds)
+    return [{"precision": p, "way": w, **summary(times, "ms")} for (p, w), times in found.items()]
 
 
-def once(forward: Callable[[], th.Tensor], labels: th.Tensor | None, times: int) -> float:
-    """Mean seconds."""
-    start = time.perf_counter()
-    for _ in range(times):
-        if labels is None:
-            with th.no_grad():
-                forward()
-        else:
-            nn.functional.cross_entropy(forward(), labels).backward()
-    return (time.perf_counter() - start) / times
+def milliseconds(call: Callable[[], object], batch: int) -> float:
+    """Mean of as many calls as see 512 images."""
+    start, n = time.perf_counter(), 1 + 512 // batch
+    for _ in range(n):
+        call()
+    return 1e3 * (time.perf_counter() - start) / n
 
 
 def compare_engines(name: str, threads: int, rounds: int) -> list[Row]:
@@ -144,14 +145,11 @@ def compare_engines(name: str, threads: int, rounds: int) -> list[Row]:
             engines[one] = policy.engine(threads=threads)
     rows = []
     for batch in BATCHES:
-        times: dict[str, list[float]] = {name: [] for name in engines}
-        for lap, (way_, engine) in itertools.product(range(1 + rounds), engines.items()):
-            start, n = time.perf_counter(), 1 + 512 // batch
-            for _ in range(n):
-                engine.outputs(images[:batch])
-            times[way_] += [1e3 * (time.perf_counter() - start) / n] if lap else []
+        calls = {one: partial(engine.outputs, images[:batch]) for one, engine in engines.items()}
+        ways = {one: partial(milliseconds, call, batch) for one, call in calls.items()}
+        found = in_turns(f"{name}: int8 {batch}", ways, rounds)
         case = {"batch": batch, "precision": "int8"}
-        rows += [{**case, "way": way_, **summary(found, "ms")} for way_, found in times.items()]
+        rows += [{**case, "way": one, **summary(times, "ms")} for one, times in found.items()]
     return rows
 
 
@@ -163,16 +161,16 @@ def compare_training(algo: str, threads: int, rounds: int) -> list[Row]:
         env = AleVecEnv("PongNoFrameskip-v4", n_envs=8 if algo == "ppo" else 1, seed=0, num_threads=threads)
         models[name] = algorithm("CnnPolicy", env, seed=0, **settings)
         accelerate(models[name])
-    fps: dict[str, list[float]] = {name: [] for name in WAYS}
-    with progress_bar(f"{algo} on Pong", (1 + rounds) * len(WAYS)) as advance:
-        for lap, (name, model) in itertools.product(range(1 + rounds), models.items()):
-            before, start = model.num_timesteps, time.perf_counter()
-            with way(name):
-                model.learn(steps, reset_num_timesteps=False)
-            fps[name] += [(model.num_timesteps - before) / (time.perf_counter() - start)] if lap else []
-            advance()
+
+    def frames_a_second(name: str) -> float:
+        before, start = models[name].num_timesteps, time.perf_counter()
+        with way(name):
+            models[name].learn(steps, reset_num_timesteps=False)
+        return (models[name].num_timesteps - before) / (time.perf_counter() - start)
+
+    found = in_turns(f"{algo} on Pong", {name: partial(frames_a_second, name) for name in WAYS}, rounds)
     case = {"batch": models["blocks"].batch_size, "precision": "bf16" if cpu_has_bf16() else "fp32"}
-    return [{**case, "way": name, **summary(found, "frames/s")} for name, found in fps.items()]
+    return [{**case, "way": name, **summary(fps, "frames/s")} for name, fps in found.items()]
 
 
 def table(rows: list[Row]) -> str:

@@ -25,12 +25,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import psutil
 import training_loop as loop
-from common import check_games, count, open_rows, run_program, write_page
+from common import check_games, count, in_turns, open_rows, run_program, write_page
 from stable_baselines3.common.buffers import ReplayBuffer
 
 from sb3_efficient.bench.cores import cores
@@ -112,12 +113,8 @@ def compare(game: str, transitions: int, minibatches: int) -> list[Row]:
     env = AleVecEnv(f"{game}NoFrameskip-v4", 1, seed=loop.SEED, num_threads=1)
     buffers = {name: make(name, transitions, env) for name in names()}
     added = play(env, transitions, {name: buffer.add for name, buffer in buffers.items()})
-    sampled: dict[str, list[float]] = {name: [] for name in buffers}
-    for _ in range(minibatches + 1):
-        for name, buffer in buffers.items():
-            start = time.perf_counter()
-            buffer.sample(BATCH)
-            sampled[name].append(1e6 * (time.perf_counter() - start))
+    ways = {name: partial(sampling, buffer) for name, buffer in buffers.items()}
+    sampled = in_turns(f"{game}: sampling", ways, minibatches)
     return [
         {
             "kind": "buffers",
@@ -126,10 +123,17 @@ def compare(game: str, transitions: int, minibatches: int) -> list[Row]:
             "transitions": transitions,
             "bytes": child("bytes", name, game, transitions)["bytes"],
             "add_us": round(float(np.median(added[name])), 1),
-            **summary(sampled[name][1:], "microseconds"),
+            **summary(sampled[name], "microseconds"),
         }
         for name in buffers
     ]
+
+
+def sampling(buffer: ReplayBuffer) -> float:
+    """Microseconds of a minibatch."""
+    start = time.perf_counter()
+    buffer.sample(BATCH)
+    return 1e6 * (time.perf_counter() - start)
 
 
 def play(env: AleVecEnv, steps: int, adds: dict[str, Callable[..., None]]) -> dict[str, list[float]]:

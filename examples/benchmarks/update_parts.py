@@ -21,7 +21,6 @@ All that is compared is measured in turns in one process; medians. Writes result
 from __future__ import annotations
 
 import argparse
-import itertools
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -33,14 +32,13 @@ from unittest.mock import patch
 
 import numpy as np
 import torch as th
-from common import count, open_rows, run_program, write_table
+from common import count, in_turns, open_rows, run_program, write_table
 from gymnasium import spaces
 from sb3_contrib.common.utils import quantile_huber_loss as plain_loss
 from training_loop import NAMES, SEGMENT, make_model, make_venv, train
 
 from sb3_efficient import accelerate, make_extractor
 from sb3_efficient.bench.rows import Row, summary
-from sb3_efficient.evaluation.progress import progress_bar
 from sb3_efficient.extractors import max_pool
 from sb3_efficient.fast import model as accelerate_module
 from sb3_efficient.fast.memory import keep_freed_memory
@@ -106,7 +104,7 @@ def compare_losses(algo: str, rounds: int) -> list[Row]:
         return 50 * (time.perf_counter() - start)
 
     ways = {"plain": partial(milliseconds, plain_loss), "sorted": partial(milliseconds, quantile_huber_loss)}
-    return in_turns("loss", algo, ways, rounds)
+    return compare("loss", algo, ways, rounds)
 
 
 def compare_poolings(precision: str, rounds: int) -> list[Row]:
@@ -122,7 +120,7 @@ def compare_poolings(precision: str, rounds: int) -> list[Row]:
             return 1000 * (time.perf_counter() - start)
 
     ways = {"plain": partial(milliseconds, lambda maps: False), "compiled": partial(milliseconds, max_pool.applies)}
-    return in_turns("pooling", f"impala {precision}", ways, rounds)
+    return compare("pooling", f"impala {precision}", ways, rounds)
 
 
 def compare_late(algo: str, updates: int, rounds: int, segment: int) -> list[Row]:
@@ -147,9 +145,9 @@ def compare_late(algo: str, updates: int, rounds: int, segment: int) -> list[Row
 
     # Not plain: the quantile loss and the memory that is kept are the whole process's
     training = {way: partial(frames_a_second, model) for way, model in models.items() if way != "plain"}
-    rows = in_turns("training", algo, training, rounds)
+    rows = compare("training", algo, training, rounds)
     steps = {way: partial(milliseconds, model.policy.optimizer) for way, model in models.items()}
-    rows += in_turns("Adam's step", algo, steps, rounds)
+    rows += compare("Adam's step", algo, steps, rounds)
     return [{**row, "denormal_share": round(share, 3), "updates": updates} for row in rows]
 
 
@@ -188,14 +186,8 @@ def denormal_share(optimizer: th.optim.Optimizer) -> float:
     return float(((averages > 0) & (averages < th.finfo(averages.dtype).tiny)).double().mean())
 
 
-def in_turns(what: str, algo: str, ways: dict[str, Callable[[], float]], rounds: int) -> list[Row]:
-    """The first round warms up."""
-    found: dict[str, list[float]] = {way: [] for way in ways}
-    with progress_bar(f"{what}, {algo}", (1 + rounds) * len(ways)) as advance:
-        for lap, (way, measure) in itertools.product(range(1 + rounds), ways.items()):
-            value = measure()
-            found[way] += [value] if lap else []
-            advance()
+def compare(what: str, algo: str, ways: dict[str, Callable[[], float]], rounds: int) -> list[Row]:
+    found = in_turns(f"{what}, {algo}", ways, rounds)
     return [{"what": what, "way": way, **summary(values, UNITS[what])} for way, values in found.items()]
 
 
