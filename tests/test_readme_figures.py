@@ -141,10 +141,10 @@ def test_returns_that_whole_runs_on_pong_end_at() -> None:
     )
     assert (
         f"three seeds of NatureCNN on Pong end at {fast} after 2 million steps, the first and the third in float32 at "
-        f"{float32}, and the first two of stock NatureCNN at {stock}."
+        f"{float32}, and three of stock NatureCNN at {stock}."
     ) in text_of(ROOT / "README.md")
     assert (
-        f"of the first two seeds, are at {stock} after 2 million steps "
+        f"of three seeds, are at {stock} after 2 million steps "
         "([runs.md](../../examples/benchmarks/results/runs.md)). Accelerated and never frozen, three seeds end at "
         f'{fast}, the first and the third in float32 (`precision="fp32"`) at {float32}'
     ) in text_of(ROOT / "sb3_efficient" / "fast" / "README.md")
