@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 import torch as th
-from helpers import Run
+from helpers import ROOT, Run
+from stable_baselines3 import PPO
 from test_policies import IMAGE_ALGORITHMS, OFF_POLICY, model
 
 from sb3_efficient import accelerate, policy_kwargs
+from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.errors import ConflictError
 from sb3_efficient.frames import FrameNStepReplayBuffer, FrameReplayBuffer
 from sb3_efficient.seer import SEERCallback, ThawCallback
 from sb3_efficient.seer.resume import holds_latents
 
+PUBLISHED = ROOT / "examples" / "agents"
 HIDDEN = """
 import sys
 
@@ -51,6 +54,14 @@ def test_without_the_callback_it_refuses_by_name(algo: str, tmp_path: Path) -> N
     assert holds_latents(agent)
     agent.learn(20, reset_num_timesteps=False)
     assert agent.num_timesteps >= 120, "frozen in this process, it needs no callback"
+
+
+@pytest.mark.parametrize("name", ["PongNoFrameskip-v4_2", "PongNoFrameskip-v4_3", "QbertNoFrameskip-v4_1"])
+def test_the_published_agents_refuse_too(name: str) -> None:
+    env_id = name.rpartition("_")[0]
+    agent = PPO.load(PUBLISHED / "ppo" / name / f"{env_id}.zip", env=AleVecEnv(env_id, 8, seed=0), device="cpu")
+    with pytest.raises(ConflictError, match="frozen by SEER at [0-9]+ timesteps"):
+        agent.learn(8)
 
 
 @pytest.mark.parametrize("algo", ["ppo", "dqn"])
