@@ -3,7 +3,7 @@
 #
 #     STEPS=2000000 PRECISION=bf16 sh examples/02_zoo.sh
 #
-# bf16 is two to four times faster where "sb3-efficient doctor" says that the CPU has it in hardware.
+# In bf16 updates are two to six times as fast where "sb3-efficient doctor" says that the CPU has it in hardware.
 set -eu
 STEPS=${STEPS:-20000}
 ENV_ID=${ENV_ID:-PongNoFrameskip-v4}

@@ -1,11 +1,11 @@
 """
-Impala without its price: PPO on Pong whose convolutions are frozen once they have settled.
+PPO on Pong with Impala, whose lower two stages are frozen once they have settled, in the second half of training.
 
     python examples/04_seer_ppo.py --steps 2000000
     python examples/04_seer_ppo.py --freeze-at 600000 --depth 2      # the lower two stages, at a time of your own
 
-From the freeze on every image passes the frozen layers once, when it is acted on: watch fps. With --tensorboard, seer/*
-says how the layers settle.
+From the freeze on every image passes the frozen layers once, when it is acted on: watch fps. With few steps nothing has
+settled, and nothing is frozen: a warning says so. With --tensorboard, seer/* says how the layers settle.
 """
 
 import argparse

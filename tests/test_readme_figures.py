@@ -93,8 +93,11 @@ def test_hours_below_the_first_picture() -> None:
     headline = importlib.import_module("headline")
     seer = _rows("seer")
 
+    steps: dict[str, list[float]] = {"nature": [], "impala": []}
+
     def reached(network: str, points: list[tuple[int, float]], frozen: list[tuple[int, str]]) -> float:
         step = next(step for step, value in points if value >= 18)
+        steps[network].append(step / 1e6)
         return float(headline.hours((step,), frozen, headline.speeds(seer, network))[0])
 
     found = {}
@@ -104,23 +107,26 @@ def test_hours_below_the_first_picture() -> None:
         if max(value for _, value in points) >= 18:
             found[label] = reached(network, points, [(0, "plain")] if is_stock else [(0, ""), *content["frozen"]])
     others = [row for row in headline.other_runs() if row["label"] == "Impala, everything on"]
-    stock = [row for row in headline.other_runs() if row["label"] == "stock Nature" and "hours" in row]
-    (impala,) = (row for row in headline.other_runs() if row["label"] == "stock Impala")
+    stock = [row for row in headline.other_runs() if row["label"] == headline.LABELS["Nature"] and "hours" in row]
+    (impala,) = (row for row in headline.other_runs() if row["label"] == headline.LABELS["Impala"])
     then = [f"{np.interp(impala['steps'], *zip(*row['curve'], strict=True)):.1f}" for row in others]
     returns = _listed([str(row["final_return"]) for row in stock])
     ended = float(headline.hours((stock[0]["steps"],), [(0, "plain")], headline.speeds(seer, "nature"))[0])
     frozen = [[(0, ""), (row["seer"]["timesteps"], str(headline.deepest(row["seer"]["depth"])))] for row in others]
     by_auto = [f"{reached('impala', row['curve'], when):.1f}" for row, when in zip(others, frozen, strict=True)]
     assert "Nature, everything on" not in found
+    assert json.loads((BENCHMARKS / "results" / "curve_ppo_PongNoFrameskip-v4_3.json").read_text())["steps"] >= 4e6
     words = (
-        f"| Impala | {found['stock Impala']:.1f} | {found['Impala, accelerated']:.1f} | "
+        f"| Impala | {found[headline.LABELS['Impala']]:.1f} | {found['Impala, accelerated']:.1f} | "
         f"{found['Impala, everything on']:.1f} (by hand); {_listed(by_auto)} ({NUMBERS[len(by_auto)]} other runs, by "
-        '"auto") |',
-        f"| NatureCNN, two runs, one after the other | {found['stock Nature']:.1f} | "
-        f"{found['Nature, accelerated']:.1f} | not within 2 million steps |",
-        f"Runs of stock NatureCNN itself, thin, are at {returns} after {ended:.1f} hours, and one of stock Impala, not "
-        f"ended, at {impala['final_return']} after {impala['steps'] // 1000},000 steps, where {NUMBERS[len(then)]} "
-        f"accelerated ones were at {_listed(then)}.",
+        '"auto" with `earliest=0.1`) |',
+        f"| NatureCNN | {found[headline.LABELS['Nature']]:.1f} | {found['Nature, accelerated']:.1f} | "
+        "not within 4 million steps |",
+        f"which Impala reaches after {min(steps['impala']):.1f} to {max(steps['impala']):.1f} million steps and "
+        f"NatureCNN after {steps['nature'][0]:.1f}:",
+        f"{NUMBERS[len(stock)]} with NatureCNN are at {returns} after 2 million steps, {ended:.1f} hours at that speed,"
+        f" and one with Impala, not ended, is at {impala['final_return']} after {impala['steps'] // 1000},000 steps, "
+        f"where {NUMBERS[len(then)]} accelerated ones were at {_listed(then)}.",
     )
     text = text_of(ROOT / "README.md")
     assert all(sentence in text for sentence in words), words
@@ -143,6 +149,12 @@ def test_returns_that_whole_runs_on_pong_end_at() -> None:
         f"three seeds of NatureCNN on Pong end at {fast} after 2 million steps, the first and the third in float32 at "
         f"{float32}, and three of stock NatureCNN at {stock}."
     ) in text_of(ROOT / "README.md")
+    early = [row for row in rows if row["label"] == "Nature, everything on"]
+    moments = sorted(round(row["seer"]["timesteps"] / 1000) for row in early)
+    assert (
+        f"On Pong, two stages frozen at {moments[0]},000 to {moments[-1]},000 of 2 million steps, three seeds end at "
+        f"{_listed(ends('Nature, everything on'))}, and never frozen at {fast}."
+    ) in text_of(ROOT / "README.md")
     assert (
         f"of three seeds, are at {stock} after 2 million steps "
         "([runs.md](../../examples/benchmarks/results/runs.md)). Accelerated and never frozen, three seeds end at "
@@ -154,6 +166,28 @@ def test_returns_that_whole_runs_on_pong_end_at() -> None:
 
 def _listed(values: list[str]) -> str:
     return f"{', '.join(values[:-1])} and {values[-1]}"
+
+
+def test_what_the_first_table_says_of_updates_and_of_float32() -> None:
+    updates = [row for row in _rows("extractors") if row["work"] == "train" and row["isa"] == "all"]
+    case = ("extractor", "batch", "threads")
+    plain = {tuple(row[key] for key in case): row["median"] for row in updates if row["variant"] == "plain"}
+    times = {
+        precision: [plain[tuple(r[key] for key in case)] / r["median"] for r in updates if r["variant"] == precision]
+        for precision in ("fp32", "bf16")
+    }
+    low, high = ({name: f"{which(found):.1f}" for name, found in times.items()} for which in (min, max))
+    on_pong = [row for row in json.loads((BENCHMARKS / "results" / "runs.json").read_text()) if "Pong" in row["env"]]
+    float32, stock = (
+        [f"{row['hours']:.1f}" for row in on_pong if row["label"] == label and row["machine"]["cpu"] == "AMD EPYC"]
+        for label in ("Nature, accelerated in float32", "Nature")
+    )
+    text = text_of(ROOT / "README.md")
+    assert (
+        f"an update on 256 images is {low['fp32']} to {high['fp32']} times as fast as with the plain form in float32, "
+        f"{low['bf16']} to {high['bf16']} times in bfloat16 (Intel Xeon with AMX)"
+    ) in text
+    assert f"whole runs with NatureCNN then took {_listed(float32)} hours, in plain SB3 {_listed(stock)}." in text
 
 
 def test_tables_of_the_queue_are_those_of_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:

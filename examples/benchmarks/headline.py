@@ -5,8 +5,9 @@ The picture at the top of README.md, from the results of other scripts.
 
 Left: return on Pong over hours, from the learning curves of the agents in examples/agents (publish_agent.py); thin, of
 other runs (runs.py). The runs shared their machine with other work; hours are their steps over the speeds that seer.py
-measured on a quiet one, one thread, for each network as far as it was frozen at that step. The thick stock lines are
-the curves of runs that were never frozen, at plain SB3's speed. Right: resident memory over a DQN run (seer.py).
+measured on a quiet one, one thread, for each network as far as it was frozen at that step. The thick lines at plain
+SB3's speed are the curves of accelerated runs that were never frozen; runs in plain SB3 are thin. Right: resident
+memory over a DQN run (seer.py).
 """
 
 from __future__ import annotations
@@ -28,21 +29,21 @@ PICTURE = RESULTS / "headline.png"
 VARIANTS = {"": "accelerated", "1": "first stage", "2": "lower stages", "conv": "conv", "features": "features"}
 #: Label -> (learning curve, network, whether it is shown at plain SB3's speed, colour)
 CURVES = {
-    "stock Nature": ("curve_ppo_PongNoFrameskip-v4_1", "nature", True, "C7"),
-    "stock Impala": ("curve_ppo_PongNoFrameskip-v4_impala", "impala", True, "k"),
+    "Nature, at plain SB3's speed": ("curve_ppo_PongNoFrameskip-v4_1", "nature", True, "C7"),
+    "Impala, at plain SB3's speed": ("curve_ppo_PongNoFrameskip-v4_impala", "impala", True, "k"),
     "Nature, accelerated": ("curve_ppo_PongNoFrameskip-v4_1", "nature", False, "C0"),
     "Impala, accelerated": ("curve_ppo_PongNoFrameskip-v4_impala", "impala", False, "C4"),
     "Nature, everything on": ("curve_ppo_PongNoFrameskip-v4_3", "nature", False, "C2"),
     "Impala, everything on": ("curve_ppo_PongNoFrameskip-v4_2", "impala", False, "C1"),
 }
 #: Of the queue of runs -> above
-LABELS = {"Nature": "stock Nature", "Impala": "stock Impala"}
+LABELS = {"Nature": "Nature, at plain SB3's speed", "Impala": "Impala, at plain SB3's speed"}
 
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     rows = rows_of("seer")
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.6), layout="constrained")
     for label, (name, network, is_stock, color) in CURVES.items():
         content = json.loads((RESULTS / f"{name}.json").read_text())
         draw_curve(left, label, content, speeds(rows, network), is_stock, color)
@@ -51,16 +52,16 @@ def main() -> None:
         curve = [(step, 0, value) for step, value in row["curve"]]
         frozen = [(row["seer"]["timesteps"], str(deepest(row["seer"]["depth"])))] if row.get("seer") else []
         draw_curve(left, None, {"curve": curve, "frozen": frozen}, speeds(rows, network), is_stock, color)
-    left.plot([], [], color="k", linewidth=0.8, label="thin: other runs")
+    left.plot([], [], color="k", linewidth=0.8, label="thin: other runs (grey, black: plain SB3)")
     left.plot([], [], "o", color="k", markersize=4, label="where it was frozen")
     left.set(xlabel="hours, one thread", ylabel="return on Pong", title="PPO: training time")
-    left.legend(frameon=False, fontsize="small")
+    left.legend(frameon=False, fontsize="small", ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))
     for row in rows:
         if row["kind"] == "run_memory":
             draw_run(right, row)
     right.set(xlabel="steps, million", ylabel="resident memory, GB", title="DQN: a million transitions kept")
     right.set_ylim(0, None)
-    right.legend(framealpha=1, edgecolor="white", fontsize="small")
+    right.legend(frameon=False, fontsize="small", ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))
     for axes in (left, right):
         axes.grid(alpha=0.3)
     figure.savefig(PICTURE, dpi=120)

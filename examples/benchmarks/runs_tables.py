@@ -50,7 +50,7 @@ def table(group: Row) -> str:
         values = [row["value"] for row in rows]
         first = [row["value"] for row in last.get((env, arms[0]), [])]
         better = f"{probability_of_improvement(values, first):.0%}" if first and arm != arms[0] else ""
-        cost = [f"{np.median(known):.2f}" if (known := [r["hours"] for r in rows if r["hours"]]) else ""]
+        cost = [hours(rows)]
         cost += [f"{np.median(known):,.0f}" if (known := [r["mb"] for r in rows if r["mb"]]) else ""]
         each = " ".join(f"{value:.4g}" for value in values)
         cost += [str(claims.get(arm, {}).get(env, ""))] if claims else []
@@ -73,9 +73,19 @@ def finals(group: Row) -> dict[tuple[str, str], list[Row]]:
             for row in rows_of(entry.file):
                 if entry.row.items() <= row.items():
                     value = row["curve"][-1][1]
-                    known = {"value": value, "hours": row.get("hours"), "mb": row.get("peak_rss_mb")}
+                    cpu = row.get("machine", {}).get("cpu") or "unknown CPU"
+                    known = {"value": value, "hours": row.get("hours"), "cpu": cpu, "mb": row.get("peak_rss_mb")}
                     found.setdefault((env, arm), []).append(known)
     return found
+
+
+def hours(rows: list[Row]) -> str:
+    """Median of the runs whose machine did nothing else, machine by machine."""
+    known: dict[str, list[float]] = {}
+    for row in rows:
+        if row["hours"]:
+            known.setdefault(row["cpu"], []).append(row["hours"])
+    return ", ".join(f"{np.median(known[cpu]):.2f} ({cpu})" for cpu in sorted(known))
 
 
 def over_games(group: Row, last: dict[tuple[str, str], list[Row]]) -> list[str]:
