@@ -130,7 +130,12 @@ def test_arms_wait_for_their_prefix(runs: Any, table: Any, tmp_path: Path) -> No
 def test_table(runs: Any, table: Any, tmp_path: Path) -> None:
     last = {"one": (-20.7, 14.6), "two": (14.6, 14.6)}
     rows = [
-        {**entry.row, "curve": [[1000, last[entry.row["label"]][entry.row["seed"] - 1]]], "hours": 2.0}
+        {
+            **entry.row,
+            "curve": [[1000, last[entry.row["label"]][entry.row["seed"] - 1]]],
+            "hours": float(entry.row["seed"]),
+            "machine": {"cpu": "B" if entry.row["label"] == "one" and entry.row["seed"] == 1 else "A"},
+        }
         for entry in runs.entries({**TRAIN, "games": ["PongNoFrameskip-v4", "BreakoutNoFrameskip-v4"]})
     ]
     for row in rows:
@@ -138,8 +143,8 @@ def test_table(runs: Any, table: Any, tmp_path: Path) -> None:
             row["curve"] = [[1000, 1.7 if row["label"] == "one" else 30.5]]
     (tmp_path / "results" / "runs.json").write_text(json.dumps(rows))
     text = table({**TRAIN, "games": ["PongNoFrameskip-v4", "BreakoutNoFrameskip-v4"]})
-    assert "| Pong | one | 2 | -3.05 [-20.7, 14.6] | -20.7 14.6 |  | 2.00 |  |" in text
-    assert "| Pong | two | 2 | 14.6 [14.6, 14.6] | 14.6 14.6 | 75% | 2.00 |  |" in text
+    assert "| Pong | one | 2 | -3.05 [-20.7, 14.6] | -20.7 14.6 |  | 2.00 (A), 1.00 (B) |  |" in text
+    assert "| Pong | two | 2 | 14.6 [14.6, 14.6] | 14.6 14.6 | 75% | 1.50 (A) |  |" in text
     claimed = table({**TRAIN, "claimed": {"two": {"PongNoFrameskip-v4": 7.5}}}).splitlines()
     assert [line.rsplit(" | ", 1)[1] for line in claimed if "Pong" in line] == [" |", "7.5 |"]
     # 0 for random play, 1 for people; games drawn within themselves

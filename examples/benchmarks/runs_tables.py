@@ -73,7 +73,7 @@ def finals(group: Row) -> dict[tuple[str, str], list[Row]]:
             for row in rows_of(entry.file):
                 if entry.row.items() <= row.items():
                     value = row["curve"][-1][1]
-                    cpu = row.get("machine", {}).get("cpu") or "unknown CPU"
+                    cpu = row.get("machine", {}).get("cpu", "")
                     known = {"value": value, "hours": row.get("hours"), "cpu": cpu, "mb": row.get("peak_rss_mb")}
                     found.setdefault((env, arm), []).append(known)
     return found
