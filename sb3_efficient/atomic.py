@@ -40,16 +40,16 @@ def check_writable(file: Path) -> None:
     """
     :param file: That is going to be written, in a folder that is made now
     """
-    if file.is_dir():
-        raise OptionError(f"Results cannot be written to {file}, which is a folder. Name a file.")
     try:
+        if file.is_dir():
+            raise OptionError(f"Results cannot be written to {file}, which is a folder. Name a file.")
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=file.parent):
+        # As long a name as it is going to be written under
+        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=_prefix(file)):
             pass
     except OSError as error:
-        raise OptionError(
-            f"Results cannot be written to {file.parent}: {error.strerror}. Name another folder."
-        ) from error
+        wrong, other = (file, "file") if error.errno == errno.ENAMETOOLONG else (file.parent, "folder")
+        raise OptionError(f"Results cannot be written to {wrong}: {error.strerror}. Name another {other}.") from error
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def _replaced(path: Path, data: bytes) -> Path:
     # A link stays one, as when a file is written to
     target = path.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=_prefix(target))
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -106,6 +106,11 @@ def _replaced(path: Path, data: bytes) -> Path:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+def _prefix(file: Path) -> str:
+    """Of the file that is going to take its place."""
+    return f".{file.name}."
 
 
 def _permissions(path: Path) -> int:

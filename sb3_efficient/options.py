@@ -34,9 +34,8 @@ def check_known(owner: str, options: Iterable[str], accepted: Collection[str]) -
     """
     for option in options:
         if option not in accepted:
-            raise OptionError(
-                f"{owner} has no option {option!r}.{suggestion(str(option), accepted)} Accepted: {', '.join(accepted)}."
-            )
+            known = f"Accepted: {', '.join(accepted)}" if accepted else "It has none"
+            raise OptionError(f"{owner} has no option {option!r}.{suggestion(str(option), accepted)} {known}.")
 
 
 def check_name(kind: str, name: Any, known: Iterable[str]) -> None:

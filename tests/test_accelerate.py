@@ -482,6 +482,16 @@ def test_optimizers_with_other_options_are_left_alone() -> None:
     agent = model("ppo", policy_kwargs={"optimizer_class": th.optim.Adafactor})
     accelerate(agent, **FP32)
     agent.learn(16)
+    agent = model("ppo", policy_kwargs={"optimizer_kwargs": {"fused": False}})
+    assert "optimizer: Adam was set up explicitly" in str(accelerate(agent, **FP32))
+
+
+def test_groups_of_weights_that_are_added_later_are_saved(tmp_path: Path) -> None:
+    agent = model("ppo")
+    accelerate(agent, **FP32)
+    agent.policy.optimizer.add_param_group({"params": [th.nn.Parameter(th.zeros(3))]})
+    agent.save(tmp_path / "agent")
+    assert [group["fused"] for group in agent.policy.optimizer.state_dict()["param_groups"]] == [None, None]
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")

@@ -74,3 +74,12 @@ def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OptionError, match=r"Results cannot be written to .*file: .*\. Name another folder\."):
         check_writable(tmp_path / "file" / "rows.json")
+
+
+@pytest.mark.parametrize("length", [250, 300])
+def test_names_that_are_too_long_are_found_before(length: int, tmp_path: Path) -> None:
+    file = tmp_path / ("a" * length)
+    with pytest.raises(OptionError, match=r"Results cannot be written to .*aa: .*too long.* Name another file\."):
+        check_writable(file)
+    with pytest.raises(WriteError):
+        replace_file(file, b"")

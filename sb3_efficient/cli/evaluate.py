@@ -26,7 +26,7 @@ examples:
   sb3-efficient evaluate --algo ppo --env PongNoFrameskip-v4 -f logs
   sb3-efficient evaluate --algo ppo --env PongNoFrameskip-v4 -f logs pong.policy pruned.zip --episodes 200
   sb3-efficient evaluate --algo ppo --env PongNoFrameskip-v4 -f logs pong.policy \\
-      --episodes 0 --engine openvino --threads 2 --batch-size 1 8 64 --repeats 1000     latencies only
+      --episodes 0 --engine openvino --threads 2 --batch-size 1 8 64 --repeats 1000     # latencies only
 """
 
 
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         default=Path("evaluation"),
-        help="files of the report, without their endings (default: %(default)s)",
+        help="files of the report, without their endings, or a folder for them (default: %(default)s)",
     )
 
 
@@ -56,14 +56,15 @@ def run(arguments: argparse.Namespace) -> int:
     from sb3_efficient.evaluation.report import check_report
 
     check_report_arguments(arguments)
-    check_report(arguments.output)
+    output: Path = arguments.output / "evaluation" if arguments.output.is_dir() else arguments.output
+    check_report(output)
     agent = saved_agent(arguments)
     model = loaded(agent)
     named = zip(_names(arguments.files), arguments.files, strict=True)
     others = [_candidate(name, file, model, arguments) for name, file in named]
     candidates = [model_candidate("original", model, threads=arguments.threads), *others]
     report = compared(arguments, agent, candidates, observations_for(arguments, agent, model))
-    show(report, arguments.output)
+    show(report, output)
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -103,7 +104,8 @@ def needs_package(model: BaseAlgorithm) -> bool:
 
 def _film(arguments: argparse.Namespace, run_folder: Path, file: Path) -> None:
     """By the zoo's own program, with the wrappers that the agent was trained in."""
-    number = run_folder.name.rpartition("_")[2]
+    # An agent that lies in the folder of its algorithm has no number
+    number = match[1] if (match := re.search(r"_(\d+)$", run_folder.name)) else "0"
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "sb3_efficient", "record_video", "--algo", arguments.algo]
         command += ["--env", arguments.env, "-f", str(arguments.folder), "--exp-id", number, "-o", folder]

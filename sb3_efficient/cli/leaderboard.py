@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,19 +148,10 @@ def _facts(agent: SavedAgent, arguments: argparse.Namespace) -> Row:
         "algo": agent.algo,
         "env_id": agent.env_id,
         "run": agent.path.parent.name,
-        "sha256": _digest(agent),
+        "sha256": agent.digest,
         "eval_episodes": arguments.episodes,
         **{name: getattr(arguments, name) for name in ("seed", "n_envs", "threads")},
     }
-
-
-def _digest(agent: SavedAgent) -> str:
-    """Of the zip, and of what says where it plays."""
-    sha = hashlib.sha256(agent.path.read_bytes())
-    for name in ("config.yml", "args.yml", "vecnormalize.pkl"):
-        file = agent.path.parent / agent.name / name
-        sha.update(file.read_bytes() if file.exists() else b"")
-    return sha.hexdigest()[:16]
 
 
 def _score(agent: SavedAgent, arguments: argparse.Namespace) -> Row:

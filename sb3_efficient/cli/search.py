@@ -88,5 +88,8 @@ def _study_name(arguments: argparse.Namespace, agent: SavedAgent) -> str:
     """Another one where trials of another agent, or with other settings, would stand beside these."""
     settings = {option: str(getattr(arguments, option)) for option in _OF_TRIALS}
     settings["deterministic"] = str(is_deterministic(arguments, agent))
-    facts = json.dumps(settings).encode() + agent.path.read_bytes()
+    if arguments.observations is not None and arguments.observations.is_file():
+        # What is in the file, not where it lies
+        settings["observations"] = sha256(arguments.observations.read_bytes()).hexdigest()
+    facts = json.dumps([settings, agent.digest]).encode()
     return f"{agent.algo}-{agent.name}-{sha256(facts).hexdigest()[:8]}"

@@ -99,6 +99,9 @@ class Engine(ABC):
             found = sorted(observation) if isinstance(observation, dict) else type(observation).__name__
             raise ObservationError(f"The policy takes a dictionary of {', '.join(self._inputs)}, got {found}.")
         parts = {key: _batch(observation[key], space, repr(key)) for key, space in self._inputs.items()}
+        lengths = {key: len(batch) for key, (batch, _) in parts.items()}
+        if len({*lengths.values()}) > 1:
+            raise ObservationError(f"All entries of an observation must be batches of one size, got {lengths}.")
         return {key: batch for key, (batch, _) in parts.items()}, any(is_batch for _, is_batch in parts.values())
 
 
@@ -124,10 +127,10 @@ def _batch(observation: Any, space: spaces.Space, name: str) -> tuple[np.ndarray
     shape, dtype = space.shape, space.dtype
     if observation.dtype != dtype:
         observation = _cast(observation, space, name)
-    if observation.shape == shape:
-        return np.ascontiguousarray(observation[None]), False
-    if observation.shape[1:] == shape:
-        return np.ascontiguousarray(observation), True
+    is_batch = observation.shape != shape
+    if observation.shape[is_batch:] == shape:
+        _check_classes(observation, space, name)
+        return np.ascontiguousarray(observation if is_batch else observation[None]), is_batch
     if is_image_space(space) and observation.ndim in (3, 4):
         transposed = np.moveaxis(observation, -1, -3)
         if transposed.shape[-3:] == shape:
@@ -137,9 +140,17 @@ def _batch(observation: Any, space: spaces.Space, name: str) -> tuple[np.ndarray
     )
 
 
+def _check_classes(observation: np.ndarray, space: spaces.Space, name: str) -> None:
+    """torch refuses a class that there is not, runtimes make nothing of it."""
+    if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
+        n = space.n if isinstance(space, spaces.Discrete) else space.nvec
+        if not ((observation >= 0) & (observation < n)).all():
+            raise ObservationError(f"{name} must be at least 0 and less than {n}, got {observation}.")
+
+
 def _cast(observation: np.ndarray, space: spaces.Space, name: str) -> np.ndarray:
-    """Integers for integers and floats for floats; an image of floats may hold anything."""
-    if observation.dtype.kind == np.dtype(space.dtype).kind and not is_image_space(space):
+    """As numpy casts within a kind, or to a larger one; an image of floats may hold anything."""
+    if np.can_cast(observation.dtype, np.dtype(space.dtype), "same_kind") and not is_image_space(space):
         return observation.astype(space.dtype)
     raise ObservationError(
         f"{name} has dtype {observation.dtype}, and the policy takes {space.dtype}: "

@@ -21,7 +21,8 @@ from stable_baselines3.common.atari_wrappers import (
 )
 from stable_baselines3.common.monitor import Monitor
 
-from sb3_efficient.envs.ale_ids import AleId, facts
+from sb3_efficient.envs.ale_facts import facts
+from sb3_efficient.envs.ale_ids import AleId
 from sb3_efficient.envs.ale_monitor import GameMonitor
 from sb3_efficient.errors import OptionError
 
@@ -73,7 +74,8 @@ class AleGame:
 
     def __init__(self, ale_id: AleId, settings: AtariSettings, monitor: GameMonitor) -> None:
         self._ale_id, self._settings, self._monitor = ale_id, settings, monitor
-        self._facts = facts(ale_id.rom_path, ale_id.full_action_space, settings.noop_max)
+        sticky = settings.action_repeat_probability > 0
+        self._facts = facts(ale_id.rom_path, ale_id.full_action_space, settings.noop_max, sticky)
         meanings = self._facts.actions
         self._fire = "FIRE" in meanings
         if meanings[0] != "NOOP" or (self._fire and (meanings[1] != "FIRE" or len(meanings) < 3)):
@@ -130,7 +132,7 @@ class AleGame:
                     frame = self.frame
                     yield from self._life_reset()
                     self.frame = frame
-        #: What DummyVecEnv has in ``reset_infos``
+        #: As of ale-py's own reset, in ``reset_infos``; SB3's ``FireResetEnv`` drops it
         self.reset_info = self._info()
         self.unfinished = False
 

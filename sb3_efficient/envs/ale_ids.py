@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import lru_cache
 from pathlib import Path
 
 import ale_py
@@ -36,21 +35,6 @@ class AleId:
     action_repeat_probability: float
     full_action_space: bool
     max_frames: int
-
-
-@dataclass(frozen=True)
-class GameFacts:
-    """
-    How a game starts, which is the same every time.
-
-    :param actions: Names of the actions; the agent's numbers are their places
-    :param starting_frames: Frames that pass before the agent gets the game, in some games to press a start button
-    :param noop_scores: Score after that many frames of doing nothing; all zero but in Skiing and Entombed
-    """
-
-    actions: tuple[str, ...]
-    starting_frames: int
-    noop_scores: tuple[int, ...]
 
 
 def look_up(env_id: str) -> AleId:
@@ -84,23 +68,6 @@ def look_up(env_id: str) -> AleId:
         full_action_space=kwargs.get("full_action_space", False),
         max_frames=min((limit for limit in limits if limit), default=0),
     )
-
-
-@lru_cache
-def facts(rom_path: Path, full_action_space: bool, noop_max: int) -> GameFacts:
-    """Start the game once, in an emulator of its own."""
-    # For all emulators, and before the first, which would greet on stderr
-    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
-    ale = ale_py.ALEInterface()
-    ale.setFloat("repeat_action_probability", 0.0)
-    ale.loadROM(rom_path)
-    ale.reset_game()
-    starting_frames = ale.getEpisodeFrameNumber()
-    scores = [0]
-    for _ in range(noop_max):
-        scores.append(scores[-1] + ale.act(ale_py.Action.NOOP))
-    actions = ale.getLegalActionSet() if full_action_space else ale.getMinimalActionSet()
-    return GameFacts(tuple(action.name for action in actions), starting_frames, tuple(scores))
 
 
 def _check(spec: EnvSpec) -> None:

@@ -24,7 +24,9 @@ def model_candidate(method: str, model: BaseAlgorithm, *, threads: int = 1) -> C
     :param threads: Of torch
     """
     network = ActingNetwork(model)
-    parameters = sum(p.numel() for p in network.parameters())
+    # QR-DQN's averages the quantiles in its last layer, where the policy has all of them
+    acting = getattr(model.policy, "quantile_net", network)
+    parameters = sum(p.numel() for p in acting.parameters())
     return Candidate(method, model, EagerEngine(network, threads), 4 * parameters, parameters)
 
 

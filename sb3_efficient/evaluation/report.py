@@ -14,7 +14,7 @@ from typing import Any
 from sb3_efficient.atomic import check_writable, replace_file
 from sb3_efficient.evaluation.compare import Row
 from sb3_efficient.evaluation.latency import Latency
-from sb3_efficient.evaluation.statistics import Interval
+from sb3_efficient.evaluation.statistics import LEAST_EPISODES, TOLERANCE, Interval
 
 Cells = dict[str, str]
 ENDINGS = ("md", "csv", "json", "html")
@@ -62,9 +62,7 @@ class Report:
         if margins:
             notes.append(
                 "Return: mean and interquartile mean (IQM) of whole games with 95 % bootstrap intervals; difference: "
-                f"paired by episode seed. Random play returns {self.random_return:.2f}. Verdict: same only if all of "
-                f"the interval of the difference lies above {-margins[0]:.2f}, which is 5 % of what the original gains "
-                "over random play, worse only if all of it lies below; otherwise, or with few episodes, not shown."
+                f"paired by episode seed. Random play returns {self.random_return:.2f}. Verdict: {_rule(margins[0])}"
             )
         return [*notes, *(f"{name}: {value}" for name, value in self.facts.items())]
 
@@ -107,6 +105,17 @@ class Report:
         texts = (self.to_markdown(), self.to_csv(), self.to_json(), page(self))
         # Not with_suffix: names of environments have dots
         return [replace_file(f"{path}.{end}", text.encode()) for end, text in zip(ENDINGS, texts, strict=True)]
+
+
+def _rule(margin: float) -> str:
+    """How verdicts are found."""
+    if margin <= 0:
+        return "not shown, as the original gains nothing over random play."
+    return (
+        f"same only if all of the interval of the difference lies above {-margin:.2f}, which is "
+        f"{100 * TOLERANCE:.0f} % of what the original gains over random play, worse only if all of it lies below; "
+        f"otherwise, or with fewer than {LEAST_EPISODES} episodes, not shown."
+    )
 
 
 def _cells(row: Row, original: Row) -> Cells:

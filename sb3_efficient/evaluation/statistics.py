@@ -24,7 +24,7 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 #: With fewer, intervals from the bootstrap are too narrow
 LEAST_EPISODES = 20
 #: Share of what the original gains over random play that may be lost
-_TOLERANCE = 0.05
+TOLERANCE = 0.05
 _CHUNK = 2**22  # numbers drawn at a time, which bounds the memory
 
 
@@ -126,7 +126,7 @@ def non_inferiority(returns: ArrayLike, originals: ArrayLike, random_returns: Ar
             "original. Play both with the same seeds."
         )
     difference = bootstrap(mean, one - other)
-    margin = _TOLERANCE * float(other.mean() - _matrix(random_returns).mean())
+    margin = TOLERANCE * float(other.mean() - _matrix(random_returns).mean())
     verdict = "not shown"
     # Of single episodes nothing is known of what lies between them
     if margin > 0 and one.size >= LEAST_EPISODES and one.shape[1] > 1:

@@ -114,7 +114,7 @@ def _stages(width: float, depths: Sequence[int], channels: Sequence[int] | None)
     if channels is None:
         number("width", width)
         return [[max(1, round(depth * width))] * CONVOLUTIONS_PER_STAGE for depth in positives("depths", depths)]
-    if tuple(depths) != DEPTHS:
+    if positives("depths", depths) != list(DEPTHS):
         raise ConflictError(f"channels names the filters of each convolution: leave out depths={depths!r}.")
     if width != 1:
         raise ConflictError(

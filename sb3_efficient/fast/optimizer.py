@@ -32,8 +32,9 @@ def plan_optimizers(plan: Plan, model: BaseAlgorithm) -> None:
 def _obstacle(optimizer: Optimizer) -> str | None:
     if type(optimizer) not in (Adam, AdamW):
         return "has no fused form"
-    if any(group[key] for group in optimizer.param_groups for key in ("foreach", "capturable", "differentiable")):
-        return "was set up explicitly (foreach, capturable or differentiable)"
+    explicit = ("foreach", "capturable", "differentiable")
+    if any(group["fused"] is False or any(group[key] for key in explicit) for group in optimizer.param_groups):
+        return "was set up explicitly (foreach, capturable, differentiable or fused=False)"
     # A fused step walks through memory: weights and averages must lie in the same order
     if not all(p.is_contiguous() for group in optimizer.param_groups for p in group["params"]):
         return "holds weights that are not contiguous"
@@ -59,13 +60,17 @@ class _Fusion:
     def undo(self) -> None:
         for hook in self.hooks:
             hook.remove()
-        for group, fused in zip(self.optimizer.param_groups, self.before, strict=True):
-            group["fused"] = fused
+        _set_back(self.optimizer.param_groups, self.before)
 
 
 def _strip(before: list[Any], optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
     # state_dict() made these groups anew; the optimizer's own are others
-    for group, fused in zip(state_dict["param_groups"], before, strict=True):
+    _set_back(state_dict["param_groups"], before)
+
+
+def _set_back(groups: list[dict[str, Any]], before: list[Any]) -> None:
+    # Groups that were added since then have what they were added with
+    for group, fused in zip(groups, before, strict=False):
         group["fused"] = fused
 
 

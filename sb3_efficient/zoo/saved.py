@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import hashlib
 import sys
 import zipfile
 from dataclasses import dataclass
@@ -21,9 +22,11 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 import sb3_efficient.envs  # noqa: F401  (registers our environments with gymnasium)
+from sb3_efficient.compression.policy import check_spaces
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.errors import ArtifactError, EfficientError, MissingExtraError, UnknownNameError, suggestion
 from sb3_efficient.policies import GREEDY, find_algorithm
+from sb3_efficient.zoo.agents import saved_spaces
 from sb3_efficient.zoo.record import is_last
 from sb3_efficient.zoo.vec_env import take_vec_env
 
@@ -70,6 +73,31 @@ class SavedAgent:
         :param sticky: Chance in each frame that an Atari game repeats the last action instead
         :return: One environment, with the wrappers that the agent was trained in
         """
+        env = self._made(sticky)
+        try:
+            check_spaces(self.path, saved_spaces(str(self.path)), env)
+        except ArtifactError as error:
+            env.close()
+            if self._settings.is_dir():
+                raise
+            raise ArtifactError(f"{error} The settings that it was trained with, {self._settings}, are gone.") from None
+        return env
+
+    @property
+    def digest(self) -> str:
+        """Of the zip, and of what says where it plays."""
+        sha = hashlib.sha256(self.path.read_bytes())
+        for name in ("config.yml", "args.yml", "vecnormalize.pkl"):
+            file = self._settings / name
+            sha.update(file.read_bytes() if file.exists() else b"")
+        return sha.hexdigest()[:16]
+
+    @property
+    def _settings(self) -> Path:
+        """Folder of its settings, and of the statistics of its observations."""
+        return self.path.parent / self.name
+
+    def _made(self, sticky: float) -> VecEnv:
         try:
             return self._make_env(sticky)
         except EfficientError:
@@ -78,22 +106,20 @@ class SavedAgent:
             raise MissingExtraError(f"{self.env_id} needs a package that is not installed: {error}") from error
         except (ImportError, AttributeError, TypeError, ValueError, gym.error.Error, yaml.YAMLError) as error:
             # Whatever the zoo makes of files that are empty, or of a package that is gone
-            folder = self.path.parent / self.name
             raise ArtifactError(
-                f"No environment can be made by the settings in {folder}, which {self.path.name} was trained in "
-                f"({type(error).__name__}: {error})."
+                f"No environment can be made by the settings in {self._settings}, which {self.path.name} was trained "
+                f"in ({type(error).__name__}: {error})."
             ) from error
 
     def _make_env(self, sticky: float) -> VecEnv:
-        folder = self.path.parent / self.name
+        folder = self._settings
         settings, statistics = get_saved_hyperparams(str(folder), test_mode=True)
         env_kwargs = {**(settings.pop("env_kwargs", None) or {}), **typed_env_kwargs(folder)}
         if not settings.get("normalize_kwargs", {}).get("norm_obs", True):
             # Only rewards, which are to be those of the game
             settings["normalize"] = False
         if self.is_atari:
-            if (options := self._ale_options(settings, env_kwargs)) is not None:
-                env: VecEnv = AleVecEnv(self.env_id, 1, **{**options, "action_repeat_probability": sticky})
+            if (env := self._ale_env(settings, env_kwargs, sticky)) is not None:
                 if make := get_wrapper_class(settings, "vec_env_wrapper"):
                     env = cast(Any, make)(env)
                 return _normalized(env, folder) if settings.get("normalize") else env
@@ -106,13 +132,18 @@ class SavedAgent:
             env_kwargs=env_kwargs,
         )
 
-    def _ale_options(self, settings: dict[str, Any], env_kwargs: dict[str, Any]) -> dict[str, Any] | None:
-        """Of the faster environments, where they show what the agent was trained on; None where they do not."""
+    def _ale_env(self, settings: dict[str, Any], env_kwargs: dict[str, Any], sticky: float) -> VecEnv | None:
+        """The faster environment, where it shows what the agent was trained on; None where it does not."""
         entry = {**settings, "n_envs": 1, "vec_env": "ale"}
+
+        def make(*env_id: str) -> VecEnv:
+            options = take_vec_env(entry, env_kwargs, *env_id) or {}
+            return AleVecEnv(self.env_id, 1, **{**options, "action_repeat_probability": sticky})
+
         if settings.get("vec_env") == "ale":
-            return take_vec_env(entry, env_kwargs)
+            return make()
         try:
-            return None if settings.get("normalize") else take_vec_env(entry, env_kwargs, self.env_id)
+            return None if settings.get("normalize") else make(self.env_id)
         except EfficientError:
             return None
 

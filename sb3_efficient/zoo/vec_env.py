@@ -43,9 +43,14 @@ def take_vec_env(
     check_name("vec_env", name, _VEC_ENVS)
     if entry.get("monitor_kwargs"):
         raise ConflictError("vec_env=ale cannot honour monitor_kwargs. Leave out one of the two.")
-    own, sticky = _checked(options or {}), _sticky(env_kwargs)
+    own = _checked(options or {})
+    others = sorted(set(env_kwargs) - {"repeat_action_probability", "frameskip"})
+    if others:
+        raise ConflictError(f"vec_env=ale cannot honour env_kwargs {', '.join(others)}. Leave out one of the two.")
+    settings = _settings(entry.get("env_wrapper"))
     check_skip(env_id, env_kwargs, option)
-    return {"frame_stack": entry.get("frame_stack") or 1, **_settings(entry.get("env_wrapper")), **sticky, **own}
+    settings |= _sticky(settings.pop("action_repeat_probability", 0.0), env_kwargs, env_id)
+    return {"frame_stack": entry.get("frame_stack") or 1, **settings, **own}
 
 
 def check_ale(vec_env_class: type[VecEnv], entry: Entry) -> None:
@@ -102,12 +107,20 @@ def _settings(env_wrapper: Any) -> Entry:
     return settings
 
 
-def _sticky(env_kwargs: Entry) -> Entry:
-    known = {"repeat_action_probability": "action_repeat_probability"}
-    others = sorted(set(env_kwargs) - {*known, "frameskip"})
-    if others:
-        raise ConflictError(f"vec_env=ale cannot honour env_kwargs {', '.join(others)}. Leave out one of the two.")
-    return {known[key]: value for key, value in env_kwargs.items() if key in known}
+def _sticky(wrapper: float, env_kwargs: Entry, env_id: str | None) -> Entry:
+    """The emulator repeats actions, or AtariWrapper does; nothing where the id says how often."""
+    from sb3_efficient.envs.ale_ids import look_up
+
+    typed = env_kwargs.get("repeat_action_probability")
+    if not wrapper:
+        return {} if typed is None else {"action_repeat_probability": typed}
+    emulator = typed if typed is not None else look_up(env_id).action_repeat_probability if env_id else 0
+    if emulator:
+        raise ConflictError(
+            f"The game repeats actions by itself (repeat_action_probability={emulator!r}), and AtariWrapper once more "
+            f"(action_repeat_probability={wrapper!r}), which vec_env=ale cannot do. Leave out one of the two."
+        )
+    return {"action_repeat_probability": wrapper}
 
 
 def check_skip(env_id: str | None, env_kwargs: Entry, option: str = "--env-kwargs") -> None:

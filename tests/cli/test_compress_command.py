@@ -23,7 +23,8 @@ from test_policies import model
 from sb3_efficient import cli, compress, load_policy
 from sb3_efficient.cli.arguments import add_play_arguments
 from sb3_efficient.cli.common import divided, is_deterministic, loaded
-from sb3_efficient.cli.compress import LONGEST_SLUG, slug
+from sb3_efficient.cli.compress import LONGEST_SLUG, add_arguments, slug
+from sb3_efficient.cli.search import _study_name
 from sb3_efficient.compression import make_recipe
 from sb3_efficient.errors import ObservationError
 from sb3_efficient.evaluation.episodes import play
@@ -83,6 +84,9 @@ def test_evaluate_takes_policies_and_zips(
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert [row[0] for row in rows[2:]] == ["| original", "| Catch-v0_1/Catch-v0.zip", "| Catch-v0_2/Catch-v0.zip"]
     assert (tmp_path / "found.html").exists()
+    (tmp_path / "folder").mkdir()
+    assert cli.main(["evaluate", *catch, *options, "-o", str(tmp_path / "folder")]) == 0
+    assert (tmp_path / "folder" / "evaluation.html").exists()
 
 
 @pytest.mark.parametrize(
@@ -245,6 +249,24 @@ def test_searches_with_other_settings_are_other_studies(catch: tuple[str, ...], 
         cli.main(["compress", *catch, "--search", "--storage", storage, *few, *QUICK, "--sticky", sticky])
     backend = optuna.storages.journal.JournalFileBackend(storage)
     assert len(optuna.get_all_study_names(optuna.storages.JournalStorage(backend))) == 2
+
+
+def test_a_study_is_of_what_was_measured_on(agent: Path, catch: tuple[str, ...], tmp_path: Path) -> None:
+    recorded = tmp_path / "a.safetensors"
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+
+    def name(file: Path, content: bytes) -> str:
+        file.write_bytes(content)
+        arguments = parser.parse_args([*catch, "--search", "--observations", str(file)])
+        return _study_name(arguments, find_agent("ppo", "Catch-v0", agent.parents[1]))
+
+    first = name(recorded, b"one")
+    assert name(tmp_path / "b.safetensors", b"one") == first, "wherever the file lies"
+    assert name(recorded, b"two") != first
+    (agent / "Catch-v0").mkdir()
+    (agent / "Catch-v0" / "config.yml").write_text("frame_stack: 2")
+    assert name(recorded, b"one") != first, "the agent plays in other wrappers"
 
 
 def test_an_interrupted_search_shows_what_it_found(

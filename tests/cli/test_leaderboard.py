@@ -177,6 +177,10 @@ def test_a_damaged_agent_costs_the_others_nothing(
     damaged = agent.with_name("Catch-v0_0")
     damaged.mkdir()
     (damaged / "Catch-v0.zip").write_bytes((agent / "Catch-v0.zip").read_bytes()[:-100])
+    # Or one that is none of the game's
+    other = agent.with_name("CartPole-v1_1")
+    other.mkdir()
+    shutil.copy(agent / "Catch-v0.zip", other / "CartPole-v1.zip")
     # Or the settings beside it, or what was recorded of its training
     for name, file in (("Catch-v0_2", "Catch-v0/config.yml"), ("Catch-v0_3", "training.json")):
         shutil.copytree(agent, agent.with_name(name))
@@ -186,6 +190,8 @@ def test_a_damaged_agent_costs_the_others_nothing(
     command = ["bench", "leaderboard", *where, "--episodes", "1", "--n-envs", "1"]
     assert cli.main(command) == 0
     captured = capsys.readouterr()
+    assert f"skipped {other / 'CartPole-v1.zip'}: {other / 'CartPole-v1.zip'} is a policy for obs" in captured.err
+    shutil.rmtree(other)
     for name in ("Catch-v0_0", "Catch-v0_2", "Catch-v0_3"):
         assert f"skipped {agent.with_name(name) / 'Catch-v0.zip'}: " in captured.err
         if name != "Catch-v0_0":

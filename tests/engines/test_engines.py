@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
@@ -229,6 +230,47 @@ def test_threads() -> None:
 def test_wrong_observations_are_refused(observation: object, message: str) -> None:
     with pytest.raises(ObservationError, match=message):
         make_engine(agent(), "eager").predict(observation)
+
+
+@pytest.mark.parametrize(
+    ("space", "observation", "message"),
+    [
+        (spaces.Discrete(4), np.array([3, 4]), r"must be at least 0 and less than 4, got \[3 4\]"),
+        (spaces.Discrete(4), np.array(-1), "must be at least 0 and less than 4, got -1"),
+        (spaces.MultiDiscrete([2, 3]), np.array([[1, 3]]), r"less than \[2 3\], got \[\[1 3\]\]"),
+        (
+            spaces.Dict({"a": spaces.Discrete(4), "b": spaces.Box(-1, 1, (2,))}),
+            {"a": np.zeros(2, int), "b": np.zeros((1, 2), np.float32)},
+            "must be batches of one size, got {'a': 2, 'b': 1}",
+        ),
+        (spaces.Discrete(4), np.array([1.0]), "has dtype float64, and the policy takes int64"),
+    ],
+)
+def test_what_runtimes_would_make_nothing_of_is_refused(space: spaces.Space, observation: Any, message: str) -> None:
+    with pytest.raises(ObservationError, match=message):
+        make_engine(vector_agent(space)).predict(observation)
+
+
+@pytest.mark.parametrize(
+    ("space", "observation"),
+    [
+        (spaces.Discrete(4), np.array([0, 3], np.uint8)),
+        (spaces.Box(-1, 1, (5,)), np.array([[0, 1, 0, 1, 0]])),
+        (spaces.Box(-1, 1, (5,)), np.array([True, False, True, True, False])),
+    ],
+)
+def test_other_numbers_are_taken_as_sb3_takes_them(space: spaces.Space, observation: np.ndarray) -> None:
+    agent = vector_agent(space)
+    expected, _ = agent.predict(observation, deterministic=True)
+    np.testing.assert_array_equal(make_engine(agent).predict(observation, deterministic=True)[0], expected)
+
+
+def vector_agent(space: spaces.Space) -> PPO:
+    class Env(gym.Env[Any, np.int64]):
+        observation_space = space
+        action_space = spaces.Discrete(3)
+
+    return PPO("MultiInputPolicy" if isinstance(space, spaces.Dict) else "MlpPolicy", Env(), device="cpu")
 
 
 def test_models_that_no_engine_knows_are_refused() -> None:

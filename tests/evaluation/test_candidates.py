@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch as th
 from helpers import count
+from sb3_contrib import QRDQN
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.envs import FakeImageEnv
 
@@ -30,6 +31,11 @@ def test_parameters_that_act() -> None:
     int8 = graph_candidate("int8", compress(model, "static-int8", calibration=IMAGES), 123)
     assert int8.parameters == found.parameters
     assert graph_candidate("dynamic", compress(model, "dynamic-int8"), 123).parameters == found.parameters
+
+
+def test_all_quantiles_act() -> None:
+    model = QRDQN("CnnPolicy", FakeImageEnv(screen_height=40, screen_width=40), buffer_size=9)
+    assert model_candidate("original", model).parameters == count(model.quantile_net)
 
 
 def test_critics_do_not_act() -> None:

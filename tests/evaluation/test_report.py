@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -59,6 +61,14 @@ def test_markdown() -> None:
     text = REPORT.to_markdown()
     assert f"lies above {-0.05 * GAMES.mean():.2f}, which is 5 %" in text
     assert "- threads: 1\n- engine: onnxruntime\n" in text
+
+
+def test_rule_of_verdicts_where_the_original_gains_nothing() -> None:
+    scores: Any = ROWS[1].scores
+    scores = replace(scores, comparison=replace(scores.comparison, margin=-0.05))
+    text = Report("PPO on Pong", [ROWS[0], replace(ROWS[1], scores=scores)], 0.0).to_markdown()
+    assert "Verdict: not shown, as the original gains nothing over random play." in text
+    assert "lies above" not in text
 
 
 def test_csv() -> None:

@@ -80,6 +80,7 @@ def test_channels_of_each_convolution(atari_space: spaces.Box) -> None:
         ({"width": float("nan")}, OptionError, "width must be a positive number, got nan"),
         ({"channels": 5}, OptionError, "channels must be a list of whole numbers, as .16, 32, 32., got 5"),
         ({"channels": [4] * 15, "depths": [64] * 3}, ConflictError, "leave out depths="),
+        ({"channels": [4] * 15, "depths": 16}, OptionError, "depths must be a list of whole numbers"),
         ({"pool": ["average"]}, UnknownNameError, r"Unknown pool \['average'\]"),
         ({"width": "2"}, OptionError, "width must be a positive number, got '2'"),
         ({"depths": 16}, OptionError, "depths must be a list of whole numbers"),

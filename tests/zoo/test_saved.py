@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize, unwrap
 
 from sb3_efficient.envs import AleVecEnv, CatchEnv
 from sb3_efficient.errors import ArtifactError, EfficientError, UnknownNameError
+from sb3_efficient.zoo import saved as module
 from sb3_efficient.zoo.agents import saved_freeze
 from sb3_efficient.zoo.saved import SavedAgent, find_agent, load_model
 
@@ -30,6 +32,13 @@ def saved(folder: Path, algo: type = PPO, name: str = "Catch-v0_1", **config: ob
     model.save(run / "Catch-v0.zip")
     (run / "Catch-v0" / "config.yml").write_text(yaml.dump(config))
     return run
+
+
+@pytest.fixture
+def _any_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what settings make of a game, whoever plays it."""
+    for name in ("saved_spaces", "check_spaces"):
+        monkeypatch.setattr(module, name, lambda *_: None)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +65,31 @@ def test_atari_agent_plays_with_sticky_actions() -> None:
     env.close()
 
 
+def test_an_agent_of_other_observations_is_refused(tmp_path: Path) -> None:
+    wrapper = {"sb3_efficient.envs.DownsampleWrapper": {"factor": 2}}
+    run = saved(tmp_path, env_wrapper=[wrapper])
+    with pytest.raises(ArtifactError, match=r"Catch-v0.zip is a policy for observations of .*84.*has Box.*42"):
+        find_agent("ppo", "Catch-v0", tmp_path).make_env()
+    pong = tmp_path / "ppo" / "PongNoFrameskip-v4_1" / "PongNoFrameskip-v4.zip"
+    pong.parent.mkdir()
+    shutil.copy(run / "Catch-v0.zip", pong)
+    with pytest.raises(ArtifactError, match=r"The settings that it was trained with, .*-v4_1/PongNoFr.*, are gone\."):
+        find_agent("ppo", "PongNoFrameskip-v4", tmp_path).make_env()
+
+
+@pytest.mark.usefixtures("_any_agent")
+def test_a_game_that_the_faster_environment_refuses_is_played_in_the_zoos(tmp_path: Path) -> None:
+    name = "DoubleDunkNoFrameskip-v4"
+    folder = tmp_path / "ppo" / f"{name}_1" / name
+    folder.mkdir(parents=True)
+    folder.with_name(f"{name}.zip").touch()
+    (folder / "config.yml").write_text(yaml.dump({"env_wrapper": ATARI, "frame_stack": 4}))
+    env = find_agent("ppo", name, tmp_path).make_env(sticky=0.25)
+    assert not isinstance(env, AleVecEnv)
+    env.close()
+
+
+@pytest.mark.usefixtures("_any_agent")
 def test_atari_agent_is_shown_what_it_was_trained_on(tmp_path: Path) -> None:
     folder = tmp_path / "ppo" / "PongNoFrameskip-v4_1" / "PongNoFrameskip-v4"
     folder.mkdir(parents=True)
@@ -79,6 +113,7 @@ def test_atari_agent_is_shown_what_it_was_trained_on(tmp_path: Path) -> None:
     trained.close()
 
 
+@pytest.mark.usefixtures("_any_agent")
 @pytest.mark.parametrize(
     ("env_id", "config", "is_fast", "shape"),
     [
@@ -122,6 +157,7 @@ def test_what_else_goes_wrong_is_not_the_agents_fault(tmp_path: Path, monkeypatc
         load_model("ppo", run / "Catch-v0.zip")
 
 
+@pytest.mark.usefixtures("_any_agent")
 def test_other_agents_play_in_their_wrappers(tmp_path: Path) -> None:
     wrapper = {"sb3_efficient.envs.DownsampleWrapper": {"factor": 2}}
     run = saved(tmp_path, frame_stack=2, env_wrapper=[wrapper])

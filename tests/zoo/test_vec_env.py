@@ -30,6 +30,11 @@ def test_vec_env_takes_the_settings_of_the_wrappers() -> None:
         "action_repeat_probability": 0.25,
     }
     assert sorted(entry) == ["env_wrapper", "frame_stack", "n_envs"], "the zoo reads the rest"
+    sticky = {"vec_env": "ale", "env_wrapper": [{ATARI: {"action_repeat_probability": 0.1}}]}
+    frame = {"frame_stack": 1}
+    assert take_vec_env(dict(sticky), {}, "PongNoFrameskip-v4") == {**frame, "action_repeat_probability": 0.1}
+    never = {"vec_env": "ale", "env_wrapper": [{ATARI: {"action_repeat_probability": 0.0}}]}
+    assert take_vec_env(never, {"frameskip": 1}, "ALE/Pong-v5") == frame, "the emulator does, as the id says"
     alone = {"vec_env": "ale", "env_wrapper": ATARI}
     assert take_vec_env(alone, {"frameskip": 1}, "ALE/Pong-v5") == {"frame_stack": 1}, "as the zoo, which stacks none"
     assert take_vec_env({"n_envs": 8}, {"mode": 1}) is None
@@ -75,6 +80,16 @@ def test_vec_env_takes_the_settings_of_the_wrappers() -> None:
 def test_contradictions(entry: dict, env_kwargs: dict, error: type[EfficientError], text: str) -> None:
     with pytest.raises(error, match=text):
         take_vec_env(entry, env_kwargs)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "env_kwargs"),
+    [("ALE/Pong-v5", {"frameskip": 1}), ("PongNoFrameskip-v4", {"repeat_action_probability": 0.25})],
+)
+def test_actions_that_would_be_repeated_twice(env_id: str, env_kwargs: dict) -> None:
+    entry = {"vec_env": "ale", "env_wrapper": [{ATARI: {"action_repeat_probability": 0.1}}]}
+    with pytest.raises(ConflictError, match=r"by itself \(repeat_action_probability=0.25\), and AtariWrapper"):
+        take_vec_env(entry, env_kwargs, env_id)
 
 
 TRAIN = ("train", "--algo", "ppo", "--env", "PongNoFrameskip-v4", "-n", "64")
