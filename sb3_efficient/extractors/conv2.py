@@ -16,6 +16,11 @@ from sb3_efficient.extractors.base import EncoderExtractor, image_shape, positiv
 from sb3_efficient.extractors.nature import convolutions
 from sb3_efficient.options import whole_number
 
+#: Of the first convolution, and how many there are
+FILTERS, LAYERS = 20, 2
+#: Side of each kernel, and stride of each convolution, pixels
+KERNEL, STRIDE = 3, 1
+
 
 class Conv2Extractor(EncoderExtractor):
     """
@@ -42,10 +47,10 @@ class Conv2Extractor(EncoderExtractor):
         observation_space: spaces.Space,
         features_dim: int | None = None,
         *,
-        filters: int = 20,
-        kernel: int = 3,
-        stride: int = 1,
-        layers: int = 2,
+        filters: int = FILTERS,
+        kernel: int = KERNEL,
+        stride: int = STRIDE,
+        layers: int = LAYERS,
         channels: Sequence[int] | None = None,
         precision: str = "auto",
         normalized_image: bool = True,
@@ -53,7 +58,7 @@ class Conv2Extractor(EncoderExtractor):
         n_input = image_shape(observation_space, normalized_image)[0]
         if channels is None:
             channels = [whole_number("filters", filters) * 2**i for i in range(whole_number("layers", layers))]
-        elif (filters, layers) != (20, 2):
+        elif (filters, layers) != (FILTERS, LAYERS):
             raise ConflictError("channels names the filters of each convolution: leave out filters and layers.")
         channels = positives("channels", channels)
         kernels = [whole_number("kernel", kernel)] * len(channels)

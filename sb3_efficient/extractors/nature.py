@@ -10,6 +10,9 @@ from torch import nn
 from sb3_efficient.errors import OptionError
 from sb3_efficient.extractors.base import EncoderExtractor, image_shape, positives
 
+#: Filters, kernels and strides of the three convolutions, kernels and strides in pixels
+CHANNELS, KERNELS, STRIDES = (32, 64, 64), (8, 4, 3), (4, 2, 1)
+
 
 class NatureExtractor(EncoderExtractor):
     """
@@ -30,12 +33,12 @@ class NatureExtractor(EncoderExtractor):
         observation_space: spaces.Space,
         features_dim: int = 512,
         *,
-        channels: Sequence[int] = (32, 64, 64),
+        channels: Sequence[int] = CHANNELS,
         precision: str = "auto",
         normalized_image: bool = True,
     ) -> None:
         n_input = image_shape(observation_space, normalized_image)[0]
-        cnn = convolutions(n_input, channels, kernels=(8, 4, 3), strides=(4, 2, 1))
+        cnn = convolutions(n_input, channels, KERNELS, STRIDES)
         super().__init__(
             observation_space,
             cnn,

@@ -13,6 +13,9 @@ from gymnasium import spaces
 from sb3_efficient.extractors.base import EncoderExtractor, image_shape
 from sb3_efficient.extractors.nature import NatureExtractor, convolutions
 
+#: Of the small one: filters, kernels and strides of the two convolutions, kernels and strides in pixels
+CHANNELS, KERNELS, STRIDES = (16, 32), (8, 4), (4, 2)
+
 
 class NNBenchSmallExtractor(EncoderExtractor):
     """
@@ -30,12 +33,12 @@ class NNBenchSmallExtractor(EncoderExtractor):
         observation_space: spaces.Space,
         features_dim: int = 512,
         *,
-        channels: Sequence[int] = (16, 32),
+        channels: Sequence[int] = CHANNELS,
         precision: str = "auto",
         normalized_image: bool = True,
     ) -> None:
         n_input = image_shape(observation_space, normalized_image)[0]
-        cnn = convolutions(n_input, channels, kernels=(8, 4), strides=(4, 2))
+        cnn = convolutions(n_input, channels, KERNELS, STRIDES)
         super().__init__(
             observation_space,
             cnn,

@@ -19,6 +19,7 @@ import torch as th
 from gymnasium import spaces
 
 from sb3_efficient.errors import ConflictError, OptionError
+from sb3_efficient.extractors import conv2, nature, nn_bench
 from sb3_efficient.extractors.base import EncoderExtractor, image_shape, positives
 from sb3_efficient.extractors.conv2 import Conv2Extractor
 from sb3_efficient.extractors.impala import ImpalaExtractor
@@ -28,9 +29,9 @@ from sb3_efficient.options import check_name, whole_number
 
 #: Filters, kernels and strides of the rows of convolutions that can be named, and width of the linear layer
 BASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int | None]] = {
-    "nature": ((32, 64, 64), (8, 4, 3), (4, 2, 1), 512),
-    "nn-bench-small": ((16, 32), (8, 4), (4, 2), 512),
-    "conv2": ((20, 40), (3, 3), (1, 1), None),
+    "nature": (nature.CHANNELS, nature.KERNELS, nature.STRIDES, 512),
+    "nn-bench-small": (nn_bench.CHANNELS, nn_bench.KERNELS, nn_bench.STRIDES, 512),
+    "conv2": ((conv2.FILTERS, 2 * conv2.FILTERS), (conv2.KERNEL,) * 2, (conv2.STRIDE,) * 2, None),
 }
 #: Largest batch that is taken for environments, each of which has a state
 ROWS = 16

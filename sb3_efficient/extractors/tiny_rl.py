@@ -16,7 +16,7 @@ from stable_baselines3.common.torch_layers import MlpExtractor
 from torch import nn
 
 from sb3_efficient.extractors.base import EncoderExtractor, image_shape
-from sb3_efficient.extractors.nature import convolutions
+from sb3_efficient.extractors.nature import CHANNELS, KERNELS, STRIDES, convolutions
 
 
 class TinyRLExtractor(EncoderExtractor):
@@ -37,12 +37,12 @@ class TinyRLExtractor(EncoderExtractor):
         features_dim: int = 448,
         *,
         hidden_dim: int = 256,
-        channels: Sequence[int] = (32, 64, 64),
+        channels: Sequence[int] = CHANNELS,
         precision: str = "auto",
         normalized_image: bool = True,
     ) -> None:
         n_input = image_shape(observation_space, normalized_image)[0]
-        cnn = convolutions(n_input, channels, kernels=(8, 4, 3), strides=(4, 2, 1))
+        cnn = convolutions(n_input, channels, KERNELS, STRIDES)
         super().__init__(
             observation_space,
             cnn,
