@@ -16,10 +16,10 @@ from sb3_efficient.errors import OptionError, briefly
 
 def save_slim(model: BaseAlgorithm, path: str | Path) -> Path:
     """
-    Save a model as ``model.save`` does, without the running averages that its optimizers keep.
+    Save a model as ``model.save`` does, without the moments that its optimizers keep.
 
     ``PPO.load``, ``enjoy`` and ``rl_zoo3.train -i`` take the file like any other; training goes on from it with
-    the optimizer's averages starting anew. The file is replaced in one step.
+    the optimizer's moments starting anew. The file is replaced in one step.
 
     :param model: Any SB3 or contrib model
     :param path: ``.zip`` is added to a name without an ending, as SB3 does

@@ -52,7 +52,7 @@ def with_dead_weights(steps: int, watch: bool, **options: Any) -> tuple[nn.Param
 
 
 @pytest.mark.parametrize("options", [{}, {"fused": True}, {"foreach": True}, {"amsgrad": True}])
-def test_same_weights_without_denormal_averages(options: dict[str, Any]) -> None:
+def test_same_weights_without_denormal_moments(options: dict[str, Any]) -> None:
     steps = 60 * INTERVAL
     plain, plain_state = with_dead_weights(steps, watch=False, **options)
     ours, state = with_dead_weights(steps, watch=True, **options)
@@ -65,7 +65,7 @@ def test_same_weights_without_denormal_averages(options: dict[str, Any]) -> None
         assert th.equal(found[lives], plain_state[key][lives])
 
 
-def test_only_denormal_averages_become_zero() -> None:
+def test_only_denormal_moments_become_zero() -> None:
     weight = nn.Parameter(th.zeros(4))
     optimizer = Adam([weight], lr=1e-3)
     weight.grad = th.zeros(4)

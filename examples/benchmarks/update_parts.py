@@ -5,7 +5,7 @@ Parts of an update that are computed in another way here: Adam's step late in tr
     python examples/benchmarks/update_parts.py --quick      # two minutes, nothing is written
 
 Adam: models of Pong with the stock NatureCNN and the zoo's settings are trained for 1,500 updates, accelerated, without
-sb3_efficient/fast/denormals.py. Then copies of them go on training, in turns: with the averages as they are, and with
+sb3_efficient/fast/denormals.py. Then copies of them go on training, in turns: with the moments as they are, and with
 those below 1e-38 set to zero; and take optimizer steps alone, beside SB3's own Adam. A fresh model has none of these
 yet, so short benchmarks do not show what they cost; training_loop.py has plain SB3, in a process of its own.
 
@@ -48,7 +48,7 @@ from sb3_efficient.policies import find_algorithm
 ALGORITHMS = ("ppo", "dqn", "qrdqn")
 #: Steps of all environments to an update
 STEPS = {"ppo": 64, "dqn": 4, "qrdqn": 4}
-#: Late in training; averages below 1e-38 kept, or set to zero
+#: Late in training; moments below 1e-38 kept, or set to zero
 WAYS = ("plain", "kept", "zero")
 #: Shapes of quantiles and of targets
 LOSSES = {"qrdqn": ((32, 200), (32, 200)), "tqc": ((256, 2, 25), (256, 1, 46))}
@@ -131,7 +131,7 @@ def compare_late(algo: str, updates: int, rounds: int, segment: int) -> list[Row
         models = {way: late_model(algo, file, way) for way in WAYS}
     share = denormal_share(models["plain"].policy.optimizer)
     for model in models.values():
-        # Gradients for the steps, and a look at the averages
+        # Gradients for the steps, and a look at the moments
         model.learn(2048 if algo == "ppo" else 300, reset_num_timesteps=False)
 
     def milliseconds(optimizer: th.optim.Optimizer) -> float:
@@ -152,7 +152,7 @@ def compare_late(algo: str, updates: int, rounds: int, segment: int) -> list[Row
 
 
 def train_until_late(algo: str, updates: int, file: Path) -> None:
-    with averages_kept():
+    with moments_kept():
         model = make_model(algo, "nature", "with AleVecEnv", th.get_num_threads())
     model.learn(getattr(model, "learning_starts", 0) + updates * STEPS[algo], progress_bar=True)
     model.save(file)
@@ -162,7 +162,7 @@ def late_model(algo: str, file: Path, way: str) -> Any:
     env = make_venv("AleVecEnv", 8 if algo == "ppo" else 1, th.get_num_threads())
     model = find_algorithm(algo).load(file, env=env)
     if way == "kept":
-        with averages_kept():
+        with moments_kept():
             accelerate(model)
     elif way == "zero":
         accelerate(model)
@@ -170,7 +170,7 @@ def late_model(algo: str, file: Path, way: str) -> Any:
 
 
 @contextmanager
-def averages_kept() -> Iterator[None]:
+def moments_kept() -> Iterator[None]:
     """accelerate() as if there were no denormal numbers."""
     before = accelerate_module.plan_denormals
     accelerate_module.plan_denormals = lambda plan, model: None
@@ -182,8 +182,8 @@ def averages_kept() -> Iterator[None]:
 
 def denormal_share(optimizer: th.optim.Optimizer) -> float:
     """Of the first moments."""
-    averages = th.cat([state["exp_avg"].flatten() for state in optimizer.state.values()]).abs()
-    return float(((averages > 0) & (averages < th.finfo(averages.dtype).tiny)).double().mean())
+    moments = th.cat([state["exp_avg"].flatten() for state in optimizer.state.values()]).abs()
+    return float(((moments > 0) & (moments < th.finfo(moments.dtype).tiny)).double().mean())
 
 
 def compare(what: str, algo: str, ways: dict[str, Callable[[], float]], rounds: int) -> list[Row]:
@@ -193,7 +193,7 @@ def compare(what: str, algo: str, ways: dict[str, Callable[[], float]], rounds: 
 
 def table(rows: list[Row]) -> str:
     """In brackets how many times as fast as the column before."""
-    head = ["", "algorithm", "threads", "averages below 1e-38", "plain", "accelerated, these kept", "here"]
+    head = ["", "algorithm", "threads", "moments below 1e-38", "plain", "accelerated, these kept", "here"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for what, algo, threads in dict.fromkeys((row["what"], row["algo"], row["threads"]) for row in rows):
         found = {row["way"]: row for row in rows if (row["what"], row["algo"], row["threads"]) == (what, algo, threads)}

@@ -36,7 +36,7 @@ def copied(model: Model) -> Model:
 
 def forget_moments(policy: Any) -> None:
     """
-    Have the optimizers start anew: their running averages belong to weights that are no more.
+    Have the optimizers start anew: their moments belong to weights that are no more.
 
     :param policy: Policy of an SB3 or contrib model
     """

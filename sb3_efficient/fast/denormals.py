@@ -1,11 +1,11 @@
 """
-Averages of gradients that have died away.
+Moments in Adam that have decayed to denormal numbers.
 
-A weight behind a dead ReLU gets no gradient, so its average in Adam shrinks by a tenth with every step. After some 800
-steps it is below the smallest normal number of float32, 1.2e-38, and there it stays, as a tenth of the smallest number
-there is would be rounded away. A fifth to a third of NatureCNN's averages are like this after 1,500 updates on Pong,
-and CPUs take many times as long over denormal numbers as over others (examples/benchmarks/update_parts.py). As zeros
-they cost nothing.
+A weight behind a dead ReLU gets no gradient, so its first moment in Adam shrinks by a tenth with every step. After some
+800 steps it is below the smallest normal number of float32, 1.2e-38, and there it stays, as a tenth of the smallest
+number there is would be rounded away. A fifth to a third of NatureCNN's moments are like this after 1,500 updates on
+Pong, and CPUs take many times as long over denormal numbers as over others (examples/benchmarks/update_parts.py). As
+zeros they cost nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sb3_efficient.policies import optimizers
 
 #: Optimizer steps from one sweep to the next; a sweep takes a third of a step
 INTERVAL = 20
-#: The root of a squared average that becomes zero is below 1e-19; what optimizers add to it must be far above
+#: The root of a second moment that becomes zero is below 1e-19; what optimizers add to it must be far above
 LEAST_EPS = 1e-12
 
 _hooks: WeakKeyDictionary[Optimizer, Any] = WeakKeyDictionary()
@@ -31,7 +31,7 @@ _hooks: WeakKeyDictionary[Optimizer, Any] = WeakKeyDictionary()
 
 def plan_denormals(plan: Plan, model: BaseAlgorithm) -> None:
     """
-    Set denormal averages of an optimizer on the CPU to zero, now and then. What they add to a step is below 1e-26.
+    Set denormal moments of an optimizer on the CPU to zero, now and then. What they add to a step is below 1e-26.
 
     :param plan: Gets what is to be done
     :param model: Any SB3 model
@@ -39,7 +39,7 @@ def plan_denormals(plan: Plan, model: BaseAlgorithm) -> None:
     for optimizer in optimizers(model.policy):
         if optimizer not in _hooks and all(map(_bears_zeros, optimizer.param_groups)):
             plan.step(partial(_watch, optimizer), partial(_unwatch, optimizer))
-            plan.change("averages: of gradients, below 1e-38, become zero, as CPUs are slow with them")
+            plan.change("moments: denormal ones, below 1e-38, are flushed to zero, as CPUs are slow with them")
 
 
 def _bears_zeros(group: dict[str, Any]) -> bool:

@@ -35,7 +35,7 @@ def _obstacle(optimizer: Optimizer) -> str | None:
     explicit = ("foreach", "capturable", "differentiable")
     if any(group["fused"] is False or any(group[key] for key in explicit) for group in optimizer.param_groups):
         return "was set up explicitly (foreach, capturable, differentiable or fused=False)"
-    # A fused step walks through memory: weights and averages must lie in the same order
+    # A fused step walks through memory: weights and moments must lie in the same order
     if not all(p.is_contiguous() for group in optimizer.param_groups for p in group["params"]):
         return "holds weights that are not contiguous"
     return None
