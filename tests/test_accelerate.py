@@ -491,7 +491,20 @@ def test_groups_of_weights_that_are_added_later_are_saved(tmp_path: Path) -> Non
     accelerate(agent, **FP32)
     agent.policy.optimizer.add_param_group({"params": [th.nn.Parameter(th.zeros(3))]})
     agent.save(tmp_path / "agent")
-    assert [group["fused"] for group in agent.policy.optimizer.state_dict()["param_groups"]] == [None, None]
+    for _ in range(2):
+        state = agent.policy.optimizer.state_dict()
+        assert [group["fused"] for group in state["param_groups"]] == [None, None]
+        agent.policy.optimizer.load_state_dict(state)
+        assert [group["fused"] for group in agent.policy.optimizer.param_groups] == [True, True]
+
+
+def test_what_an_older_torch_saved_is_fused_all_the_same(tmp_path: Path) -> None:
+    agent = model("ppo")
+    for group in agent.policy.optimizer.param_groups:
+        group["fused"] = False
+    agent.save(tmp_path / "agent")
+    agent = type(agent).load(tmp_path / "agent", env=agent.get_env())
+    assert "optimizer: fused Adam" in str(accelerate(agent, **FP32))
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")

@@ -36,7 +36,7 @@ from typing import Any
 
 import training_loop
 from common import RESULTS, count, run_program, write_table
-from training_loop import PPO_SETTINGS, SEED, answer, in_turn, make_venv, row, table
+from training_loop import PPO_SETTINGS, SEED, answer, ask_in_turns, make_venv, row, table
 
 from sb3_efficient.errors import UnavailableError
 
@@ -95,7 +95,7 @@ def compare(threads: int, arguments: argparse.Namespace) -> list[dict]:
     print(f"measuring: {threads} threads", file=sys.stderr)
     child = [__file__, "--threads", str(threads), "--steps", str(arguments.steps), "--child"]
     commands = {name: [arguments.sbx_python if name in SBX else sys.executable, *child, name] for name in SB3 | SBX}
-    answers = in_turn(commands, threads, arguments.rounds, WARM_UP)
+    answers = ask_in_turns(commands, threads, arguments.rounds, WARM_UP)
     return [row("ppo", "nature", name, threads, found) for name, found in answers.items()]
 
 

@@ -65,7 +65,7 @@ def rows_of(name: str) -> list[dict[str, Any]]:
 
 def in_turns(title: str, ways: Mapping[Way, Callable[[], float]], rounds: int) -> dict[Way, list[float]]:
     """
-    Whatever else the machine does slows all of them alike.
+    Measure several ways round by round, so that whatever else the machine does slows all of them alike.
 
     :param title: Of the progress bar
     :param ways: Each measures once, and says how much

@@ -254,7 +254,7 @@ def latency(policies: dict[str, Any], frames: np.ndarray) -> dict[str, float]:
         name: lambda images, policy=policy: policy.predict(images, deterministic=True)
         for name, policy in policies.items()
     }
-    times = reuse_acting.in_turn(calls, list(frames), blocks=max(2, len(frames) // 200))
+    times = reuse_acting.in_blocks(calls, list(frames), blocks=max(2, len(frames) // 200))
     return {name: round(float(np.mean(found)), 1) for name, found in times.items()}
 
 

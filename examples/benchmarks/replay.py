@@ -180,7 +180,7 @@ def own_bytes(value: Any) -> int:
 
 
 def training(rounds: int) -> list[Row]:
-    answers = loop.in_turn({name: command("training", name) for name in names() if name in BUFFERS}, 1, rounds)
+    answers = loop.ask_in_turns({name: command("training", name) for name in names() if name in BUFFERS}, 1, rounds)
     return [
         {"kind": "training", "game": "Pong", "buffer": name, **summary([one["fps"] for one in found], "frames/s")}
         for name, found in answers.items()

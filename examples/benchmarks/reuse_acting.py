@@ -144,7 +144,7 @@ def measure(network: str, weights: str, game: str, batch: int, n_frames: int, bl
     # Another one, whose frames are not those that "reuse" has just seen
     predicting = make_engine(model, "reuse")
     variants["reuse predict"] = lambda images: predicting.predict(images, deterministic=True)
-    times = in_turn(variants, observations, blocks)
+    times = in_blocks(variants, observations, blocks)
     plan = engines["reuse"].plan
     return {
         "network": network,
@@ -189,7 +189,7 @@ def play(game: str, n: int, agent: PPO | None) -> np.ndarray:
     return frames
 
 
-def in_turn(variants: dict[str, Act], observations: list[np.ndarray], blocks: int) -> dict[str, list[float]]:
+def in_blocks(variants: dict[str, Act], observations: list[np.ndarray], blocks: int) -> dict[str, list[float]]:
     """Microseconds of every call, in blocks of consecutive frames, of which some are not counted."""
     times: dict[str, list[float]] = {name: [] for name in variants}
     length = len(observations) // blocks

@@ -86,7 +86,7 @@ def measure(network: str, game: str, n_frames: int, blocks: int) -> dict[str, An
             "overwritten": lambda both: reuser(both[0]),
             "moved on": lambda both: moved(both[0]),
         }
-        times = reuse_acting.in_turn(variants, observations, blocks)
+        times = reuse_acting.in_blocks(variants, observations, blocks)
         drift = drifted(MovedOn(first, frames.shape[2:]), first, observations)
     return {
         "network": network,

@@ -42,10 +42,10 @@ import torch as th
 import torch.nn.functional as F
 from common import count, open_rows, run_program, write_page
 from reuse_heatmaps import summary as table
+from reuse_outputs import distinct_outputs
 from torch import nn
 
 from sb3_efficient.reuse.memo import Memo
-from sb3_efficient.reuse.outputs import distinct_outputs
 from sb3_efficient.reuse.stack import Stack
 
 BEGIN = "<!-- table of examples/benchmarks/reuse_tables.py -->\n"

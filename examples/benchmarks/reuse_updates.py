@@ -239,7 +239,7 @@ def training(arguments: argparse.Namespace, there: Rows) -> Iterator[dict]:
     if arguments.missing and all(there.has(kind="training", variant=name) for name in TRAINING):
         return
     print("measuring: training", file=sys.stderr)
-    answers = loop.in_turn({name: child("training", name) for name in TRAINING}, 1, arguments.rounds)
+    answers = loop.ask_in_turns({name: child("training", name) for name in TRAINING}, 1, arguments.rounds)
     for name, found in answers.items():
         fps = summary([answer["fps"] for answer in found], "frames/s")
         yield {"kind": "training", "variant": name, "threads": 1, **fps}

@@ -45,7 +45,7 @@ def dqn(threads: int, arguments: argparse.Namespace) -> list[dict]:
 
 def training(algo: str, network: str, threads: int, rounds: int) -> list[dict]:
     print(f"  training {algo} {network}", file=sys.stderr)
-    answers = loop.in_turn(
+    answers = loop.ask_in_turns(
         {name: child(threads, "training", algo, network, name) for name in VARIANTS}, threads, rounds
     )
     return [loop.row(algo, network, name, threads, found) for name, found in answers.items()]
@@ -53,7 +53,7 @@ def training(algo: str, network: str, threads: int, rounds: int) -> list[dict]:
 
 def updates(threads: int, rounds: int) -> list[dict]:
     print("  updates of dqn nature", file=sys.stderr)
-    answers = loop.in_turn({name: child(threads, "updates", name) for name in VARIANTS}, threads, rounds)
+    answers = loop.ask_in_turns({name: child(threads, "updates", name) for name in VARIANTS}, threads, rounds)
     labels = {"algo": "dqn", "network": "nature", "threads": threads}
     return [
         {**labels, "variant": name, **summary([answer["ms"] for answer in found], "ms")}

@@ -98,11 +98,13 @@ def compare(algo: str, network: str, threads: int, segments: int) -> list[dict]:
     """All variants of one model."""
     command = [sys.executable, __file__, "--threads", str(threads), "--child", algo, network]
     print(f"measuring: {algo} {network}, {threads} threads", file=sys.stderr)
-    answers = in_turn({name: [*command, name] for name in VARIANTS}, threads, segments)
+    answers = ask_in_turns({name: [*command, name] for name in VARIANTS}, threads, segments)
     return [row(algo, network, name, threads, found) for name, found in answers.items()]
 
 
-def in_turn(commands: Mapping[str, list[str]], threads: int, rounds: int, warm_up: int = 1) -> dict[str, list[dict]]:
+def ask_in_turns(
+    commands: Mapping[str, list[str]], threads: int, rounds: int, warm_up: int = 1
+) -> dict[str, list[dict]]:
     """What processes say (see :func:`answer`) that measure one after the other, round by round."""
     env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}

@@ -47,6 +47,7 @@ def loaded(agent: SavedAgent) -> BaseAlgorithm:
             f"{agent.path} takes {model.observation_space}, and commands record images, of uint8: use "
             "sb3_efficient.compress and make_engine in a script, with a method that needs none, as 'dynamic-int8'."
         )
+    agent.check_fit(model)
     return model
 
 

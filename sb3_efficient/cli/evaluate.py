@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         default=Path("evaluation"),
-        help="files of the report, without their endings, or a folder for them (default: %(default)s)",
+        help="files of the report, without their endings (default: %(default)s)",
     )
 
 
@@ -56,7 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     from sb3_efficient.evaluation.report import check_report
 
     check_report_arguments(arguments)
-    output: Path = arguments.output / "evaluation" if arguments.output.is_dir() else arguments.output
+    # Of "." and ".." alone no file can be named
+    output: Path = arguments.output if arguments.output.name.strip(".") else arguments.output / "evaluation"
     check_report(output)
     agent = saved_agent(arguments)
     model = loaded(agent)

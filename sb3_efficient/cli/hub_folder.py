@@ -105,7 +105,7 @@ def needs_package(model: BaseAlgorithm) -> bool:
 def _film(arguments: argparse.Namespace, run_folder: Path, file: Path) -> None:
     """By the zoo's own program, with the wrappers that the agent was trained in."""
     # An agent that lies in the folder of its algorithm has no number
-    number = match[1] if (match := re.search(r"_(\d+)$", run_folder.name)) else "0"
+    number = match[1] if (match := re.search(r"_(\d+)$", run_folder.name)) else "-1"
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "sb3_efficient", "record_video", "--algo", arguments.algo]
         command += ["--env", arguments.env, "-f", str(arguments.folder), "--exp-id", number, "-o", folder]

@@ -129,6 +129,7 @@ def whole_games(agent: SavedAgent, model: BaseAlgorithm, arguments: argparse.Nam
     from sb3_efficient.evaluation.episodes import play_games
     from sb3_efficient.evaluation.latency import torch_threads
 
+    agent.check_fit(model)
     greedy = agent.is_deterministic
     with torch_threads(arguments.threads):
         games = play_games(

@@ -91,5 +91,6 @@ def _study_name(arguments: argparse.Namespace, agent: SavedAgent) -> str:
     if arguments.observations is not None and arguments.observations.is_file():
         # What is in the file, not where it lies
         settings["observations"] = sha256(arguments.observations.read_bytes()).hexdigest()
+        del settings["n_observations"]
     facts = json.dumps([settings, agent.digest]).encode()
     return f"{agent.algo}-{agent.name}-{sha256(facts).hexdigest()[:8]}"

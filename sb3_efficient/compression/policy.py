@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from gymnasium import spaces
@@ -135,9 +135,11 @@ def check_spaces(path: Path, policy: Any, env: Any) -> None:
     :param policy: Model or compressed policy
     :param env: Environment, or anything with its spaces, as a model that plays in it
     """
-    if policy.observation_space != env.observation_space:
-        _check_space(path, "observations", policy.observation_space, _channel_first(env.observation_space))
-    _check_space(path, "actions", policy.action_space, env.action_space)
+    own, found = policy.observation_space, env.observation_space
+    if _form(own) != _form(found) and _form(own) != _form(_channel_first(found)):
+        _refuse(path, "observations", own, found)
+    if policy.action_space != env.action_space:
+        _refuse(path, "actions", policy.action_space, env.action_space)
 
 
 def _channel_first(space: spaces.Space) -> spaces.Space:
@@ -148,9 +150,15 @@ def _channel_first(space: spaces.Space) -> spaces.Space:
     return space
 
 
-def _check_space(path: Path, what: str, own: spaces.Space, found: spaces.Space) -> None:
-    if own != found:
-        raise ArtifactError(
-            f"{path} is a policy for {what} of {own}, and this environment has {found}: take the policy of this "
-            "environment, or the environment of this policy."
-        )
+def _form(space: spaces.Space) -> spaces.Space:
+    """Without bounds, which change from release to release of an environment, and on which no network depends."""
+    if isinstance(space, spaces.Dict):
+        return spaces.Dict({key: _form(part) for key, part in space.spaces.items()})
+    return spaces.Box(0, 1, space.shape, space.dtype) if isinstance(space, spaces.Box) else space
+
+
+def _refuse(path: Path, what: str, own: spaces.Space, found: spaces.Space) -> NoReturn:
+    raise ArtifactError(
+        f"{path} is a policy for {what} of {own}, and this environment has {found}: take the policy of this "
+        "environment, or the environment of this policy."
+    )

@@ -13,7 +13,7 @@ from sb3_efficient.errors import OptionError
 
 #: Of red, green and blue in grey, as SB3's ``WarpFrame`` has it from OpenCV (ITU-R BT.601)
 _LUMINANCE = (0.299, 0.587, 0.114)
-#: Starts by which those of different length show: of all games Double Dunk's differ, nearly every time
+#: Starts by which those of different length show: of all games Double Dunk's
 _STARTS = 8
 _INSTEAD = "use make_vec_env (in rl-zoo3: leave out vec_env=ale)."
 
@@ -62,6 +62,7 @@ def _emulator(rom_path: Path, stickiness: float) -> ale_py.ALEInterface:
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
     ale = ale_py.ALEInterface()
     ale.setFloat("repeat_action_probability", stickiness)
+    ale.setInt("random_seed", 0)
     ale.loadROM(rom_path)
     return ale
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from onnx import GraphProto, TensorProto
+from sb3_contrib.qrdqn.policies import QRDQNPolicy
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.engines import ActingGraph, ActingNetwork, make_engine
@@ -25,7 +26,7 @@ def model_candidate(method: str, model: BaseAlgorithm, *, threads: int = 1) -> C
     """
     network = ActingNetwork(model)
     # QR-DQN's averages the quantiles in its last layer, where the policy has all of them
-    acting = getattr(model.policy, "quantile_net", network)
+    acting = model.policy.quantile_net if isinstance(model.policy, QRDQNPolicy) else network
     parameters = sum(p.numel() for p in acting.parameters())
     return Candidate(method, model, EagerEngine(network, threads), 4 * parameters, parameters)
 

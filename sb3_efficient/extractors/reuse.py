@@ -31,7 +31,12 @@ from sb3_efficient.options import check_name, whole_number
 BASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int | None]] = {
     "nature": (nature.CHANNELS, nature.KERNELS, nature.STRIDES, 512),
     "nn-bench-small": (nn_bench.CHANNELS, nn_bench.KERNELS, nn_bench.STRIDES, 512),
-    "conv2": ((conv2.FILTERS, 2 * conv2.FILTERS), (conv2.KERNEL,) * 2, (conv2.STRIDE,) * 2, None),
+    "conv2": (
+        tuple(conv2.FILTERS * 2**i for i in range(conv2.LAYERS)),
+        (conv2.KERNEL,) * conv2.LAYERS,
+        (conv2.STRIDE,) * conv2.LAYERS,
+        None,
+    ),
 }
 #: Largest batch that is taken for environments, each of which has a state
 ROWS = 16

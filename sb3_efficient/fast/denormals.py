@@ -68,6 +68,6 @@ class _Sweep:
         if self.steps % INTERVAL:
             return
         for state in optimizer.state.values():
-            for average in state.values():
-                if isinstance(average, th.Tensor) and average.ndim and average.is_floating_point():
-                    th.hardshrink(average, th.finfo(average.dtype).tiny, out=average)
+            for moment in state.values():
+                if isinstance(moment, th.Tensor) and moment.ndim and moment.is_floating_point():
+                    th.hardshrink(moment, th.finfo(moment.dtype).tiny, out=moment)

@@ -74,8 +74,8 @@ def accelerate(
     Weights, their names, optimizer state and saved zips stay as they are: a zip saved afterwards loads wherever the
     model's zips loaded before. What is loaded, it or a replay buffer, is as fast as before until ``accelerate`` is
     called again. Calling it twice does nothing the second time. If anything fails, nothing has been changed. On the CPU
-    denormal moments of the optimizer are flushed to zero, which changes no weight. The quantile loss
-    of QR-DQN and TQC, the same up to rounding, is replaced for the whole process.
+    denormal moments of the optimizer are flushed to zero, which changes no weight. The quantile loss of QR-DQN and TQC,
+    the same up to rounding, is replaced for the whole process.
 
     :param model: Any SB3 or sb3-contrib model. One without an image network is left as it is.
     :param precision: What the image networks compute in: ``"fp32"``, ``"bf16"`` or ``"auto"``, which is bf16 where it

@@ -32,8 +32,10 @@ def plan_optimizers(plan: Plan, model: BaseAlgorithm) -> None:
 def _obstacle(optimizer: Optimizer) -> str | None:
     if type(optimizer) not in (Adam, AdamW):
         return "has no fused form"
+    # Not that of the groups, which may have been loaded from a zip of an older torch
+    is_refused = optimizer.defaults["fused"] is False
     explicit = ("foreach", "capturable", "differentiable")
-    if any(group["fused"] is False or any(group[key] for key in explicit) for group in optimizer.param_groups):
+    if is_refused or any(group[key] for group in optimizer.param_groups for key in explicit):
         return "was set up explicitly (foreach, capturable, differentiable or fused=False)"
     # A fused step walks through memory: weights and moments must lie in the same order
     if not all(p.is_contiguous() for group in optimizer.param_groups for p in group["params"]):
@@ -60,18 +62,18 @@ class _Fusion:
     def undo(self) -> None:
         for hook in self.hooks:
             hook.remove()
-        _set_back(self.optimizer.param_groups, self.before)
+        _set_back(self.optimizer.param_groups, self.before, self.optimizer)
 
 
 def _strip(before: list[Any], optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
     # state_dict() made these groups anew; the optimizer's own are others
-    _set_back(state_dict["param_groups"], before)
+    _set_back(state_dict["param_groups"], before, optimizer)
 
 
-def _set_back(groups: list[dict[str, Any]], before: list[Any]) -> None:
-    # Groups that were added since then have what they were added with
-    for group, fused in zip(groups, before, strict=False):
-        group["fused"] = fused
+def _set_back(groups: list[dict[str, Any]], before: list[Any], optimizer: Optimizer) -> None:
+    for i, group in enumerate(groups):
+        # Further ones were added since then
+        group["fused"] = before[i] if i < len(before) else optimizer.defaults["fused"]
 
 
 def _turn_on(optimizer: Optimizer) -> None:

@@ -24,13 +24,20 @@ import numpy as np
 from sb3_efficient.reuse.jit import STAMP, jit
 from sb3_efficient.reuse.packing import find, hash_at, same, update
 from sb3_efficient.reuse.stack import compute
-from sb3_efficient.reuse.sums import dot
 from sb3_efficient.reuse.vectors import prefetch
 
 #: What is counted
 COUNTERS = ("patches", "frames", "positions", "changed", "remembered", "looked_up", "computed", "emptied")
 PATCHES, FRAMES, POSITIONS, CHANGED, REMEMBERED, LOOKED_UP, COMPUTED, EMPTIED = range(len(COUNTERS))
 _CACHE_LINE = 64
+
+
+@jit(fastmath=True)
+def dot(one, other):  # type: ignore[no-untyped-def]
+    total = np.float32(0)
+    for f in range(one.shape[0]):
+        total += one[f] * other[f]
+    return total
 
 
 @jit

@@ -8,20 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from sb3_efficient.reuse.jit import STAMP, jit
 
 #: Positions that are moved at a time: as many float32 as fill a cache line
 _BLOCK = 16
-
-
-@jit(fastmath=True)
-def dot(one, other):  # type: ignore[no-untyped-def]
-    total = np.float32(0)
-    for f in range(one.shape[0]):
-        total += one[f] * other[f]
-    return total
 
 
 @jit

@@ -57,7 +57,7 @@ def distinct_features(images: th.Tensor, layers: Sequence[nn.Module], scale: flo
     :return: (B, F * P)
     """
     numbers, results = distinct_results(images, layers, scale)
-    return apply(Gather, results, numbers)
+    return applied(Gather, results, numbers)
 
 
 def distinct_results(images: th.Tensor, layers: Sequence[nn.Module], scale: float) -> tuple[np.ndarray, th.Tensor]:
@@ -109,7 +109,7 @@ def _bytes(images: th.Tensor) -> np.ndarray:
     return found.numpy()
 
 
-def apply(function: Any, *arguments: Any) -> Any:
+def applied(function: Any, *arguments: Any) -> Any:
     """torch's ``apply`` is untyped."""
     return function.apply(*arguments)
 
@@ -126,7 +126,7 @@ class Gather(th.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: th.Tensor) -> Any:
-        return apply(Scatter, gradients[0], ctx.numbers, ctx.count), None
+        return applied(Scatter, gradients[0], ctx.numbers, ctx.count), None
 
 
 class Scatter(th.autograd.Function):
@@ -142,4 +142,4 @@ class Scatter(th.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: th.Tensor) -> Any:
-        return apply(Gather, gradients[0], ctx.numbers), None, None
+        return applied(Gather, gradients[0], ctx.numbers), None, None

@@ -7,6 +7,7 @@ import copy
 import hashlib
 import sys
 import zipfile
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -26,7 +27,6 @@ from sb3_efficient.compression.policy import check_spaces
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.errors import ArtifactError, EfficientError, MissingExtraError, UnknownNameError, suggestion
 from sb3_efficient.policies import GREEDY, find_algorithm
-from sb3_efficient.zoo.agents import saved_spaces
 from sb3_efficient.zoo.record import is_last
 from sb3_efficient.zoo.vec_env import take_vec_env
 
@@ -73,15 +73,33 @@ class SavedAgent:
         :param sticky: Chance in each frame that an Atari game repeats the last action instead
         :return: One environment, with the wrappers that the agent was trained in
         """
-        env = self._made(sticky)
         try:
-            check_spaces(self.path, saved_spaces(str(self.path)), env)
-        except ArtifactError as error:
-            env.close()
-            if self._settings.is_dir():
-                raise
-            raise ArtifactError(f"{error} The settings that it was trained with, {self._settings}, are gone.") from None
-        return env
+            return self._make_env(sticky)
+        except EfficientError:
+            raise
+        except gym.error.DependencyNotInstalled as error:
+            raise MissingExtraError(f"{self.env_id} needs a package that is not installed: {error}") from error
+        except (ImportError, AttributeError, TypeError, ValueError, gym.error.Error, yaml.YAMLError) as error:
+            # Whatever the zoo makes of files that are empty, or of a package that is gone
+            raise ArtifactError(
+                f"No environment can be made by the settings in {self._settings}, which {self.path.name} was trained "
+                f"in ({type(error).__name__}: {error})."
+            ) from error
+
+    def check_fit(self, model: BaseAlgorithm) -> None:
+        """
+        Refuse a model that cannot play in the environment that its settings make.
+
+        :param model: The agent's
+        """
+        with closing(self.make_env(sticky=0.0)) as env:
+            try:
+                check_spaces(self.path, model, env)
+            except ArtifactError as error:
+                if self._settings.is_dir():
+                    raise
+                gone = f"The settings that it was trained with, {self._settings}, are gone."
+                raise ArtifactError(f"{error} {gone}") from None
 
     @property
     def digest(self) -> str:
@@ -96,20 +114,6 @@ class SavedAgent:
     def _settings(self) -> Path:
         """Folder of its settings, and of the statistics of its observations."""
         return self.path.parent / self.name
-
-    def _made(self, sticky: float) -> VecEnv:
-        try:
-            return self._make_env(sticky)
-        except EfficientError:
-            raise
-        except gym.error.DependencyNotInstalled as error:
-            raise MissingExtraError(f"{self.env_id} needs a package that is not installed: {error}") from error
-        except (ImportError, AttributeError, TypeError, ValueError, gym.error.Error, yaml.YAMLError) as error:
-            # Whatever the zoo makes of files that are empty, or of a package that is gone
-            raise ArtifactError(
-                f"No environment can be made by the settings in {self._settings}, which {self.path.name} was trained "
-                f"in ({type(error).__name__}: {error})."
-            ) from error
 
     def _make_env(self, sticky: float) -> VecEnv:
         folder = self._settings
@@ -134,17 +138,16 @@ class SavedAgent:
 
     def _ale_env(self, settings: dict[str, Any], env_kwargs: dict[str, Any], sticky: float) -> VecEnv | None:
         """The faster environment, where it shows what the agent was trained on; None where it does not."""
-        entry = {**settings, "n_envs": 1, "vec_env": "ale"}
-
-        def make(*env_id: str) -> VecEnv:
-            options = take_vec_env(entry, env_kwargs, *env_id) or {}
-            return AleVecEnv(self.env_id, 1, **{**options, "action_repeat_probability": sticky})
-
-        if settings.get("vec_env") == "ale":
-            return make()
+        entry, was_trained_in = {**settings, "n_envs": 1, "vec_env": "ale"}, settings.get("vec_env") == "ale"
+        if settings.get("normalize") and not was_trained_in:
+            return None
+        # How often actions were repeated in training does not matter here
+        typed = {key: value for key, value in env_kwargs.items() if key != "repeat_action_probability"}
         try:
-            return None if settings.get("normalize") else make(self.env_id)
+            options = take_vec_env(entry, typed, None if was_trained_in else self.env_id) or {}
+            return AleVecEnv(self.env_id, 1, **{**options, "action_repeat_probability": sticky})
         except EfficientError:
+            # Also where it was trained there, but with actions that were repeated less often
             return None
 
 

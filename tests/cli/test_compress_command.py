@@ -62,7 +62,11 @@ def test_policies_and_report_lie_beside_the_agent(
 
 
 def test_evaluate_takes_policies_and_zips(
-    agent: Path, catch: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    agent: Path,
+    catch: tuple[str, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     observations = str(tmp_path / "observations.safetensors")
     assert cli.main(["collect", *catch, "-n", "50", "--spacing", "3", "-o", observations]) == 0
@@ -84,9 +88,9 @@ def test_evaluate_takes_policies_and_zips(
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert [row[0] for row in rows[2:]] == ["| original", "| Catch-v0_1/Catch-v0.zip", "| Catch-v0_2/Catch-v0.zip"]
     assert (tmp_path / "found.html").exists()
-    (tmp_path / "folder").mkdir()
-    assert cli.main(["evaluate", *catch, *options, "-o", str(tmp_path / "folder")]) == 0
-    assert (tmp_path / "folder" / "evaluation.html").exists()
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["evaluate", *catch, *options, "-o", "."]) == 0
+    assert (tmp_path / "evaluation.html").exists()
 
 
 @pytest.mark.parametrize(

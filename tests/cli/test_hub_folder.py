@@ -120,7 +120,7 @@ def test_film_of_an_environment_of_other_packages(tmp_path: Path, monkeypatch: p
         _film(Namespace(**typed, gym_packages=["my_games"]), tmp_path / "MyCatch-v0_1", tmp_path / "film.mp4")
     assert commands[0][-2:] == ["--gym-packages", "my_games"]
     # One without a number lies in the folder of its algorithm
-    for folder, number in (("MyCatch-v0_12", "12"), ("ppo", "0")):
+    for folder, number in (("MyCatch-v0_12", "12"), ("ppo", "-1")):
         with pytest.raises(EfficientError, match="no film"):
             _film(Namespace(**typed, gym_packages=[]), tmp_path / folder, tmp_path / "film.mp4")
         assert commands[-1][commands[-1].index("--exp-id") + 1] == number

@@ -408,7 +408,7 @@ def test_returned_observations_belong_to_the_caller() -> None:
         (OptionError, "clip_reward must be true or false, got 'no'", None, {"clip_reward": "no"}),
         (OptionError, "terminal_on_life_loss must be true or f.* got None", None, {"terminal_on_life_loss": None}),
         (OptionError, "grey pictures of air_raid are not those of its colours", "AirRaidNoFrameskip-v4", {}),
-        (OptionError, "With sticky actions double_dunk starts after 1. to 2. fr", "ALE/DoubleDunk-v5", {"noop_max": 0}),
+        (OptionError, r"sticky actions double_dunk starts after \d+ to \d+ frames", "ALE/DoubleDunk-v5", {}),
         (OptionError, "has the actions FIRE, UPRIGHT, .* need NOOP first", "ALE/VideoCheckers-v5", {}),
     ],
 )

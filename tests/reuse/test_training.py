@@ -1,4 +1,4 @@
-"""Features, and outputs of a linear layer behind them, from distinct patches: their gradients are those of float64."""
+"""Features from distinct patches: gradients of a network with them are those of float64."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from torch import nn
 
 from sb3_efficient.errors import ObservationError
 from sb3_efficient.reuse import training
-from sb3_efficient.reuse.outputs import distinct_outputs
 from sb3_efficient.reuse.patches import distinct
 from sb3_efficient.reuse.training import distinct_features
 
@@ -23,8 +22,7 @@ Gradients = Sequence[th.Tensor]
 
 def outputs(net: nn.Sequential, images: th.Tensor) -> th.Tensor:
     *layers, _, linear = net
-    assert isinstance(linear, nn.Linear)
-    return distinct_outputs(images, layers, linear.weight, linear.bias)
+    return linear(distinct_features(images, layers))
 
 
 def reinforce(values: th.Tensor) -> th.Tensor:
@@ -58,17 +56,6 @@ def test_gradients_of_a_segment_are_those_of_float64(game: str) -> None:
     found = outputs(net, images)
     th.testing.assert_close(found, dense, atol=1e-6, rtol=1e-5)
     assert error(gradients(net, found), exact(net, images)) < 2e-5
-
-
-@pytest.mark.parametrize("scale", [1 / 255, 1.0])
-def test_in_any_order_and_on_the_scale_of_the_paper(scale: float) -> None:
-    images = th.as_tensor(frames("Seaquest", 60)[[50, 3, 59, 3, 20]])
-    net = network(8, images.shape[1:])
-    *layers, _, linear = net
-    assert isinstance(linear, nn.Linear)
-    found = distinct_outputs(images.float(), layers, linear.weight, None, scale)
-    expected = F.linear(nn.Sequential(*layers, nn.Flatten())(images * scale), linear.weight)
-    th.testing.assert_close(found, expected, atol=2e-5 * scale * 255, rtol=1e-5)
 
 
 def test_chunks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,10 +117,7 @@ def test_second_derivatives_as_trpo_needs_them() -> None:
         product = sum((g * v).sum() for g, v in zip(first, vectors, strict=True))
         return th.autograd.grad(product, parameters)  # type: ignore[arg-type]
 
-    features = distinct_features(images, list(net[:4]))
-    expected = curvature(net(images / 255))
-    assert error(curvature(outputs(net, images)), expected) < 1e-3
-    assert error(curvature(net[5](features)), expected) < 1e-3
+    assert error(curvature(outputs(net, images)), curvature(net(images / 255))) < 1e-3
 
 
 def test_second_derivatives_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from gymnasium import spaces
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.atari_wrappers import EpisodicLifeEnv, StickyActionEnv
 from stable_baselines3.common.env_util import make_vec_env
@@ -17,7 +18,6 @@ from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize, unwrap
 
 from sb3_efficient.envs import AleVecEnv, CatchEnv
 from sb3_efficient.errors import ArtifactError, EfficientError, UnknownNameError
-from sb3_efficient.zoo import saved as module
 from sb3_efficient.zoo.agents import saved_freeze
 from sb3_efficient.zoo.saved import SavedAgent, find_agent, load_model
 
@@ -32,13 +32,6 @@ def saved(folder: Path, algo: type = PPO, name: str = "Catch-v0_1", **config: ob
     model.save(run / "Catch-v0.zip")
     (run / "Catch-v0" / "config.yml").write_text(yaml.dump(config))
     return run
-
-
-@pytest.fixture
-def _any_agent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For what settings make of a game, whoever plays it."""
-    for name in ("saved_spaces", "check_spaces"):
-        monkeypatch.setattr(module, name, lambda *_: None)
 
 
 @pytest.mark.parametrize(
@@ -68,28 +61,61 @@ def test_atari_agent_plays_with_sticky_actions() -> None:
 def test_an_agent_of_other_observations_is_refused(tmp_path: Path) -> None:
     wrapper = {"sb3_efficient.envs.DownsampleWrapper": {"factor": 2}}
     run = saved(tmp_path, env_wrapper=[wrapper])
+    agent = find_agent("ppo", "Catch-v0", tmp_path)
     with pytest.raises(ArtifactError, match=r"Catch-v0.zip is a policy for observations of .*84.*has Box.*42"):
-        find_agent("ppo", "Catch-v0", tmp_path).make_env()
+        agent.check_fit(agent.load())
     pong = tmp_path / "ppo" / "PongNoFrameskip-v4_1" / "PongNoFrameskip-v4.zip"
     pong.parent.mkdir()
     shutil.copy(run / "Catch-v0.zip", pong)
+    agent = find_agent("ppo", "PongNoFrameskip-v4", tmp_path)
     with pytest.raises(ArtifactError, match=r"The settings that it was trained with, .*-v4_1/PongNoFr.*, are gone\."):
-        find_agent("ppo", "PongNoFrameskip-v4", tmp_path).make_env()
+        agent.check_fit(agent.load())
 
 
-@pytest.mark.usefixtures("_any_agent")
-def test_a_game_that_the_faster_environment_refuses_is_played_in_the_zoos(tmp_path: Path) -> None:
+@pytest.mark.parametrize("config", [{}, {"frame_stack": 2}, {"normalize": True}, {"normalize": True, "frame_stack": 2}])
+def test_agents_fit_what_they_were_trained_in(config: dict[str, Any], tmp_path: Path) -> None:
+    env = make_vec_env(CatchEnv, 1)
+    folder = tmp_path / "ppo" / "Catch-v0_1" / "Catch-v0"
+    folder.mkdir(parents=True)
+    if "normalize" in config:
+        env = VecNormalize(env)
+        env.save(str(folder / "vecnormalize.pkl"))
+    env = VecFrameStack(env, config["frame_stack"]) if "frame_stack" in config else env
+    # Normalized they are no images to SB3
+    PPO("MlpPolicy" if "normalize" in config else "CnnPolicy", env).save(f"{folder}.zip")
+    (folder / "config.yml").write_text(yaml.dump(config))
+    agent = find_agent("ppo", "Catch-v0", tmp_path)
+    agent.check_fit(agent.load())
+
+
+def test_bounds_of_other_releases_fit(tmp_path: Path) -> None:
+    folder = tmp_path / "ppo" / "CartPole-v1_1" / "CartPole-v1"
+    folder.mkdir(parents=True)
+    (folder / "config.yml").write_text("{}")
+    model = PPO("MlpPolicy", "CartPole-v1")
+    model.save(f"{folder}.zip")
+    agent = find_agent("ppo", "CartPole-v1", tmp_path)
+    model.observation_space = spaces.Box(-1e38, 1e38, (4,))
+    agent.check_fit(model)
+    model.action_space = spaces.Discrete(3)
+    with pytest.raises(ArtifactError, match=r"for actions of Discrete\(3\), and this environment has Discrete\(2\)"):
+        agent.check_fit(model)
+
+
+@pytest.mark.parametrize("trained_in", [{}, {"vec_env": "ale"}])
+def test_a_game_that_the_faster_environment_refuses_is_played_in_the_zoos(
+    trained_in: dict[str, str], tmp_path: Path
+) -> None:
     name = "DoubleDunkNoFrameskip-v4"
     folder = tmp_path / "ppo" / f"{name}_1" / name
     folder.mkdir(parents=True)
     folder.with_name(f"{name}.zip").touch()
-    (folder / "config.yml").write_text(yaml.dump({"env_wrapper": ATARI, "frame_stack": 4}))
+    (folder / "config.yml").write_text(yaml.dump({"env_wrapper": ATARI, "frame_stack": 4, **trained_in}))
     env = find_agent("ppo", name, tmp_path).make_env(sticky=0.25)
     assert not isinstance(env, AleVecEnv)
     env.close()
 
 
-@pytest.mark.usefixtures("_any_agent")
 def test_atari_agent_is_shown_what_it_was_trained_on(tmp_path: Path) -> None:
     folder = tmp_path / "ppo" / "PongNoFrameskip-v4_1" / "PongNoFrameskip-v4"
     folder.mkdir(parents=True)
@@ -113,7 +139,6 @@ def test_atari_agent_is_shown_what_it_was_trained_on(tmp_path: Path) -> None:
     trained.close()
 
 
-@pytest.mark.usefixtures("_any_agent")
 @pytest.mark.parametrize(
     ("env_id", "config", "is_fast", "shape"),
     [
@@ -157,7 +182,6 @@ def test_what_else_goes_wrong_is_not_the_agents_fault(tmp_path: Path, monkeypatc
         load_model("ppo", run / "Catch-v0.zip")
 
 
-@pytest.mark.usefixtures("_any_agent")
 def test_other_agents_play_in_their_wrappers(tmp_path: Path) -> None:
     wrapper = {"sb3_efficient.envs.DownsampleWrapper": {"factor": 2}}
     run = saved(tmp_path, frame_stack=2, env_wrapper=[wrapper])

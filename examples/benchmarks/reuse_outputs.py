@@ -1,5 +1,6 @@
 """
 Training with reuse, up to the outputs: a linear layer behind the convolutions, without the large maps between the two.
+For the network of the reuse paper (reuse_tables.py); SB3's policies have a head of their own behind the features.
 
 A linear layer adds up what each position contributes. Where a position shows the same patch in images that follow each
 other, its share is computed once, and only enters the sums and leaves them.
@@ -17,8 +18,8 @@ import torch as th
 from torch import nn
 
 from sb3_efficient.reuse.jit import STAMP, jit
-from sb3_efficient.reuse.sums import dot
-from sb3_efficient.reuse.training import Gather, Scatter, apply, distinct_results
+from sb3_efficient.reuse.recall import dot
+from sb3_efficient.reuse.training import Gather, Scatter, applied, distinct_results
 
 
 def distinct_outputs(
@@ -40,7 +41,7 @@ def distinct_outputs(
     :return: (B, A)
     """
     numbers, results = distinct_results(images, layers, scale)
-    outputs: th.Tensor = apply(_Linear, results, weight, numbers)
+    outputs: th.Tensor = applied(_Linear, results, weight, numbers)
     return outputs if bias is None else outputs + bias
 
 
@@ -62,8 +63,8 @@ class _Linear(th.autograd.Function):
         results, weight = ctx.saved_tensors
         if th.is_grad_enabled():
             # To be differentiated again: in operations that can be
-            of_results = apply(Scatter, gradients[0] @ weight, ctx.numbers, len(results))
-            return of_results, gradients[0].T @ apply(Gather, results, ctx.numbers), None
+            of_results = applied(Scatter, gradients[0] @ weight, ctx.numbers, len(results))
+            return of_results, gradients[0].T @ applied(Gather, results, ctx.numbers), None
         of_results, of_weight = th.zeros_like(results), th.zeros_like(ctx.by_position)
         _linear_backward(
             ctx.transposed,
