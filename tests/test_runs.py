@@ -108,8 +108,10 @@ def test_what_has_not_ended_is_kept_as_far_as_it_went(runs: Any, zoo_runs: Any, 
     assert so_far.so_far_table([whole, other]).endswith("| Pong | two | 1 | 600 | 1,000 | -20.0 | one: 2.0 |")
     # It has ended elsewhere
     (results / "runs.json").write_text(json.dumps([{**other.row, "curve": [[1000, 4.0]]}]))
-    so_far.keep_so_far([whole, other])
-    assert json.loads((results / "runs_so_far.json").read_text()) == []
+    for _ in range(2):
+        # The second time it is known here as done only, and by its log
+        so_far.keep_so_far([whole, other])
+        assert json.loads((results / "runs_so_far.json").read_text()) == []
 
 
 def test_arms_wait_for_their_prefix(runs: Any, table: Any, tmp_path: Path) -> None:

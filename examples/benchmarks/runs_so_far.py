@@ -23,11 +23,13 @@ def keep_so_far(queue: Iterable[Entry]) -> None:
     file = common.RESULTS / FILE
     for entry in queue:
         before = kept(entry)
+        if entry.state() == "done":
+            if before is not None:
+                zoo_runs.change(file, None, before)
+            continue
         points = entry.points() if entry.row else []
-        if before is not None and entry.state() == "done":
-            zoo_runs.change(file, None, before)
         # No return, before the first games end
-        elif any(point[2] is not None for point in points) and points[-1][0] > (before or {"steps": 0})["steps"]:
+        if any(point[2] is not None for point in points) and points[-1][0] > (before or {"steps": 0})["steps"]:
             zoo_runs.change(file, {**entry.row, "steps": points[-1][0], **zoo_runs.summary(points)}, before)
 
 
