@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from helpers import PAGES, ROOT, text_of
 
 BENCHMARKS = ROOT / "examples" / "benchmarks"
@@ -188,6 +189,25 @@ def test_what_the_first_table_says_of_updates_and_of_float32() -> None:
         f"{low['bf16']} to {high['bf16']} times in bfloat16 (Intel Xeon with AMX)"
     ) in text
     assert f"whole runs with NatureCNN then took {_listed(float32)} hours, in plain SB3 {_listed(stock)}." in text
+
+
+def test_returns_of_qrdqn_with_and_without_seer() -> None:
+    rows = [row for row in json.loads((BENCHMARKS / "results" / "runs.json").read_text()) if row["algo"] == "qrdqn"]
+    found = {(row["env"].partition("NoFrame")[0], row["label"]): row["final_return"] for row in rows}
+    claims = next(
+        group["claimed"]["with SEER"]
+        for group in yaml.safe_load((BENCHMARKS / "runs.yml").read_text())
+        if group["name"] == "seer"
+    )
+    games = [
+        f"at {found[game, 'with SEER']:.0f} on {game}, and {found[game, 'n-step QR-DQN']:.0f} without"
+        for game in ("Alien", "Qbert")
+    ]
+    reported = [f"{claims[f'{game}NoFrameskip-v4']:.0f}" for game in ("Alien", "Qbert")]
+    for page in (ROOT / "README.md", ROOT / "sb3_efficient" / "seer" / "README.md"):
+        assert f"ends {', and '.join(games)} (one seed each" in text_of(page)
+    assert f"(one seed each; the paper reports {' and '.join(reported)}, with Rainbow)" in text_of(ROOT / "README.md")
+    assert len([row for row in rows if row["label"] == "with SEER"]) == 2
 
 
 def test_tables_of_the_queue_are_those_of_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,8 +47,8 @@ def take_vec_env(
     others = sorted(set(env_kwargs) - {"repeat_action_probability", "frameskip"})
     if others:
         raise ConflictError(f"vec_env=ale cannot honour env_kwargs {', '.join(others)}. Leave out one of the two.")
-    settings = _settings(entry.get("env_wrapper"))
     check_skip(env_id, env_kwargs, option)
+    settings = _settings(entry.get("env_wrapper"))
     settings |= _sticky(settings.pop("action_repeat_probability", 0.0), env_kwargs, env_id)
     return {"frame_stack": entry.get("frame_stack") or 1, **settings, **own}
 
