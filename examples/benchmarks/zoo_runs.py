@@ -269,12 +269,13 @@ def follow(process: subprocess.Popen[str], log: Log, title: str, folder: Path, u
 
 
 def draw(rows: list[dict[str, Any]], file: Path) -> None:
-    """A panel for each game and algorithm."""
+    """A panel for each game and algorithm, three in a row."""
     panels = list(dict.fromkeys((row["env"], row["algo"]) for row in rows))
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(6.4 if len(panels) == 1 else 4.6 * len(panels), 5), layout="constrained", squeeze=False
-    )
-    for (env, algo), panel in zip(panels, axes[0], strict=True):
+    columns = min(3, len(panels))
+    size = (6.4 if columns == 1 else 4.6 * columns, 5 * -(-len(panels) // columns))
+    figure = plt.figure(figsize=size, layout="constrained")
+    for number, (env, algo) in enumerate(panels, start=1):
+        panel = figure.add_subplot(-(-len(panels) // columns), columns, number)
         own = [row for row in rows if (row["env"], row["algo"]) == (env, algo)]
         # Speeds of several machines are not to be compared, nor where hours were taken out for that reason
         comparable = len({row["machine"]["cpu"] for row in own}) == 1
