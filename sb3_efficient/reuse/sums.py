@@ -1,5 +1,5 @@
 """
-From the results of distinct patches to what the layers behind them make of whole images, and back: the compiled loops.
+From the results of distinct patches to those of whole images, and gradients back: the compiled loops.
 
 Shapes: ``B`` images, ``P`` positions, ``N`` distinct patches, ``F`` filters.
 """
