@@ -80,7 +80,7 @@ def finals(group: Row) -> dict[tuple[str, str], list[Row]]:
 
 
 def hours(rows: list[Row]) -> str:
-    """Median of the runs whose machine did nothing else, machine by machine."""
+    """Median, machine by machine; hours that were lost to other work on the same core were taken out of the rows."""
     known: dict[str, list[float]] = {}
     for row in rows:
         if row["hours"]:

@@ -272,10 +272,10 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
     """A panel for each game and algorithm, three in a row."""
     panels = list(dict.fromkeys((row["env"], row["algo"]) for row in rows))
     columns = min(3, len(panels))
-    size = (6.4 if columns == 1 else 4.6 * columns, 5 * -(-len(panels) // columns))
-    figure = plt.figure(figsize=size, layout="constrained")
+    n_rows = -(-len(panels) // columns)
+    figure = plt.figure(figsize=(6.4 if columns == 1 else 4.6 * columns, 5 * n_rows), layout="constrained")
     for number, (env, algo) in enumerate(panels, start=1):
-        panel = figure.add_subplot(-(-len(panels) // columns), columns, number)
+        panel = figure.add_subplot(n_rows, columns, number)
         own = [row for row in rows if (row["env"], row["algo"]) == (env, algo)]
         # Speeds of several machines are not to be compared, nor where hours were taken out for that reason
         comparable = len({row["machine"]["cpu"] for row in own}) == 1

@@ -9,13 +9,13 @@ from pathlib import Path
 import ale_py
 import numpy as np
 
+from sb3_efficient.envs.ale_ids import INSTEAD
 from sb3_efficient.errors import OptionError
 
 #: Of red, green and blue in grey, as SB3's ``WarpFrame`` has it from OpenCV (ITU-R BT.601)
 _LUMINANCE = (0.299, 0.587, 0.114)
 #: Starts by which those of different length show: of all games Double Dunk's
 _STARTS = 8
-_INSTEAD = "use make_vec_env (in rl-zoo3: leave out vec_env=ale)."
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _check_grey(ale: ale_py.ALEInterface, rom_path: Path) -> None:
     if difference > 2:
         raise OptionError(
             f"ale-py's grey pictures of {rom_path.stem} are not those of its colours (they differ by up to "
-            f"{difference:.0f} of 255), so that AleVecEnv would show another game than SB3: {_INSTEAD}"
+            f"{difference:.0f} of 255), so that AleVecEnv would show another game than SB3: {INSTEAD}"
         )
 
 
@@ -86,5 +86,5 @@ def _check_starts(rom_path: Path) -> None:
     if len(lengths) > 1:
         raise OptionError(
             f"With sticky actions {rom_path.stem} starts after {min(lengths)} to {max(lengths)} frames, and AleVecEnv "
-            f"must know how many: {_INSTEAD}"
+            f"must know how many: {INSTEAD}"
         )

@@ -16,6 +16,8 @@ from sb3_efficient.errors import ObservationError, OptionError, UnknownNameError
 
 #: Settings of an id that change the game or the picture, and that the vector interface of ale-py does not have
 UNSUPPORTED = ("mode", "difficulty", "continuous", "sound_obs")
+#: What to do about games that AleVecEnv refuses
+INSTEAD = "use make_vec_env (in rl-zoo3: leave out vec_env=ale)."
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,7 @@ def look_up(env_id: str) -> AleId:
         raise UnknownNameError(f"No environment {env_id!r} is registered.{_similar(env_id)}") from None
     if spec.entry_point != "ale_py.env:AtariEnv":
         raise OptionError(
-            f"AleVecEnv plays ale-py's Atari games, and {env_id!r} is made by {spec.entry_point}: use make_vec_env (in "
-            "rl-zoo3: leave out vec_env=ale)."
+            f"AleVecEnv plays ale-py's Atari games, and {env_id!r} is made by {spec.entry_point}: {INSTEAD}"
         )
     _check(spec)
     kwargs = spec.kwargs
@@ -79,10 +80,7 @@ def _check(spec: EnvSpec) -> None:
     found = [f"{name}={kwargs[name]!r}" for name in UNSUPPORTED if kwargs.get(name)]
     found += [wrapper.name for wrapper in spec.additional_wrappers]
     if found:
-        raise OptionError(
-            f"{spec.id!r} asks for {', '.join(found)}, which AleVecEnv cannot do: use make_vec_env (in "
-            "rl-zoo3: leave out vec_env=ale)."
-        )
+        raise OptionError(f"{spec.id!r} asks for {', '.join(found)}, which AleVecEnv cannot do: {INSTEAD}")
 
 
 def _rom(game: str) -> Path:
