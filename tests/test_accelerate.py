@@ -34,7 +34,6 @@ from sb3_efficient.fast.compiled import compile_extractor
 from sb3_efficient.fast.forward import FastForward
 from sb3_efficient.profiler import ProfileCallback
 
-pytestmark = pytest.mark.filterwarnings("ignore:precision='bf16' is emulated on this CPU")
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 2, 40, 40), dtype=np.uint8)
 FP32: dict[str, Any] = {"precision": "fp32", "keep_memory": False}
 BF16: dict[str, Any] = {"precision": "bf16", "keep_memory": False}

@@ -72,7 +72,6 @@ def test_acting_and_learning_see_the_same_numbers() -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.filterwarnings("ignore:precision='bf16' is emulated on this CPU")
 def test_what_float16_cannot_hold_is_as_large_as_it_can_be(precision: str) -> None:
     extractor, batch = make_extractor("nature", SPACE, precision=precision), images()
     part = frozen(extractor, 2, th.float16)

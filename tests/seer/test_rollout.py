@@ -108,7 +108,6 @@ def test_bottom_up_lifts_the_rollout() -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.filterwarnings("ignore:precision='bf16' is emulated on this CPU")
 @pytest.mark.parametrize("stock", [True, False])
 def test_together_with_accelerate(precision: str, stock: bool) -> None:
     agent: Any = model("ppo") if stock else make("ppo")

