@@ -35,8 +35,8 @@ class ReuseEngine(Engine):
     Each row of a batch is compared with the same row of the batch before: the environments of a ``VecEnv``. That they
     follow each other makes it fast, not right: after a reset, or in any other order, more differs and is computed.
 
-    A policy compressed by ``static-int8`` is computed in int8, bit by bit as ONNX Runtime does where it has VNNI. What
-    is behind its first linear layer, if it is more than linear layers, is computed by ONNX Runtime.
+    A policy compressed by ``static-int8`` is computed in int8, bit by bit as the engine of ONNX Runtime does. What is
+    behind its first linear layer, if it is more than linear layers, is computed by that.
 
     :param source: Network, or a graph of ``static-int8``
     :param threads: It computes on one, whatever is asked for

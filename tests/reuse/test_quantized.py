@@ -22,7 +22,6 @@ from sb3_efficient.engines.rest import rest
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.errors import OptionError
 from sb3_efficient.extractors import EncoderExtractor
-from sb3_efficient.reuse.int8_vectors import VNNI
 from sb3_efficient.reuse.quantized import QuantizedConvolution
 from sb3_efficient.reuse.quantized_graph import read_graph
 from sb3_efficient.reuse.window import window
@@ -59,9 +58,7 @@ def test_every_output_is_that_of_the_dense_network(network: str, game: str) -> N
         found = engine.outputs(batch)["logits"]
         if i % 10 == 0:
             np.testing.assert_array_equal(found, dense(compressed, batch))
-        # Elsewhere its sums of two products may overflow
-        if VNNI:
-            np.testing.assert_array_equal(found, runtime.outputs(batch)["logits"])
+        np.testing.assert_array_equal(found, runtime.outputs(batch)["logits"])
 
 
 @pytest.mark.parametrize("network", ["nature", "impala"])
@@ -111,10 +108,7 @@ def test_whatever_is_behind_the_first_linear_layer(algorithm: Any, options: dict
         found, expected = engine.outputs(images(n)), runtime.outputs(images(n))
         assert [*found] == [*expected]
         for name, values in found.items():
-            if VNNI:
-                np.testing.assert_array_equal(values, expected[name])
-            else:
-                np.testing.assert_allclose(values, expected[name], atol=0.1)
+            np.testing.assert_array_equal(values, expected[name])
         assert engine.predict(images(n), deterministic=True)[0].shape == (n, 2)
 
 

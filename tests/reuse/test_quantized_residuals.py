@@ -22,7 +22,6 @@ from sb3_efficient import compress, make_engine, policy_kwargs
 from sb3_efficient.compression import CompressedPolicy
 from sb3_efficient.engines.onnxruntime import run_file
 from sb3_efficient.errors import OptionError
-from sb3_efficient.reuse.int8_vectors import VNNI
 from sb3_efficient.reuse.quantized import QuantizedSum
 from sb3_efficient.reuse.quantized_graph import read_graph
 
@@ -64,8 +63,7 @@ def test_any_images_in_any_order(shape: tuple[int, int, int], data: st.DataObjec
         batch = batch[rng.permutation(3)]
         found = engine.outputs(batch[:n])["logits"]
         np.testing.assert_array_equal(found, dense(compressed, batch[:n]))
-        if VNNI:
-            np.testing.assert_array_equal(found, runtime.outputs(batch[:n])["logits"])
+        np.testing.assert_array_equal(found, runtime.outputs(batch[:n])["logits"])
 
 
 def test_nothing_and_everything_changed() -> None:
@@ -108,9 +106,7 @@ def test_sums_are_those_of_onnx_runtime(scales: tuple[float, float, float], zero
     (expected,) = run_file(model.SerializeToString(), ["result"], {"one": one, "other": other})
     residual, numbers, result = zip(np.float32(scales), zeros, strict=True)
     found = QuantizedSum.of(residual, numbers, result)(other, one)
-    if VNNI:
-        np.testing.assert_array_equal(found, expected)
-    assert np.abs(found - expected.astype(int)).max() <= 1
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_a_residual_that_is_no_convolution_is_refused() -> None:
@@ -140,5 +136,4 @@ def test_trained_agents(game: str) -> None:
         found = engine.outputs(batch)["logits"]
         if i % 40 == 0:
             np.testing.assert_array_equal(found, dense(compressed, batch))
-        if VNNI:
-            np.testing.assert_array_equal(found, runtime.outputs(batch)["logits"])
+        np.testing.assert_array_equal(found, runtime.outputs(batch)["logits"])
