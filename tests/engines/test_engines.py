@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import copy
 import pickle
 from collections.abc import Callable
@@ -309,6 +310,17 @@ def test_openvino_acts_as_the_model_does() -> None:
         found, _ = make_engine(model, "openvino").predict(images(7), deterministic=True)
         expected, _ = model.predict(images(7), deterministic=True)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("units", [("avx2",), ("avx2", "avx512_vnni"), ("avx2", "avx_vnni")])
+def test_openvino_warns_of_int8_that_overflows(monkeypatch: pytest.MonkeyPatch, units: tuple[str, ...]) -> None:
+    pytest.importorskip("openvino")
+    model = agent()
+    policy = compress(model, "static-int8", calibration=images(32))
+    monkeypatch.setattr(th.cpu, "get_capabilities", lambda: dict.fromkeys(units, True))
+    make_engine(model, "openvino")
+    with pytest.warns(match=r"has no VNNI") if len(units) == 1 else contextlib.nullcontext():
+        make_engine(policy, "openvino")
 
 
 def test_making_an_engine_draws_no_random_numbers() -> None:
