@@ -17,12 +17,11 @@ BENCHMARKS = ROOT / "examples" / "benchmarks"
 BY_TIME = ("seer", "branches")
 SCRIPTS = [file.stem for file in sorted(BENCHMARKS.glob("*.py")) if re.search(r"^BEGIN\b", file.read_text(), re.M)]
 NUMBERS = {1: "one", 2: "two", 3: "three"}
-#: Those whose tables lie beside their rows; runs.md has its own test
+#: Tables that lie beside their rows, in folders of machine classes, too; runs.md has its own test
 FILES = [
-    script.stem
-    for script in sorted(BENCHMARKS.glob("*.py"))
-    if all((BENCHMARKS / "results" / f"{script.stem}.{kind}").is_file() for kind in ("md", "json"))
-    and script.stem != "runs"
+    file
+    for file in sorted((BENCHMARKS / "results").rglob("*.md"))
+    if file.with_suffix(".json").is_file() and (BENCHMARKS / f"{file.stem}.py").is_file() and file.stem != "runs"
 ]
 
 
@@ -51,13 +50,13 @@ def test_table_is_that_of_the_results(script: str) -> None:
     assert shown.strip() == expected.strip(), f"{again} writes the page's table again"
 
 
-@pytest.mark.parametrize("script", FILES)
-def test_file_beside_the_results(script: str) -> None:
-    module = importlib.import_module(script)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_file_beside_the_results(file: Path) -> None:
+    module = importlib.import_module(file.stem)
     # Beside nets.json lie the tables of the command
     write = getattr(module, "page", None) or getattr(module, "tables", module.table)
-    shown = (BENCHMARKS / "results" / f"{script}.md").read_text()
-    assert shown.strip() == write(_rows(script)).strip()
+    rows = json.loads(file.with_suffix(".json").read_text())["rows"]
+    assert file.read_text().strip() == write(rows).strip()
 
 
 def test_what_frozen_steps_save() -> None:
