@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Share of the multiplications from which a dense int8 network was faster (Nature and Impala, ONNX Runtime with VNNI)
+from sb3_efficient.reuse.int8_vectors import VNNI
+
+#: Share of the multiplications from which a dense int8 network was faster (Nature and Impala, ONNX Runtime with VNNI;
+#: without, reuse was faster in every game)
 INT8_BREAK_EVEN = 0.5
 #: Frames after which a measured share says something
 ENOUGH = 100
@@ -62,7 +65,7 @@ class Plan:
         """Whether a dense int8 network probably is, or None as long as too few frames were seen."""
         if self.numbers == "int8":
             return False
-        return None if self.frames < ENOUGH else (self.work_left or 0.0) > INT8_BREAK_EVEN
+        return None if self.frames < ENOUGH else VNNI and (self.work_left or 0.0) > INT8_BREAK_EVEN
 
     def __str__(self) -> str:
         total = sum(layer.work for layer in self.layers)
