@@ -182,7 +182,7 @@ def draw(rows: list[dict], file: Path) -> None:
             bars = axes.bar(np.arange(len(NAMES)) + 0.27 * (i - 1), speed, 0.25, color=colour, label=variant)
             axes.bar_label(bars, [f"{s:.1f}" if np.isfinite(s) else "" for s in speed], fontsize=8)
         axes.set_xticks(range(len(NAMES)), NAMES)
-        axes.set_title("AVX-512 with bf16" if isa == "all" else "held to AVX2 (bf16 emulated)")
+        axes.set_title("all that the CPU has" if isa == "all" else "held to AVX2 (bf16 emulated)")
     panels[0].set_ylabel("training speed, plain = 1")
     panels[0].legend(frameon=False)
     figure.suptitle(f"forward, backward and Adam on 256 images of 4x84x84, {threads} threads")
