@@ -45,7 +45,7 @@ EXTRAS = {
 #: Whose versions belong beside every measurement
 _MEASURED = (
     *("torch", "stable-baselines3", "rl-zoo3", "ale-py", "onnxruntime", "numba"),
-    *("openvino", "zstandard", "jax", "flax", "tensorflow-cpu"),
+    *("openvino", "zstandard", "stable-retro", "jax", "flax", "tensorflow-cpu"),
 )
 _CPU_FLAGS = ("avx2", "avx512_f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
