@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,6 +38,13 @@ def test_training_measured_anew_keeps_what_acting_takes(composition: Any) -> Non
         {"step": last, "hours": 1.0, "file_bytes": 21, "predict_us": 5.0},
         {"step": "int8", "hours": 1.0, "file_bytes": 3, "predict_us": 1.0},
     ]
+
+
+def test_returns_in_training_are_those_of_the_runs(composition: Any) -> None:
+    rows = json.loads((BENCHMARKS / "results" / "composition.json").read_text())["rows"]
+    found = {row["step"]: {name: row[name] for name in composition.LEARNT if name in row} for row in rows}
+    assert found == {step: composition.learnt(step) for step in found}
+    assert found["stock"].keys() <= found["SEER, `depth=2`"].keys() == {*composition.LEARNT}
 
 
 def test_speeds_that_there_are_not(composition: Any, tmp_path: Path) -> None:
