@@ -15,6 +15,7 @@ from typing import Any
 import torch as th
 
 from sb3_efficient._autoload import enabled
+from sb3_efficient.cpu import capabilities
 from sb3_efficient.extractors.precision import cpu_has_bf16, resolve_precision
 
 REQUIRED = {
@@ -54,7 +55,7 @@ def machine() -> dict[str, Any]:
     """
     :return: The facts that belong beside every measurement made here, ready for JSON
     """
-    flags = th.cpu.get_capabilities() if hasattr(th.cpu, "get_capabilities") else {}
+    flags = capabilities()
     return {
         "cpu": flags.get("cpu_name") or platform.processor() or platform.machine(),
         "cpu_flags": [flag for flag in _CPU_FLAGS if flags.get(flag)],

@@ -86,6 +86,7 @@ def _imports(file: Path) -> set[str]:
 #: part of the package -> what it may import of the rest
 ARROWS = {
     "errors": set(),
+    "cpu": set(),
     "options": {"errors"},
     "atomic": {"errors"},
     "registry": {"errors", "options"},
@@ -93,7 +94,7 @@ ARROWS = {
     "generators": {"exploration"},
     "modes": set(),
     "callbacks": {"errors"},
-    "extractors": {"errors", "options", "registry"},
+    "extractors": {"cpu", "errors", "options", "registry"},
     "envs": {"errors", "options"},
     "policies": {"errors", "extractors", "options"},
     "weights": set(),
@@ -106,7 +107,7 @@ ARROWS = {
     "storage": set(),
     "artifacts": {"errors", "storage"},
     "engines": {
-        *("atomic", "errors", "exploration", "extractors", "fast", "generators", "modes", "options"),
+        *("atomic", "cpu", "errors", "exploration", "extractors", "fast", "generators", "modes", "options"),
         *("registry", "reuse", "seer", "space_config"),
     },
     "compression": {
@@ -116,7 +117,7 @@ ARROWS = {
     "evaluation": {"atomic", "engines", "errors", "exploration", "generators", "options"},
     "observations": {"atomic", "errors", "evaluation", "exploration", "generators", "options", "space_config"},
     "slim": {"atomic", "errors"},
-    "doctor": {"_autoload", "extractors"},
+    "doctor": {"_autoload", "cpu", "extractors"},
     "_autoload": {"zoo"},
     "zoo": {
         *("atomic", "compression", "engines", "envs", "errors", "extractors", "fast", "frames", "hyperparams"),

@@ -272,9 +272,10 @@ def latency(policies: dict[str, Any], frames: np.ndarray) -> dict[str, float]:
 
 def table(rows: list[Row]) -> str:
     """Markdown: in brackets how many times less than stock."""
+    early, late = LEARNT.values()
     lines = [
-        "| step | 800,000 steps | memory of the process | an observation in the rollout | return after 360,000 "
-        "steps | after 700,000 | file | `predict` | mean return, sticky actions |",
+        f"| step | {STEPS:,} steps | memory of the process | an observation in the rollout | return after {early:,} "
+        f"steps | after {late:,} | file | `predict` | mean return, sticky actions |",
         "|" + "---|" * 9,
     ]
     found = {row["step"]: row for row in rows}

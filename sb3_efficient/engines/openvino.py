@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-import torch as th
 
+from sb3_efficient.cpu import int8_overflows
 from sb3_efficient.engines.base import Engine
 from sb3_efficient.engines.graph import ActingGraph, to_graph
 from sb3_efficient.engines.network import ActingNetwork
@@ -30,7 +30,7 @@ class OpenVinoEngine(Engine):
     def __init__(self, source: ActingNetwork | ActingGraph, threads: int) -> None:
         graph = to_graph(source)
         super().__init__(graph, threads)
-        if _overflows(graph):
+        if int8_overflows() and any(node.op_type == "QuantizeLinear" for node in graph.proto.graph.node):
             warnings.warn(
                 "OpenVINO adds products of int8 in 16 bits on this CPU (it has no VNNI), where they overflow, and the "
                 "policy acts otherwise than it was measured: take the engine 'onnxruntime' or 'reuse'.",
@@ -50,9 +50,3 @@ class OpenVinoEngine(Engine):
     def _run(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
         results = self._request.infer(feed)
         return [results[name] for name in self._outputs]
-
-
-def _overflows(graph: ActingGraph) -> bool:
-    capabilities = th.cpu.get_capabilities() if hasattr(th.cpu, "get_capabilities") else {}
-    in_16_bits = capabilities.get("avx2") and not (capabilities.get("avx512_vnni") or capabilities.get("avx_vnni"))
-    return bool(in_16_bits) and any(node.op_type == "QuantizeLinear" for node in graph.proto.graph.node)

@@ -14,6 +14,7 @@ from typing import Literal
 
 import torch as th
 
+from sb3_efficient.cpu import capabilities
 from sb3_efficient.errors import OptionError, suggestion
 
 Precision = Literal["fp32", "bf16"]
@@ -22,8 +23,8 @@ PRECISIONS = ("fp32", "bf16", "auto")
 
 def cpu_has_bf16() -> bool:
     """Whether bfloat16 runs in hardware here: AVX512_BF16 or AMX, and not switched off for oneDNN."""
-    capabilities = th.cpu.get_capabilities() if hasattr(th.cpu, "get_capabilities") else {}
-    in_hardware = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    known = capabilities()
+    in_hardware = bool(known.get("avx512_bf16") or known.get("amx_bf16"))
     # Unlike the CPU's flags, this one honours ONEDNN_MAX_CPU_ISA
     return in_hardware and bool(th.ops.mkldnn._is_mkldnn_bf16_supported())
 

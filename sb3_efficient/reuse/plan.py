@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sb3_efficient.reuse.int8_vectors import VNNI
 
 #: Share of the multiplications from which a dense int8 network was faster (Nature and Impala, ONNX Runtime with VNNI;
-#: without, reuse was faster in every game)
+#: without, reuse was faster in both games tried)
 INT8_BREAK_EVEN = 0.5
 #: Frames after which a measured share says something
 ENOUGH = 100

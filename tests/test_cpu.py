@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import pytest
+import torch as th
+
+from sb3_efficient import cpu
+
+
+@pytest.mark.parametrize(
+    ("features", "overflows"),
+    [(("avx2",), True), (("avx2", "avx512_vnni"), False), (("avx2", "avx_vnni"), False), (("neon",), False)],
+)
+def test_int8_overflows_with_avx2_without_vnni(
+    monkeypatch: pytest.MonkeyPatch, features: tuple[str, ...], overflows: bool
+) -> None:
+    monkeypatch.setattr(th.cpu, "get_capabilities", lambda: dict.fromkeys(features, True))
+    assert cpu.int8_overflows() is overflows
+
+
+def test_torch_that_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(th.cpu, "get_capabilities", raising=False)
+    assert cpu.capabilities() == {}
+    assert cpu.int8_overflows() is False
