@@ -42,6 +42,19 @@ def count(text: str) -> int:
     return number
 
 
+def options(description: str | None, *, quick: str) -> argparse.ArgumentParser:
+    """
+    :param description: Docstring of the script, as ``--help`` shows it
+    :param quick: What there is less of then
+    :return: Parser that knows what scripts with one file of rows have in common
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help=f"{quick}; nothing is written")
+    parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
+    parser.add_argument("--rewrite", action="store_true", help="write table and picture again, measure nothing")
+    return parser
+
+
 def open_rows(name: str, keys: Iterable[str], *, quick: bool = False) -> Rows:
     """
     :param name: Of the file

@@ -22,7 +22,7 @@ import time
 
 import cv2
 import numpy as np
-from common import check_games, count, open_rows, run_program, write_table
+from common import check_games, count, open_rows, options, run_program, write_table
 from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack
 
@@ -35,15 +35,12 @@ GAMES = ("Pong", "Breakout", "Seaquest", "MsPacman", "SpaceInvaders", "BeamRider
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="Pong, few turns")
+    parser = options(__doc__, quick="Pong, few turns")
     parser.add_argument("--games", nargs="+", help=f"default: {' '.join(GAMES)}; with --quick {GAMES[0]}")
     parser.add_argument("--n-envs", type=count, default=8)
     parser.add_argument("--threads", type=count, nargs="+", default=[1, 2])
     parser.add_argument("--turns", type=count, default=15)
     parser.add_argument("--steps", type=count, default=100, help="of every environment, in a turn")
-    parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
-    parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")
     arguments = parser.parse_args()
     arguments.games = arguments.games or (GAMES[:1] if arguments.quick else GAMES)
     if arguments.quick:

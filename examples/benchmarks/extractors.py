@@ -28,7 +28,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import torch as th
-from common import count, open_rows, run_program, write_page
+from common import count, open_rows, options, run_program, write_page
 from gymnasium import spaces
 
 from sb3_efficient import EncoderExtractor, make_extractor
@@ -47,12 +47,9 @@ Step = Callable[[th.Tensor], None]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="nature and impala, two threads, few repetitions")
+    parser = options(__doc__, quick="nature and impala, two threads, few repetitions")
     parser.add_argument("--threads", type=count, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=count, default=15)
-    parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
-    parser.add_argument("--rewrite", action="store_true", help="draw and write the table again, measure nothing")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:

@@ -14,7 +14,6 @@ Writes results/first_convolution.json and .md.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch as th
-from common import count, in_turns, open_rows, run_program, write_table
+from common import count, in_turns, open_rows, options, run_program, write_table
 from gymnasium import spaces
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.torch_layers import NatureCNN
@@ -52,13 +51,10 @@ KEYS = (*CASE, "way")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few rounds, nothing is written")
+    parser = options(__doc__, quick="few rounds")
     parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--threads", type=count, default=1)
     parser.add_argument("--rounds", type=count, default=15, help="turns that each variant gets")
-    parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
-    parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")
     arguments = parser.parse_args()
     threads, rounds = arguments.threads, 2 if arguments.quick else arguments.rounds
     th.set_num_threads(threads)

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import psutil
 import training_loop as loop
-from common import check_games, count, in_turns, open_rows, run_program, write_page
+from common import check_games, count, in_turns, open_rows, options, run_program, write_page
 from stable_baselines3.common.buffers import ReplayBuffer
 
 from sb3_efficient.bench.cores import cores
@@ -55,13 +55,10 @@ BATCH = 32
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="Pong, 1,000 transitions, no training, nothing is written")
+    parser = options(__doc__, quick="Pong, 1,000 transitions, no training")
     parser.add_argument("--games", nargs="+", help=f"default: {' '.join(GAMES)}")
     parser.add_argument("--transitions", type=count, default=10_000)
     parser.add_argument("--rounds", type=count, default=9, help="of training each; 20 times as many minibatches")
-    parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
-    parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")
     parser.add_argument("--child", nargs=2, metavar=("KIND", "BUFFER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     games = arguments.games or (GAMES[:1] if arguments.quick else GAMES)

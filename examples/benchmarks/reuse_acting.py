@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 import torch as th
-from common import check_games, count, open_rows, run_program, write_page
+from common import check_games, count, open_rows, options, run_program, write_page
 from stable_baselines3 import PPO
 
 from sb3_efficient import compress, make_engine, policy_kwargs
@@ -71,16 +71,13 @@ Act = Callable[[np.ndarray], Any]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, quick="300 frames of Pong")
     parser.add_argument("--games", nargs="+", default=[*GAMES, NOISE], help="names of ALE, as Pong, or noise")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--weights", nargs="+", choices=("random", "trained"), default=["random", "trained"])
     parser.add_argument("--batches", nargs="+", type=count, choices=BATCHES, default=list(BATCHES))
     parser.add_argument("--frames", type=count, default=2000, help="of each game")
     parser.add_argument("--blocks", type=count, default=10, help="turns that each variant gets")
-    parser.add_argument("--quick", action="store_true", help="300 frames of Pong, nothing is written")
-    parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
-    parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:

@@ -21,14 +21,13 @@ Writes results/reuse_first_layer.json and .md.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 from typing import Any
 
 import numpy as np
 import reuse_acting
 import torch as th
-from common import check_games, count, open_rows, run_program, write_table
+from common import check_games, count, open_rows, options, run_program, write_table
 from torch import nn
 
 from sb3_efficient.reuse import fields as at
@@ -43,15 +42,12 @@ COLUMNS = {"torch": "torch, µs", "overwritten": "overwritten, µs", "moved on":
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, quick="300 frames of Pong")
     games = list(reuse_acting.GAMES)
     parser.add_argument("--games", nargs="+", default=games, help="names of ALE, as Pong")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--frames", type=count, default=4000, help="of each game")
     parser.add_argument("--blocks", type=count, default=10, help="turns that each variant gets")
-    parser.add_argument("--quick", action="store_true", help="300 frames of Pong, nothing is written")
-    parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
-    parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.games, arguments.frames, arguments.blocks = arguments.games[:1], 300, 2

@@ -38,7 +38,7 @@ import numpy as np
 import seer_speed
 import torch as th
 import training_loop as loop
-from common import check_games, count, open_rows, run_program, write_table
+from common import check_games, count, open_rows, options, run_program, write_table
 from gymnasium import spaces
 from reuse_acting import play
 from stable_baselines3 import PPO
@@ -80,15 +80,12 @@ TRAINING = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, quick="Pong, without the largest network, three of each")
     parser.add_argument("--only", nargs="+", choices=("updates", "training"), default=["updates", "training"])
     parser.add_argument("--games", nargs="+", help=f"default: {' '.join(GAMES)}; with --quick {GAMES[0]}")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--repeats", type=count, default=15, help="updates of each variant")
     parser.add_argument("--rounds", type=count, default=9, help="segments of training of each variant")
-    parser.add_argument("--quick", action="store_true", help="Pong, without the largest network, three of each")
-    parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
-    parser.add_argument("--rewrite", action="store_true", help="write the tables again, measure nothing")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:

@@ -29,7 +29,7 @@ import itertools
 import sys
 from typing import Any
 
-from common import count, open_rows, run_program, write_page
+from common import count, open_rows, options, run_program, write_page
 from seer_memory import conversion, convert_once, memory, run_memory, run_once
 from seer_speed import dqn, ppo, serve_training, serve_updates
 from seer_tables import draw, table
@@ -39,15 +39,12 @@ KEYS = ("kind", "threads", "algo", "network", "variant", "unit", "buffer", "sour
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, quick="without Impala, two rounds, 2,000 transitions and steps")
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), metavar="KIND")
     parser.add_argument("--threads", type=count, nargs="+", default=[1], help="of torch and of AleVecEnv")
     parser.add_argument("--rounds", type=count, default=9, help="segments of each variant (ppo, dqn)")
     parser.add_argument("--transitions", type=count, default=100_000, help="conversion: in the replay buffer")
     parser.add_argument("--steps", type=count, default=1_000_000, help="run_memory: of training, frozen at a quarter")
-    parser.add_argument("--quick", action="store_true", help="without Impala, two rounds, 2,000 transitions and steps")
-    parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
-    parser.add_argument("--rewrite", action="store_true", help="draw and write the tables again, measure nothing")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:

@@ -29,7 +29,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from common import count, open_rows, run_program, write_page
+from common import count, open_rows, options, run_program, write_page
 
 from sb3_efficient.bench.cores import cores
 from sb3_efficient.bench.rows import summary
@@ -71,12 +71,9 @@ SEGMENT = {"ppo": 1024, "dqn": 600, "qrdqn": 600}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one thread, three segments, without Impala")
+    parser = options(__doc__, quick="one thread, three segments, without Impala")
     parser.add_argument("--threads", type=count, nargs="+", default=[1, 2])
     parser.add_argument("--segments", type=count, default=9, help="segments of training of each variant")
-    parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
-    parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")
     parser.add_argument("--child", nargs=3, metavar=("ALGO", "NETWORK", "VARIANT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:

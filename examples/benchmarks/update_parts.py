@@ -32,7 +32,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch as th
-from common import count, in_turns, open_rows, run_program, write_table
+from common import count, in_turns, open_rows, options, run_program, write_table
 from gymnasium import spaces
 from sb3_contrib.common.utils import quantile_huber_loss as plain_loss
 from training_loop import NAMES, SEGMENT, make_model, make_venv, train
@@ -59,14 +59,11 @@ UNITS = {"loss": "ms", "pooling": "ms", "Adam's step": "ms", "training": "frames
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="DQN alone, few rounds, nothing is written")
+    parser = options(__doc__, quick="DQN alone, few rounds")
     parser.add_argument("--algos", nargs="+", choices=ALGORITHMS, default=ALGORITHMS)
     parser.add_argument("--updates", type=count, default=1500, help="of the models (default: %(default)s)")
     parser.add_argument("--threads", type=count, default=1)
     parser.add_argument("--rounds", type=count, default=11, help="turns that each variant gets")
-    parser.add_argument("--missing", action="store_true", help="measure only what is not there yet")
-    parser.add_argument("--rewrite", action="store_true", help="write the table again, measure nothing")
     arguments = parser.parse_args()
     rounds = 1 if arguments.quick else arguments.rounds
     th.set_num_threads(arguments.threads)
