@@ -525,13 +525,13 @@ def test_precision_given_to_our_extractor_is_kept() -> None:
 
 @pytest.mark.parametrize("in_hardware", [True, False])
 def test_auto_is_bf16_where_it_runs_in_hardware(in_hardware: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sb3_efficient.fast.model.cpu_has_bf16", lambda: in_hardware)
+    monkeypatch.setattr("sb3_efficient.extractors.precision.cpu_has_bf16", lambda: in_hardware)
     assert accelerate(model("ppo"), keep_memory=False).precision == ("bf16" if in_hardware else "fp32")
     assert accelerate(model("trpo"), keep_memory=False).precision == "fp32"
 
 
 def test_auto_knows_what_is_derived_from_trpo(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sb3_efficient.fast.model.cpu_has_bf16", lambda: True)
+    monkeypatch.setattr("sb3_efficient.extractors.precision.cpu_has_bf16", lambda: True)
     agent: Any = model("trpo")
     agent.__class__ = type("MyTRPO", (type(agent),), {})
     assert accelerate(agent, keep_memory=False).precision == "fp32"

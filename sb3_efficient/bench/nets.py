@@ -4,7 +4,7 @@
 What rl-nn-benchmarks measured (Stooke 2017: inference of 16 images, training on 128, 64,000 images of each), with
 more batch sizes and networks, and what it leaves open: images from one contiguous block and through PyTorch's
 DataLoader in columns of their own, every call waited for, frameworks in turn in one process held to so many cores, and
-beside every row the share of the machine's measured matrix-product peak.
+beside every row the share of the measured matrix-product peak of its device. On a GPU also how busy that is.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from sb3_efficient.bench.cores import cores
 from sb3_efficient.bench.frameworks import Variant, build
 from sb3_efficient.bench.network import Network, frames, images, matrix_peak
 from sb3_efficient.bench.rows import Row, summary
+from sb3_efficient.bench.utilization import gpu_utilization
 from sb3_efficient.errors import EfficientError
 from sb3_efficient.evaluation.progress import progress_bar
 
@@ -86,7 +87,8 @@ def measure(network: Network, frameworks: list[str], plan: Plan) -> Iterator[lis
     with cores(network.threads):
         variants, skipped = _build(network, frameworks)
         yield [{"network": network.name, "threads": network.threads, **row} for row in skipped]
-        peak, data = matrix_peak(), dict.fromkeys(FEEDS, images())
+        peaks = {device: matrix_peak(device) for device in {variant.device for variant in variants.values()}}
+        data = dict.fromkeys(FEEDS, images())
         if any(feed == "frames" for *_, feed in plan.kinds):
             data["frames"] = frames()
         for work, batch, feed in plan.kinds:
@@ -96,16 +98,17 @@ def measure(network: Network, frameworks: list[str], plan: Plan) -> Iterator[lis
                 source = partial(FEEDS[feed], data[feed], batch)
                 times = _in_turns(able, work, source, batch, plan, title)
                 rows = []
-                for (framework, variant), seconds in times.items():
-                    found = summary([1e3 * s for s in seconds], "ms a batch")
-                    share = PASSES[work] * network.macs * batch / (1e-3 * found["median"]) / peak
+                for (framework, name), seconds in times.items():
+                    variant, found = able[framework, name], summary([1e3 * s for s in seconds], "ms a batch")
+                    share = PASSES[work] * network.macs * batch / (1e-3 * found["median"]) / peaks[variant.device]
                     rows.append(
                         {
                             **{"network": network.name, "threads": network.threads, "work": work, "batch": batch},
-                            **{"feed": feed, "framework": framework, "variant": variant},
-                            "settings": able[framework, variant].settings,
+                            **{"feed": feed, "framework": framework, "variant": name},
+                            **{"settings": variant.settings, "device": variant.device},
                             **found,
                             "percent_of_peak": round(100 * share, 1),
+                            **_utilization(variant, work, source),
                         }
                     )
                 yield rows
@@ -155,6 +158,14 @@ def _round(variant: Variant, work: str, batches: Batches, at_most: float) -> flo
             if time.perf_counter() - start > at_most:
                 break
         return (time.perf_counter() - start) / done
+
+
+def _utilization(variant: Variant, work: str, feed: Callable[[], Batches]) -> Row:
+    """After the measurement of time, as it takes longer: images follow one another without a pause."""
+    if variant.device != "cuda":
+        return {}
+    gpu, batches = f"GPU-{th.cuda.get_device_properties(0).uuid}", feed()
+    return {"gpu_utilization": gpu_utilization(lambda: _round(variant, work, islice(batches, 10), 1.0), gpu)}
 
 
 def _contiguous(data: tuple[np.ndarray, np.ndarray], size: int) -> Batches:

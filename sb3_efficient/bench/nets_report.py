@@ -6,8 +6,10 @@ from pathlib import Path
 
 from sb3_efficient.bench.rows import Row
 
-#: What all others are compared with
+#: What all others on the CPU are compared with
 BASELINE = ("pytorch", "eager")
+#: And on a GPU
+_GPU_BASELINE = ("cuda", "eager")
 
 
 def tables(rows: list[Row]) -> str:
@@ -23,7 +25,8 @@ def tables(rows: list[Row]) -> str:
         heads = [f"{work} {batch}" for work, batch in kinds]
         lines = [
             f"`{network}`, {threads} thread{'s' * (threads > 1)}: ms a batch (faster than eager; multiply-accumulates "
-            "a second, in per cent of those of torch's float32 product of two matrices)",
+            "a second, in per cent of those of torch's float32 product of two matrices"
+            f"{', and how busy the GPU is' * any('gpu_utilization' in row for row in own)})",
             "",
             f"| framework | {' | '.join(heads)} | {heads[-1]}, loader feed | infer 1, frames in order |",
             "|" + "---|" * (len(heads) + 3),
@@ -60,7 +63,7 @@ def draw(rows: list[Row], file: Path) -> None:
         own = [row for row in measured if (row["network"], row["threads"]) == (network, threads)]
         kinds = list(dict.fromkeys((row["work"], row["batch"]) for row in sorted(own, key=_order)))
         for i, name in enumerate(names):
-            pairs = [(_find(own, name, *kind), _find(own, BASELINE, *kind)) for kind in kinds]
+            pairs = [(_find(own, name, *kind), _find(own, _baseline(name), *kind)) for kind in kinds]
             heights = [base["median"] / row["median"] if row and base else 0 for row, base in pairs]
             places = [k + 0.8 * (i / len(names) - 0.5) for k in range(len(kinds))]
             ax.bar(places, heights, 0.8 / len(names), align="edge", color=f"C{i}", label=" ".join(name))
@@ -85,9 +88,18 @@ def _find(rows: list[Row], name: tuple[str, str], work: str, batch: int, feed: s
     return next((row for row in rows if wanted.items() <= row.items()), None)
 
 
+def _baseline(name: tuple[str, str]) -> tuple[str, str]:
+    """Of its own device."""
+    return _GPU_BASELINE if name[0] == _GPU_BASELINE[0] else BASELINE
+
+
 def _cell(rows: list[Row], name: tuple[str, str], work: str, batch: int, feed: str) -> str:
-    row, base = _find(rows, name, work, batch, feed), _find(rows, BASELINE, work, batch, feed)
+    row, base = _find(rows, name, work, batch, feed), _find(rows, _baseline(name), work, batch, feed)
     if row is None:
         return ""
-    faster = f"{base['median'] / row['median']:.1f}x; " if base is not None and name != BASELINE else ""
-    return f"{row['median']:.3g} ({faster}{row['percent_of_peak']:.0f} %)"
+    notes = [f"{row['percent_of_peak']:.0f} %"]
+    if base is not None and base is not row:
+        notes.insert(0, f"{base['median'] / row['median']:.1f}x")
+    if row.get("gpu_utilization") is not None:
+        notes.append(f"GPU {row['gpu_utilization']:.0f} %")
+    return f"{row['median']:.3g} ({'; '.join(notes)})"

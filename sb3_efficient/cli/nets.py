@@ -19,7 +19,7 @@ examples:
 
 Writes nets.json, nets.md and nets.png into --results. What is there is not measured again, so that an interrupted
 series goes on. Frameworks are compared in turns: one that comes later is to be measured with the others, --again. What
-is not installed, or does not fit, is skipped with its reason.
+is not installed, or does not fit, is skipped with its reason. The framework "cuda" is PyTorch on a GPU.
 """
 
 

@@ -29,6 +29,14 @@ def cpu_has_bf16() -> bool:
     return in_hardware and bool(th.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def has_bf16(device_type: str) -> bool:
+    """
+    :param device_type: ``"cpu"`` or ``"cuda"``
+    :return: Whether bfloat16 runs in hardware there
+    """
+    return th.cuda.is_bf16_supported(including_emulation=False) if device_type == "cuda" else cpu_has_bf16()
+
+
 def check_precision(precision: str) -> None:
     """Refuse a name that stands for no number format."""
     if precision not in PRECISIONS:

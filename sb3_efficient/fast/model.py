@@ -12,7 +12,7 @@ from sb3_contrib import TRPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.errors import OptionError
-from sb3_efficient.extractors.precision import Precision, check_precision, cpu_has_bf16, resolve_precision
+from sb3_efficient.extractors.precision import Precision, check_precision, has_bf16, resolve_precision
 from sb3_efficient.fast.buffer import plan_buffer
 from sb3_efficient.fast.denormals import plan_denormals
 from sb3_efficient.fast.device_buffer import plan_device_buffer
@@ -154,9 +154,7 @@ def _checked(model: BaseAlgorithm, precision: str) -> Precision:
     explicit = resolve_precision(precision)
     if precision != "auto":
         return explicit
-    cuda = model.device.type == "cuda"
-    in_hardware = th.cuda.is_bf16_supported(including_emulation=False) if cuda else cpu_has_bf16()
-    return AUTO if in_hardware and not isinstance(model, AUTO_FP32) else "fp32"
+    return AUTO if has_bf16(model.device.type) and not isinstance(model, AUTO_FP32) else "fp32"
 
 
 def _plan_threads(plan: Plan, num_threads: int | None) -> None:

@@ -16,7 +16,7 @@ from sb3_efficient.bench.frameworks import FRAMEWORKS, Variant, build
 from sb3_efficient.bench.nets import FEEDS, ONE_FRAME, QUICK, Plan, measure
 from sb3_efficient.bench.nets_report import draw, tables
 from sb3_efficient.bench.network import LEARNING_RATE, N_CLASSES, Network, frames, images
-from sb3_efficient.errors import MissingExtraError, OptionError, UnknownNameError
+from sb3_efficient.errors import OptionError, UnavailableError, UnknownNameError
 
 # torch's compiler warns of parts of torch when it is imported
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:DeprecationWarning")
@@ -29,7 +29,7 @@ TINY = Plan(samples=8, rounds=2, seconds=10.0, kinds=KINDS)
 def _variants(framework: str, name: str = SMALL) -> dict[str, Variant]:
     try:
         return build(framework, Network(name))
-    except MissingExtraError as error:
+    except UnavailableError as error:
         pytest.skip(str(error))
 
 
@@ -43,7 +43,7 @@ def test_networks_are_the_sources() -> None:
 def test_variants_compute_the_network(framework: str) -> None:
     observations, labels = images(8)
     for name, variant in _variants(framework).items():
-        if (framework, name) == ("pytorch", "compile"):
+        if name == "compile":
             continue  # a minute; the command's test has it
         assert variant.infer is not None
         assert variant.settings
@@ -75,8 +75,8 @@ def test_a_training_step_is_plain_sgd() -> None:
     (gradient,) = th.autograd.grad(loss, output[-1].bias if isinstance(output, th.nn.Sequential) else output.bias)
     from sb3_efficient.bench.frameworks import pytorch
 
-    forward, parameters = pytorch._plain(network)
-    variant = pytorch._variant(forward, parameters, "")
+    forward, parameters = pytorch.plain(network)
+    variant = pytorch.variant(forward, parameters, "")
     before = parameters[-1].detach().clone()
     assert variant.train is not None
     variant.train(observations, labels)
@@ -96,7 +96,7 @@ def test_feeds_give_the_images_in_order(feed: str) -> None:
 def test_rows_and_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def fake(framework: str, network: Network) -> dict[str, Variant]:
         if framework == "flax":
-            raise MissingExtraError("flax is not installed")
+            raise UnavailableError("flax is not installed")
         infer = Variant(lambda batch: np.zeros(len(batch)), settings="zeros")
         return {"eager": Variant(infer.infer, lambda batch, labels: None), "other": infer}
 
@@ -114,6 +114,31 @@ def test_rows_and_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     assert "nn-bench-small: flax is not installed" in text
     draw(rows, tmp_path / "nets.png")
     assert (tmp_path / "nets.png").stat().st_size > 5000
+
+
+def test_rows_of_a_gpu_are_compared_with_its_own_and_say_how_busy_it_is() -> None:
+    kind = {"network": SMALL, "threads": 1, "work": "infer", "batch": 16, "feed": "contiguous"} | {
+        "percent_of_peak": 3.2
+    }
+    rows = [
+        {**kind, "framework": "pytorch", "variant": "eager", "median": 4.0},
+        {**kind, "framework": "cuda", "variant": "eager", "median": 0.5, "gpu_utilization": 38.0},
+        {**kind, "framework": "cuda", "variant": "graphs", "median": 0.25, "gpu_utilization": None},
+    ]
+    text = tables(rows)
+    assert "| pytorch eager | 4 (3 %) |" in text
+    assert "| cuda eager | 0.5 (3 %; GPU 38 %) |" in text
+    assert "| cuda graphs | 0.25 (2.0x; 3 %) |" in text
+    assert "how busy the GPU is" in text
+    assert "GPU" not in tables(rows[:1])
+
+
+@pytest.mark.skipif(th.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_its_rows_are_skipped() -> None:
+    rows = [row for found in measure(Network(SMALL), ["cuda"], TINY) for row in found]
+    assert [row["skipped"] for row in rows] == [
+        "The framework 'cuda' needs a GPU that torch can compute on, and finds none."
+    ]
 
 
 def test_goes_on_behind_the_last_row() -> None:
@@ -194,7 +219,7 @@ def test_what_is_registered_is_measured_by_default(monkeypatch: pytest.MonkeyPat
     asked: list[list[str]] = []
     monkeypatch.setattr("sb3_efficient.cli.nets._measure", lambda *arguments: asked.append(arguments[3]))
     cli.main(["bench", "nets", "--child", "--networks", SMALL, "--results", str(tmp_path)])
-    assert asked == [["pytorch", "onnxruntime", "reuse", "openvino", "flax", "tensorflow", "a-new-one"]]
+    assert asked == [["pytorch", "cuda", "onnxruntime", "reuse", "openvino", "flax", "tensorflow", "a-new-one"]]
 
 
 def test_unknown_framework() -> None:

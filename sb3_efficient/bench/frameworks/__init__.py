@@ -23,6 +23,7 @@ from sb3_efficient.registry import Registry
 #: fork, as OpenVINO's telemetry, can deadlock
 FRAMEWORKS: Registry[str] = Registry("framework")
 FRAMEWORKS.register("pytorch", "pytorch")
+FRAMEWORKS.register("cuda", "cuda")
 FRAMEWORKS.register("onnxruntime", "onnxruntime")
 FRAMEWORKS.register("reuse", "reuse")
 FRAMEWORKS.register("openvino", "openvino")
@@ -40,12 +41,14 @@ class Variant:
     :param train: Images and labels (B,), int64 -> one step of plain SGD on the softmax cross-entropy
     :param settings: What it computes with, for people
     :param feeds: Of :data:`sb3_efficient.bench.nets.FEEDS`, those that it is made for
+    :param device: Where it computes, as torch names it
     """
 
     infer: Callable[[np.ndarray], np.ndarray] | None = None
-    train: Callable[[np.ndarray, np.ndarray], None] | None = None
+    train: Callable[[np.ndarray, np.ndarray], object] | None = None
     settings: str = ""
     feeds: tuple[str, ...] = ("contiguous", "loader", "frames")
+    device: str = "cpu"
 
 
 def build(framework: str, network: Network) -> dict[str, Variant]:
