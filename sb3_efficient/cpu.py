@@ -1,4 +1,4 @@
-"""What the CPU can do, as torch reads it from the CPU itself."""
+"""What the CPU can do, as torch reads it from the CPU itself, or where it is too old for that, LLVM."""
 
 from __future__ import annotations
 
@@ -7,12 +7,30 @@ from typing import Any
 
 import torch as th
 
+#: Torch's name of a feature -> LLVM's
+_LLVM_NAMES = {
+    "avx2": "avx2",
+    "avx512_f": "avx512f",
+    "avx512_vnni": "avx512vnni",
+    "avx_vnni": "avxvnni",
+    "avx512_bf16": "avx512bf16",
+    "amx_int8": "amx-int8",
+    "amx_bf16": "amx-bf16",
+}
+
 
 def capabilities() -> Mapping[str, Any]:
     """
-    :return: Name of a feature -> whether it is there, and a few facts; empty where torch cannot tell
+    :return: Name of a feature -> whether it is there, and a few facts
     """
-    return th.cpu.get_capabilities() if hasattr(th.cpu, "get_capabilities") else {}
+    return th.cpu.get_capabilities() if hasattr(th.cpu, "get_capabilities") else _as_llvm_says()
+
+
+def _as_llvm_says() -> Mapping[str, Any]:
+    from llvmlite.binding import get_host_cpu_features
+
+    known = get_host_cpu_features()
+    return {name: bool(known.get(its_name)) for name, its_name in _LLVM_NAMES.items()}
 
 
 def int8_overflows() -> bool:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from helpers import Run
+from huggingface_hub.errors import LocalEntryNotFoundError
 from stable_baselines3.common.torch_layers import NatureCNN
 
 import sb3_efficient
@@ -141,10 +143,7 @@ def test_help_teaches(script: Run, capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (("record_video", "-f", "logs", "--exp-id", "9"), "Catch-v0_9 folder was not found. Agents in logs: ppo/Catch"),
         (("enjoy", "-f", "logs", "--load-best"), "No model found for ppo on Catch-v0, path: logs/ppo/Catch-v0_1/best"),
-        (
-            ("enjoy",),
-            "No model found for Catch-v0 in rl-trained-agents; training writes to logs, unless -f",
-        ),
+        (("enjoy",), "; training writes to logs, unless -f says other. Agents in rl-trained-agents: none"),
         (("enjoy", "-f", "logs/ppo"), "logs/ppo is the folder of one algorithm: name the one above it, -f logs."),
         (("train", "-i", "nofile.zip"), "-i nofile.zip: there is no such zip. Name the agent to continue, as -i logs"),
         (("train", "--env", "Catch-v9"), "Catch-v9 not found in gym registry, you maybe meant Catch-v0?"),
@@ -171,6 +170,16 @@ def test_mistakes_in_the_zoos_programs_are_one_message(
     message = capsys.readouterr().err
     assert text in message
     assert message.count("\n") == 1
+
+
+def test_an_agent_that_the_hub_has_not_got_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rl_zoo3.load_from_hub.download_from_hub", Mock(side_effect=LocalEntryNotFoundError("none")))
+    assert cli.main(["enjoy", "--algo", "ppo", "--env", "Catch-v0"]) == 1
+    message = capsys.readouterr().err
+    assert "No model found for Catch-v0 in rl-trained-agents or on the Hugging Face Hub; training writes" in message
 
 
 @pytest.mark.parametrize(

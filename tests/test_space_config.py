@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -20,12 +21,13 @@ SPACES = [
     spaces.MultiDiscrete([3, 2], start=[1, -1]),
     spaces.MultiDiscrete([[3, 2], [1, 5]]),
     spaces.MultiDiscrete(np.array([3, 2], np.int32), dtype=np.int32),
-    spaces.Discrete(3, dtype=np.int32),
     spaces.MultiBinary([2, 3]),
     spaces.MultiBinary(3),
     spaces.Box(0, np.iinfo(np.int64).max, (2,), np.int64),
     spaces.Box(np.iinfo(np.int64).min, np.iinfo(np.int64).max, (2,), np.int64),
     spaces.Box(0, 2**63 - 1, (2,), np.uint64),
+    # Which older versions of gymnasium do not know
+    *([spaces.Discrete(3, dtype=np.int32)] if "dtype" in signature(spaces.Discrete).parameters else []),
     spaces.Dict({"z": spaces.Discrete(2), "a": spaces.Dict({"image": spaces.Box(0, 255, (1, 9, 9), np.uint8)})}),
 ]
 

@@ -55,7 +55,6 @@ def to_graph(network: ActingNetwork | ActingGraph) -> ActingGraph:
     # With a batch of one the exporter takes the one for a constant
     examples = tuple(th.as_tensor(np.zeros((2, *(s.shape or ())), s.dtype)) for s in network.inputs.values())
     proto = _exported(network, examples)
-    _check_any_number(proto, network)
     _rename(proto, network)
     for node in proto.graph.node:
         # Lines of source code, with their paths
@@ -67,18 +66,22 @@ def to_graph(network: ActingNetwork | ActingGraph) -> ActingGraph:
 
 
 def _exported(network: ActingNetwork, examples: tuple[th.Tensor, ...]) -> ModelProto:
+    shapes = (tuple({0: th.export.Dim.AUTO} for _ in examples),)
     try:
         with _quiet_exporter():
+            # Given the network itself, the exporter of older torch takes the way of the examples through its branches
+            traced = th.export.export(network, examples, dynamic_shapes=shapes, strict=False)
+            _check_any_number(traced, network)
             program = th.onnx.export(
-                network,
-                examples,
+                traced,
                 input_names=[f"in.{name}" for name in network.inputs],
                 output_names=[f"out.{name}" for name in network.outputs],
-                dynamic_shapes=(tuple({0: th.export.Dim("B")} for _ in examples),),
                 opset_version=OPSET,
                 dynamo=True,
                 verbose=False,
             )
+    except OptionError:
+        raise
     except Exception as error:
         # Whatever torch says of what somebody has written
         reason = str(error.__cause__ or error).partition("\n")[0]
@@ -90,14 +93,13 @@ def _exported(network: ActingNetwork, examples: tuple[th.Tensor, ...]) -> ModelP
     return program.model_proto
 
 
-def _check_any_number(proto: ModelProto, network: ActingNetwork) -> None:
-    """The exporter takes the number of examples for a constant where the network does, and says nothing."""
-    for value in proto.graph.input:
-        if not value.type.tensor_type.shape.dim[0].dim_param:
-            raise OptionError(
-                f"{_name(network)} fixes how many images there are at a time, as by len(x) in its forward: ask for "
-                "x.shape[0] there, or let the model itself predict, or the engine 'eager'."
-            )
+def _check_any_number(traced: th.export.ExportedProgram, network: ActingNetwork) -> None:
+    """The number of examples is taken for a constant where the network does so, and nothing is said."""
+    if not traced.range_constraints:
+        raise OptionError(
+            f"{_name(network)} fixes how many images there are at a time, as by len(x) in its forward: ask for "
+            "x.shape[0] there, or let the model itself predict, or the engine 'eager'."
+        )
 
 
 def _name(network: ActingNetwork) -> str:

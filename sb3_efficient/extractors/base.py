@@ -183,7 +183,11 @@ def _latent_dim(cnn: nn.Module, shape: tuple[int, int, int], name: str) -> int:
     probe = copy.deepcopy(cnn).to("meta").eval()
 
     def length(height: int, width: int) -> int:
-        return probe(th.empty(1, shape[0], height, width, device="meta")).shape[1]
+        found: int = probe(th.empty(1, shape[0], height, width, device="meta")).shape[1]
+        if found == 0:
+            # Torch 2.8 does not refuse a kernel that is larger than its image
+            raise RuntimeError("nothing is left of it")
+        return found
 
     def fits(side: int) -> bool:
         with suppress(RuntimeError):

@@ -23,11 +23,13 @@ def in_one_line(arguments: Sequence[str]) -> Iterator[None]:
     """
     try:
         yield
-    except (AssertionError, ValueError, KeyError, ImportError) as error:
+    except (AssertionError, ValueError, KeyError, ImportError, OSError) as error:
         message, typed = str(error), _typed(arguments)
-        if "TRUST_REMOTE_CODE" in message:
-            # There is no agent in its folder, so that the zoo would download one
-            message = f"No model found for {typed.env} in {typed.folder}; training writes to logs, unless -f says other"
+        # There is no agent in its folder, so that the zoo tried to download one, or would have
+        has_tried = type(error).__module__.startswith("huggingface_hub")
+        if has_tried or "TRUST_REMOTE_CODE" in message:
+            places = f"{typed.folder}{' or on the Hugging Face Hub' * has_tried}"
+            message = f"No model found for {typed.env} in {places}; training writes to logs, unless -f says other"
         if _NO_AGENT.match(message):
             # The zoo is imported by now
             from sb3_efficient.zoo.saved import no_agent
