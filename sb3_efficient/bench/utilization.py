@@ -30,8 +30,11 @@ def gpu_utilization(work: Callable[[], object], gpu: str, seconds: float = 3.0) 
     except OSError:
         return None
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        work()
-    watch.terminate()
-    readings = [float(line) for line in watch.communicate()[0].split() if line.strip().isdigit()]
+    try:
+        while time.perf_counter() < end:
+            work()
+    finally:
+        watch.terminate()
+        output, _ = watch.communicate()
+    readings = [float(word) for word in output.split() if word.isdigit()]
     return median(readings[len(readings) // 2 :]) if readings else None

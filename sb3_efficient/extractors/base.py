@@ -191,7 +191,8 @@ def _latent_dim(cnn: nn.Module, shape: tuple[int, int, int], name: str) -> int:
 
     def fits(side: int) -> bool:
         with suppress(RuntimeError):
-            return length(side, side) > 0
+            length(side, side)
+            return True
         return False
 
     try:
