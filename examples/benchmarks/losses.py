@@ -2,11 +2,12 @@
 Where it does not help: everything in the results of the other benchmarks that lost to what it was compared with.
 
     python examples/benchmarks/losses.py
+    SB3_EFFICIENT_RESULTS=examples/benchmarks/results/MACHINE-CLASS python examples/benchmarks/losses.py
 
 A loss is a speed below 0.97 of the baseline's in the same run, a run that was frozen and ended with less than one of
 the same checkpoint, or with the same seed, that was not, or a compressed policy that is shown to be worse than its
-original. Measures nothing; writes results/losses.json and the table in the page of this folder. Run it again when
-results have changed.
+original. Measures nothing; writes losses.json and .md beside the results and the table in the page of this folder. Run
+it again when results have changed.
 """
 
 from __future__ import annotations
@@ -134,6 +135,12 @@ def acting() -> list[Row]:
             where, game = f"{row['network']}, batch {row['batch']}", f"{row['game']} ({row['weights']} weights)"
             for name, label in (("eager", "torch"), ("onnxruntime", "ONNX Runtime"), ("static-int8", "its int8")):
                 yield f"reuse engine, {where}", label, game, times[name] / times["reuse"]
+            yield (
+                f"static-int8, {where}",
+                "float32, both on ONNX Runtime",
+                game,
+                times["onnxruntime"] / times["static-int8"],
+            )
             if ours := times.get("int8 reuse"):
                 yield f"reuse engine in int8, {where}", label, game, times["static-int8"] / ours
 
