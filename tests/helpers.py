@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import Any
 
 import torch as th
 
@@ -66,3 +68,33 @@ def count(module: th.nn.Module) -> int:
 def parameters_match(one: th.nn.Module, other: th.nn.Module) -> bool:
     """Whether two modules hold the same numbers."""
     return all(th.equal(p, q) for p, q in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def interrupted(call: Callable[[], object], line: int, folder: str) -> bool:
+    """
+    :param call: What Ctrl-C comes in the middle of
+    :param line: Before which of the lines that are executed in the folder
+    :param folder: Part of the paths of its files
+    :return: Whether it had so many lines
+    """
+    came = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal came
+        if folder not in frame.f_code.co_filename:
+            return None
+        came += event == "line"
+        if came == line:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False

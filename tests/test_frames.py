@@ -6,6 +6,7 @@ import copy
 import pickle
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import psutil
 import pytest
 import torch as th
 from gymnasium import spaces
-from helpers import Run, parameters_match
+from helpers import Run, interrupted, parameters_match
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3 import DQN
@@ -162,6 +163,29 @@ def test_any_stream_comes_back(
     assert buffers[0].size() == 0
     fill(buffers, stream, events)
     assert_same(*buffers, batches=1)
+
+
+@pytest.mark.parametrize("compress", [False, "zlib"])
+@pytest.mark.parametrize("before", [5, 20])
+def test_ctrl_c_in_the_middle_costs_no_frame_that_is_in_use(compress: Any, before: int) -> None:
+    """SB3 counts a transition last of all: what was interrupted is written again, to the same slot."""
+    events = [["terminal" if i % 7 == 0 else "step", "terminal" if i % 5 == 0 else "step"] for i in range(40)]
+    line, goes_on = 1, True
+    while goes_on:
+        stream = Stream(2, 1, 4, 256, seed=0)
+        ours, theirs = buffers = pair(2 * 8, stream.space, 2, compress=compress)
+        fill(buffers, stream, events[:before])
+        transition = stream.transition(["terminal", "step"])
+        goes_on = interrupted(partial(ours.add, *transition), line, "sb3_efficient/frames")
+        theirs.add(*transition)
+        if ours.pos != theirs.pos:
+            ours.add(*transition)
+        for each in events[before:]:
+            fill(buffers, stream, [each])
+            for name in ("observations", "next_observations"):
+                np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), err_msg=f"line {line}")
+        line += 1
+    assert line > 20
 
 
 def test_files_have_no_slots_that_were_not_written() -> None:

@@ -121,14 +121,14 @@ def test_hours_below_the_first_picture() -> None:
     assert json.loads((BENCHMARKS / "results" / "curve_ppo_PongNoFrameskip-v4_3.json").read_text())["steps"] >= 4e6
     words = (
         f"| Impala | {found[headline.LABELS['Impala']]:.1f} | {found['Impala, accelerated']:.1f} | "
-        f"{found['Impala, everything on']:.1f} (by hand); {_listed(by_auto)} ({NUMBERS[len(by_auto)]} other runs, by "
-        '"auto" with `earliest=0.1`) |',
+        f"{found['Impala, everything on']:.1f} (by hand); {_listed(by_auto)} ({NUMBERS[len(by_auto)]} other runs, "
+        "automatically) |",
         f"| NatureCNN | {found[headline.LABELS['Nature']]:.1f} | {found['Nature, accelerated']:.1f} | "
         "not within 4 million steps |",
         f"which Impala reaches after {min(steps['impala']):.1f} to {max(steps['impala']):.1f} million steps and "
         f"NatureCNN after {steps['nature'][0]:.1f}:",
         f"{NUMBERS[len(stock)]} with NatureCNN are at {returns} after 2 million steps, {ended:.1f} hours at that speed,"
-        f" and one with Impala, not ended, is at {impala['final_return']} after {impala['steps'] // 1000},000 steps, "
+        f" and one with Impala, not ended, is at {impala['final_return']} after {impala['steps']:,} steps, "
         f"where {NUMBERS[len(then)]} accelerated ones were at {_listed(then)}.",
     )
     text = text_of(ROOT / "README.md")
@@ -188,7 +188,7 @@ def test_what_the_first_table_says_of_updates_and_of_float32() -> None:
     text = text_of(ROOT / "README.md")
     assert (
         f"an update on 256 images is {low['fp32']} to {high['fp32']} times as fast as with the plain form in float32, "
-        f"{low['bf16']} to {high['bf16']} times in bfloat16 (Intel Xeon with AMX)"
+        f"{low['bf16']} to {high['bf16']} times in bfloat16 (Intel Xeon with AMX, one and two threads)"
     ) in text
     assert (
         f"whole runs with NatureCNN then took {_listed(float32)} hours, in plain SB3, on other days, {_listed(stock)}."
@@ -235,3 +235,14 @@ def _anchors(page: Path) -> set[str]:
     """Of its headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_scores_of_the_agents() -> None:
+    shown = re.findall(r"^\| `(\w+-v4_\d)` \|.* \| ([^|]+) \| ([^|]+) \|$", (ROOT / "README.md").read_text(), re.M)
+    assert shown
+    for agent, *cells in shown:
+        content = json.loads((BENCHMARKS / "results" / f"score_ppo_{agent}.json").read_text())
+        for row, cell in zip(content["rows"], cells, strict=True):
+            mean, error = (float(number) for number in re.findall(r"[\d.]+", cell))
+            digits = 0 if row["mean"] > 100 else 1
+            assert (mean, error) == (round(row["mean"], digits), round(row["standard_error"], digits))

@@ -39,7 +39,9 @@ def test_slim_agents_are_smaller_load_as_usual_and_go_on_learning(name: str, tmp
     model.save(tmp_path / "whole.zip")
     path = save_slim(model, tmp_path / "slim")
     assert path == tmp_path / "slim.zip"
-    assert path.stat().st_size < 0.75 * (tmp_path / "whole.zip").stat().st_size
+    # A third and a half, as README says
+    share = 0.36 if algo is PPO else 0.53
+    assert path.stat().st_size < share * (tmp_path / "whole.zip").stat().st_size
     with zipfile.ZipFile(tmp_path / "whole.zip") as whole, zipfile.ZipFile(path) as slim:
         assert slim.namelist() == whole.namelist()
 

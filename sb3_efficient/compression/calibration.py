@@ -39,6 +39,8 @@ def check_observations(observations: Any, space: spaces.Space, missing: str) -> 
             f"Calibration needs at least {LEAST} observations, better some hundreds from many episodes, "
             f"got {len(observations)}."
         )
+    if observations.dtype.kind == "f" and not np.isfinite(observations).all():
+        raise ObservationError("Calibration observations hold infinities or numbers that are none: leave those out.")
     # One by one, as all at once would take as much memory again
     if all(np.array_equal(one, observations[0]) for one in observations[1:]):
         raise ObservationError(f"All {len(observations)} calibration observations are the same: record them in play.")

@@ -16,6 +16,7 @@ from onnx import ModelProto
 
 from sb3_efficient.engines.head import Head
 from sb3_efficient.engines.network import ActingNetwork
+from sb3_efficient.engines.probe import random_observations
 from sb3_efficient.errors import OptionError
 
 #: Version of the operators: old enough for every runtime in use, and with uint8 in all that int8 networks need
@@ -66,10 +67,11 @@ def to_graph(network: ActingNetwork | ActingGraph) -> ActingGraph:
 
 
 def _exported(network: ActingNetwork, examples: tuple[th.Tensor, ...]) -> ModelProto:
-    shapes = (tuple({0: th.export.Dim.AUTO} for _ in examples),)
+    number = th.export.Dim("B")
     try:
         with _quiet_exporter():
             # Given the network itself, the exporter of older torch takes the way of the examples through its branches
+            shapes = (tuple({0: number} for _ in examples),)
             traced = th.export.export(network, examples, dynamic_shapes=shapes, strict=False)
             _check_any_number(traced, network)
             program = th.onnx.export(
@@ -83,6 +85,8 @@ def _exported(network: ActingNetwork, examples: tuple[th.Tensor, ...]) -> ModelP
     except OptionError:
         raise
     except Exception as error:
+        if "Constraints violated" in str(error):
+            raise _fixes_the_number(network) from error
         # Whatever torch says of what somebody has written
         reason = str(error.__cause__ or error).partition("\n")[0]
         raise OptionError(
@@ -94,12 +98,23 @@ def _exported(network: ActingNetwork, examples: tuple[th.Tensor, ...]) -> ModelP
 
 
 def _check_any_number(traced: th.export.ExportedProgram, network: ActingNetwork) -> None:
-    """The number of examples is taken for a constant where the network does so, and nothing is said."""
-    if not traced.range_constraints:
-        raise OptionError(
-            f"{_name(network)} fixes how many images there are at a time, as by len(x) in its forward: ask for "
-            "x.shape[0] there, or let the model itself predict, or the engine 'eager'."
-        )
+    """Torch takes it for granted that there are at least two, and what others wrote may do something else with one."""
+    if not network.others:
+        return
+    for n in (1, 3):
+        observations = [th.as_tensor(values) for values in random_observations(network.inputs, n).values()]
+        with th.no_grad():
+            pairs = zip(network(*observations), traced.module()(*observations), strict=True)
+            if not all(th.allclose(*pair, rtol=1e-3, atol=1e-4, equal_nan=True) for pair in pairs):
+                raise _fixes_the_number(network)
+
+
+def _fixes_the_number(network: ActingNetwork) -> OptionError:
+    return OptionError(
+        f"{_name(network)} fixes how many images there are at a time, as by len(x) in its forward, or does something "
+        "else with some numbers of them: ask for x.shape[0] there, or let the model itself predict, or the engine "
+        "'eager'."
+    )
 
 
 def _name(network: ActingNetwork) -> str:

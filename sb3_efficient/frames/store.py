@@ -47,16 +47,20 @@ class FrameStore:
             if self._top == len(self._uses):
                 self._grow()
             number = self._top
-            self._top += 1
         self._frames.write(number, frame)
+        # Not before it is written: whoever goes on after Ctrl-C writes it again
+        self._top = max(self._top, number + 1)
         return number
 
-    def exchange(self, old: np.ndarray, new: np.ndarray) -> None:
-        """Count uses, and free what is in use no more."""
-        old = old.ravel()
-        np.add.at(self._uses, new.ravel(), 1)
-        np.subtract.at(self._uses, old, 1)
-        self._free.extend(set(old[self._uses[old] == 0].tolist()) - {0})
+    def use(self, numbers: np.ndarray) -> None:
+        """Count uses up."""
+        np.add.at(self._uses, numbers.ravel(), 1)
+
+    def release(self, numbers: np.ndarray) -> None:
+        """Count uses down, and free what is in use no more."""
+        numbers = numbers.ravel()
+        np.subtract.at(self._uses, numbers, 1)
+        self._free.extend(set(numbers[self._uses[numbers] == 0].tolist()) - {0})
 
     def _grow(self) -> None:
         further = len(self._uses) - self._count
@@ -131,5 +135,8 @@ class FrameStacks:
                 numbers[env, i] = numbers[env, i - 1]
             else:
                 numbers[env, i] = self._store.keep(frame)
-        self._store.exchange(self._numbers[slot], numbers)
+        # In this order Ctrl-C in between, after which the slot is written again, costs no frame that is in use
+        before = self._numbers[slot].copy()
+        self._store.use(numbers)
         self._numbers[slot] = numbers
+        self._store.release(before)

@@ -224,10 +224,11 @@ class SEERCallback(RolloutCallback):
         if timesteps is None:
             # Those of a model that was saved frozen stay as they were
             update_targets(model)
+        timesteps = model.num_timesteps if timesteps is None else timesteps
+        # First: a model that is marked only is frozen as soon as it trains again, as after Ctrl-C in between
+        mark_frozen(model, depth=depth, latent_dtype=latent_dtype, timesteps=timesteps)
         encoder.freeze()
         set_buffer(model, buffer)
-        timesteps = model.num_timesteps if timesteps is None else timesteps
-        mark_frozen(model, depth=depth, latent_dtype=latent_dtype, timesteps=timesteps)
         self._say(buffer, timesteps)
 
     def _say(self, buffer: Any, timesteps: int) -> None:

@@ -139,8 +139,9 @@ class LatentReplayBuffer(ReplayBuffer):
         """
         encoder = self.attached()
         latents, next_latents = encoder(obs), encoder(next_obs)
-        self.next_observations.follow(self.pos, latents)
+        slot = self.pos
         super().add(latents, next_latents, action, reward, done, infos)
+        self.next_observations.follow(slot, latents)
 
     def sample(self, *args: Any, **kwargs: Any) -> Any:
         """As in SB3; observations are latents."""

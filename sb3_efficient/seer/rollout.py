@@ -11,6 +11,7 @@ from sb3_contrib.common.maskable.buffers import MaskableRolloutBuffer
 from sb3_contrib.common.recurrent.buffers import RecurrentRolloutBuffer
 from stable_baselines3.common.buffers import BaseBuffer, RolloutBuffer
 
+from sb3_efficient.errors import ConflictError
 from sb3_efficient.seer.encoder import CHUNK, LatentEncoder
 
 
@@ -31,6 +32,7 @@ class _Latents(BaseBuffer):
         # Methods that accelerate() has set are bound to the other buffer
         vars(self).update({name: value for name, value in vars(full).items() if not callable(value)})
         self.encoder = encoder
+        self._remember_encoder()
         self.observation_space = latent_space(encoder)
         self.obs_shape = (encoder.latent_dim,)
         self.observations = _encoded(full, encoder)
@@ -40,7 +42,31 @@ class _Latents(BaseBuffer):
         """
         :param obs: (n_envs, C, H, W)
         """
+        self._check_encoder()
         super().add(self.encoder(obs), *args, **kwargs)
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        """As in SB3; observations are latents."""
+        self._check_encoder()
+        return super().get(*args, **kwargs)  # type: ignore[misc]
+
+    def reset(self) -> None:
+        """Begin a rollout, with the weights that the encoder has now."""
+        super().reset()
+        self._remember_encoder()
+
+    def _remember_encoder(self) -> None:
+        self._version, self._digest = self.encoder.version, self.encoder.digest()
+
+    def _check_encoder(self) -> None:
+        if self.encoder.version == self._version:
+            return
+        if self.encoder.digest() != self._digest:
+            raise ConflictError(
+                "Other weights were put into the frozen layers in the middle of a rollout, whose latents those before "
+                "have made: put them in between rollouts, in a callback's on_rollout_start."
+            )
+        self._version = self.encoder.version
 
     def to_torch(self, array: np.ndarray, copy: bool = False) -> th.Tensor:
         # Picked by an array of indices, which copies already

@@ -51,8 +51,8 @@ class Successors:
         """
         Forget what came after the slot before this one, where it is what this one begins with.
 
-        :param slot: The newest one as soon as this is done
-        :param latents: (environments, L), about to be written there as observations
+        :param slot: The newest one
+        :param latents: (environments, L), written there as observations
         """
         rows = self.row[slot - 1]
         self._drop(slot - 1, (rows > 0) & (self.kept[rows] == latents).all(axis=1))
@@ -78,8 +78,10 @@ class Successors:
         return self.row.nbytes + self.kept.nbytes
 
     def _drop(self, slot: int, envs: np.ndarray) -> None:
-        self.free.extend(self.row[slot, envs].tolist())
+        rows = self.row[slot, envs].tolist()
+        # First, so that Ctrl-C in between leaves no row with two owners
         self.row[slot, envs] = 0
+        self.free.extend(rows)
 
     def _take(self, n: int) -> list[int]:
         if n > len(self.free):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch as th
@@ -45,7 +46,7 @@ def _encoder_weights(path: str | Path) -> dict[str, th.Tensor]:
     check_file(path)
     try:
         _, parameters, _ = load_from_zip_file(str(path), device="cpu", load_data=False)
-    except ValueError as error:
+    except (ValueError, RuntimeError, UnpicklingError) as error:
         raise OptionError(f"encoder={str(path)!r} is no zip of Stable-Baselines3, or a damaged one: {error}") from error
     found: dict[str, th.Tensor] = {}
     policy: dict[str, th.Tensor] = dict(parameters.get("policy", {}))

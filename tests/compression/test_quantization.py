@@ -217,6 +217,8 @@ def test_images_that_are_no_bytes() -> None:
     env.observation_space = spaces.Box(0, 255, (2, 36, 36), np.float64)
     model = PPO("CnnPolicy", env, policy_kwargs=policy_kwargs("nature", PPO), device="cpu", seed=0)
     observations = images(64).astype(np.float64)
+    with pytest.raises(ObservationError, match="hold infinities or numbers that are none"):
+        compress(model, "static-int8", calibration=np.where(observations == 255, np.inf, observations))
     found = compress(model, "static-int8", calibration=observations).engine().outputs(observations)["logits"]
     expected = make_engine(model, "eager").outputs(observations)["logits"]
     assert sqnr(found, expected) > 20

@@ -62,6 +62,21 @@ class Depends(Own):
         return self.convolution(x / 2 if x.max() > 0.5 else x).flatten(1)
 
 
+class Alone(Own):
+    def behind(self, x: th.Tensor) -> th.Tensor:
+        return self.convolution(x / 2 if x.shape[0] == 1 else x).flatten(1)
+
+
+class Many(Own):
+    def behind(self, x: th.Tensor) -> th.Tensor:
+        return self.convolution(x / 2 if x.shape[0] > 16 else x).flatten(1)
+
+
+class Odd(Own):
+    def behind(self, x: th.Tensor) -> th.Tensor:
+        return self.convolution(x / 2 if x.shape[0] % 2 else x).flatten(1)
+
+
 class Keeps(Own):
     def behind(self, x: th.Tensor) -> th.Tensor:
         self.last = th.relu(self.convolution(x))
@@ -93,7 +108,10 @@ def test_images_that_are_divided_by_channel() -> None:
 @pytest.mark.parametrize(
     ("network", "text"),
     [
-        (Counted, "Counted fixes how many images there are at a time, as by len(x) in its forward: ask for x.shape[0]"),
+        *(
+            (network, f"{network.__name__} fixes how many images there are at a time, as by len(x) in its forward, or")
+            for network in (Counted, Alone, Many, Odd)
+        ),
         (Depends, "Depends cannot be written as a graph, which has no branches by what is in an image and keeps"),
     ],
 )

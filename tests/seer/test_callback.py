@@ -25,7 +25,7 @@ from test_policies import DictEnv, env, model
 from sb3_efficient import accelerate, policy_kwargs
 from sb3_efficient.compression import PruningCallback, QATCallback
 from sb3_efficient.errors import ConflictError, EfficientError, ObservationError, OptionError
-from sb3_efficient.seer import SEERCallback, ThawCallback
+from sb3_efficient.seer import SEERCallback, ThawCallback, buffers, callback
 from sb3_efficient.seer.buffers import buffer_of, latent_buffer
 from sb3_efficient.seer.encoder import LatentEncoder
 from sb3_efficient.seer.frozen import FrozenForward
@@ -172,6 +172,28 @@ def test_a_freeze_that_fails_leaves_training_as_it_was(latent: float | None, mon
     assert type(agent.rollout_buffer) is plain_buffer
     assert "forward" not in vars(agent.policy.features_extractor)
     assert not hasattr(agent, "seer")
+
+
+@pytest.mark.parametrize("after", ["freeze", "set_buffer", "give_back_memory"])
+def test_ctrl_c_in_the_middle_of_a_freeze_leaves_a_model_that_is_frozen_or_soon_is(
+    after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = LatentEncoder if after == "freeze" else callback if after == "set_buffer" else buffers
+    done = getattr(owner, after)
+
+    def then_interrupted(*arguments: Any) -> None:
+        done(*arguments)
+        raise KeyboardInterrupt
+
+    agent = trained("dqn")
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, after, then_interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            agent.learn(100, callback=SEERCallback(64))
+    assert agent.seer["depth"] == "lower"
+    agent.learn(20, callback=SEERCallback(64), reset_num_timesteps=False)
+    assert agent.replay_buffer.encoder is not None
+    assert isinstance(vars(agent.q_net.features_extractor)["forward"], FrozenForward)
 
 
 def test_a_freeze_that_fails_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

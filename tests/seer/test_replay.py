@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import pickle
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch as th
+from helpers import interrupted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.buffers import ReplayBuffer
@@ -63,6 +65,26 @@ def test_samples_are_those_of_sb3(layout: str, seed: int, n_envs: int, slots: in
     assert th.equal(ours.actions, expected.actions)
     assert th.equal(ours.dones, expected.dones)
     assert th.equal(ours.rewards, expected.rewards)
+
+
+@pytest.mark.parametrize("steps", [4, 15])
+def test_ctrl_c_in_the_middle_costs_no_latent(steps: int) -> None:
+    """SB3 counts a transition last: what was interrupted is written again, to the same slot."""
+    line, goes_on = 1, True
+    while goes_on:
+        encoder, trail = Stub(), Trail(3, seed=2)
+        images, latents = image_buffer("two arrays", 6, 3), latent_buffer(encoder, 6, 3)
+        for i in range(steps + 20):
+            transition = trail.step()
+            if i == steps:
+                goes_on = interrupted(partial(latents.add, *transition), line, "sb3_efficient/seer")
+            images.add(*transition)
+            if latents.pos != images.pos:
+                latents.add(*transition)
+            every = np.arange(images.size())
+            assert_same(samples(latents, every), samples(images, every, encoder))
+        line += 1
+    assert line > 20
 
 
 @settings(max_examples=40, deadline=None)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.utils import set_random_seed
 from test_policies import model
 
 from sb3_efficient import accelerate, policy_kwargs
 from sb3_efficient.envs import CatchEnv as CatchEnv
+from sb3_efficient.errors import ConflictError
 from sb3_efficient.seer import SEERCallback
 from sb3_efficient.seer.encoder import LatentEncoder, encoders
 from sb3_efficient.seer.frozen import FrozenForward
@@ -121,6 +124,32 @@ def test_together_with_accelerate(precision: str, stock: bool) -> None:
     assert "is frozen" in str(report)
     assert vars(agent.policy.features_extractor)["forward"] is forward
     assert forward.numbers.precision == precision
+    assert is_latent_rollout(agent.rollout_buffer)
+
+
+class PutIn(BaseCallback):
+    """Other weights, at a number of timesteps."""
+
+    def __init__(self, weights: Any, at: int) -> None:
+        super().__init__()
+        self.weights, self.at = weights, at
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps == self.at:
+            self.model.set_parameters(self.weights)
+        return True
+
+
+def test_no_rollout_has_latents_of_two_encoders() -> None:
+    agent: Any = make("ppo")
+    agent.learn(40, callback=SEERCallback(17, "conv"))
+    own, others = copy.deepcopy(agent.get_parameters()), make("ppo").get_parameters()
+    # The same weights are the same encoder
+    agent.learn(64, callback=[SEERCallback(17, "conv"), PutIn(own, 24)])
+    with pytest.raises(ConflictError, match="Other weights were put into the frozen layers in the middle of a rollout"):
+        agent.learn(64, callback=[SEERCallback(17, "conv"), PutIn(others, 24)])
+    agent.set_parameters(others)
+    agent.learn(64, callback=SEERCallback(17, "conv"))
     assert is_latent_rollout(agent.rollout_buffer)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 import torch as th
@@ -66,7 +67,11 @@ def test_no_such_file(path: Any) -> None:
         transfer_encoder(path, model("ppo"), "conv")
 
 
-def test_a_damaged_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_a_damaged_file(is_zip: bool, tmp_path: Path) -> None:
     (tmp_path / "agent.zip").write_bytes(b"PK not")
+    if is_zip:
+        with ZipFile(tmp_path / "agent.zip", "w") as file:
+            file.writestr("policy.pth", b"not torch's")
     with pytest.raises(OptionError, match="is no zip of Stable-Baselines3, or a damaged one"):
         transfer_encoder(tmp_path / "agent.zip", model("ppo"), "conv")
