@@ -175,6 +175,13 @@ class SEERCallback(RolloutCallback):
 
     def _on_training_end(self) -> None:
         self._pin_targets()
+        if isinstance(self.trigger, Timetable) and self.trigger.remaining:
+            when, depth = self.trigger.remaining[0]
+            warnings.warn(
+                f"SEER has not frozen up to {depth!r}, which was asked for at {when} timesteps: training ended at "
+                f"{self.num_timesteps}, and no rollout ended between the two, after the first update.",
+                stacklevel=2,
+            )
         if isinstance(self.trigger, Convergence) and self.encoder is None:
             late = timestep(0.75, self.model._num_timesteps_at_start, self.model._total_timesteps)
             # Not before the first update

@@ -196,6 +196,13 @@ def test_ctrl_c_in_the_middle_of_a_freeze_leaves_a_model_that_is_frozen_or_soon_
     assert isinstance(vars(agent.q_net.features_extractor)["forward"], FrozenForward)
 
 
+def test_a_freeze_that_never_came_is_said() -> None:
+    agent = model("dqn", train_freq=60, learning_starts=8)
+    with pytest.warns(UserWarning, match="has not frozen up to 'lower', which was asked for at 20 timesteps: training"):
+        agent.learn(60, callback=SEERCallback(20))
+    assert not hasattr(agent, "seer")
+
+
 def test_a_freeze_that_fails_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[int] = []
 
