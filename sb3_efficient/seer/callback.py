@@ -175,8 +175,11 @@ class SEERCallback(RolloutCallback):
 
     def _on_training_end(self) -> None:
         self._pin_targets()
-        if isinstance(self.trigger, Timetable) and self.trigger.remaining:
-            when, depth = self.trigger.remaining[0]
+        remaining = self.trigger.remaining if isinstance(self.trigger, Timetable) else []
+        # Another callback may have frozen deeper
+        missed = next(((when, depth) for when, depth in remaining if self._is_deeper(depth)), None)
+        if missed is not None:
+            when, depth = missed
             warnings.warn(
                 f"SEER has not frozen up to {depth!r}, which was asked for at {when} timesteps: training ended at "
                 f"{self.num_timesteps}, and no rollout ended between the two, after the first update.",
