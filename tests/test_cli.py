@@ -143,7 +143,10 @@ def test_help_teaches(script: Run, capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (("record_video", "-f", "logs", "--exp-id", "9"), "Catch-v0_9 folder was not found. Agents in logs: ppo/Catch"),
         (("enjoy", "-f", "logs", "--load-best"), "No model found for ppo on Catch-v0, path: logs/ppo/Catch-v0_1/best"),
-        (("enjoy",), "; training writes to logs, unless -f says other. Agents in rl-trained-agents: none"),
+        (
+            ("enjoy",),
+            "No model found for Catch-v0 in rl-trained-agents; training writes to logs, unless -f",
+        ),
         (("enjoy", "-f", "logs/ppo"), "logs/ppo is the folder of one algorithm: name the one above it, -f logs."),
         (("train", "-i", "nofile.zip"), "-i nofile.zip: there is no such zip. Name the agent to continue, as -i logs"),
         (("train", "--env", "Catch-v9"), "Catch-v9 not found in gym registry, you maybe meant Catch-v0?"),

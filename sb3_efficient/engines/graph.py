@@ -68,10 +68,10 @@ def to_graph(network: ActingNetwork | ActingGraph) -> ActingGraph:
 
 def _exported(network: ActingNetwork, examples: tuple[th.Tensor, ...]) -> ModelProto:
     number = th.export.Dim("B")
+    shapes = (tuple({0: number} for _ in examples),)
     try:
         with _quiet_exporter():
             # Given the network itself, the exporter of older torch takes the way of the examples through its branches
-            shapes = (tuple({0: number} for _ in examples),)
             traced = th.export.export(network, examples, dynamic_shapes=shapes, strict=False)
             _check_any_number(traced, network)
             program = th.onnx.export(
@@ -101,10 +101,11 @@ def _check_any_number(traced: th.export.ExportedProgram, network: ActingNetwork)
     """Torch takes it for granted that there are at least two, and what others wrote may do something else with one."""
     if not network.others:
         return
+    again = traced.module()
     for n in (1, 3):
         observations = [th.as_tensor(values) for values in random_observations(network.inputs, n).values()]
         with th.no_grad():
-            pairs = zip(network(*observations), traced.module()(*observations), strict=True)
+            pairs = zip(network(*observations), again(*observations), strict=True)
             if not all(th.allclose(*pair, rtol=1e-3, atol=1e-4, equal_nan=True) for pair in pairs):
                 raise _fixes_the_number(network)
 

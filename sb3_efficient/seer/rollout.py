@@ -53,7 +53,8 @@ class _Latents(BaseBuffer):
     def reset(self) -> None:
         """Begin a rollout, with the weights that the encoder has now."""
         super().reset()
-        self._remember_encoder()
+        if self.encoder.version != self._version:
+            self._remember_encoder()
 
     def _remember_encoder(self) -> None:
         self._version, self._digest = self.encoder.version, self.encoder.digest()
