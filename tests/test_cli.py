@@ -134,6 +134,9 @@ def test_help_teaches(script: Run, capsys: pytest.CaptureFixture[str]) -> None:
         assert text in capsys.readouterr().out
 
 
+SEARCH = ("-conf", "sb3_efficient.hyperparams.ppo", "-optimize", "--study-name", "search")
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
@@ -150,6 +153,12 @@ def test_help_teaches(script: Run, capsys: pytest.CaptureFixture[str]) -> None:
         (("enjoy", "-f", "logs/ppo"), "logs/ppo is the folder of one algorithm: name the one above it, -f logs."),
         (("train", "-i", "nofile.zip"), "-i nofile.zip: there is no such zip. Name the agent to continue, as -i logs"),
         (("train", "--env", "Catch-v9"), "Catch-v9 not found in gym registry, you maybe meant Catch-v0?"),
+        (("train", "--seed", "99999999999"), "--seed 99999999999: a seed is a whole number below 2**32."),
+        (("train", *SEARCH, "--storage", "foo://x"), "--storage foo://x cannot be used: Can't load plugin"),
+        (
+            ("record_video", "-f", "logs", "-o", "logs/file/x"),
+            "-o: logs/file/x cannot be made, as ",
+        ),
         (("enjoy", "--env", "Mine-v0", "-f", "logs"), "No environment 'Mine-v0' is registered. --gym-packages MODULE"),
         *(
             ((verb, "--gym-packages", "nothing"), "--gym-packages names the module 'nothing', and there is none")
@@ -167,6 +176,7 @@ def test_mistakes_in_the_zoos_programs_are_one_message(
     for name in ("Catch-v0", "Mine-v0"):
         (tmp_path / "logs" / "ppo" / f"{name}_1").mkdir(parents=True)
         (tmp_path / "logs" / "ppo" / f"{name}_1" / f"{name}.zip").touch()
+    (tmp_path / "logs" / "file").touch()
     monkeypatch.chdir(tmp_path)
     verb, *options = words
     assert cli.main([verb, "--algo", "ppo", "--env", "Catch-v0", *options]) == 1

@@ -13,7 +13,8 @@ from typing import Any
 
 from sb3_efficient.errors import OptionError
 from sb3_efficient.zoo import register
-from sb3_efficient.zoo.mistakes import in_one_line
+from sb3_efficient.zoo.folder import check_possible
+from sb3_efficient.zoo.mistakes import in_one_line, typed_options
 from sb3_efficient.zoo.packages import import_packages
 
 _KEYS = """\
@@ -34,28 +35,24 @@ def run(verb: str, arguments: Sequence[str]) -> None:
     :param arguments: Its command line; ``enjoy`` and ``record_video`` have ``--policy FILE`` and ``--engine NAME`` too,
         and the latter ``--gym-packages MODULE``
     """
-    own = argparse.Namespace(policy=None, engine=None, gym_packages=[])
+    own = argparse.Namespace(policy=None, engine=None)
+    typed = typed_options(verb, arguments)
     if verb != "train":
         arguments = _taken(verb, arguments, own)
     if verb == "train" and not {"-h", "--help"}.isdisjoint(arguments):
         print(_KEYS)
     register()
     # Here, too, where the zoo imports them itself: it would end in a traceback
-    import_packages(own.gym_packages or _gym_packages(arguments))
+    import_packages(typed.gym_packages)
+    if verb == "record_video" and typed.output_folder is not None:
+        check_possible("-o", Path(typed.output_folder))
     argv = sys.argv
     sys.argv = [f"sb3-efficient {verb}", *arguments]
     try:
-        with in_one_line(arguments), _acting(own.policy, own.engine):
+        with in_one_line(typed), _acting(own.policy, own.engine):
             runpy.run_module(f"rl_zoo3.{verb}", run_name="__main__")
     finally:
         sys.argv = argv
-
-
-def _gym_packages(arguments: Sequence[str]) -> list[str]:
-    """As the zoo's own option has them."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--gym-packages", nargs="+", default=[])
-    return parser.parse_known_args(arguments)[0].gym_packages
 
 
 def _taken(verb: str, arguments: Sequence[str], own: argparse.Namespace) -> list[str]:

@@ -26,7 +26,7 @@ def setup_experiment(original: Callable[..., Any]) -> Callable[..., Any]:
     def setup(self: Any) -> Any:
         for option, folder in (("-f", self.save_path), ("-tb", self.tensorboard_log)):
             if folder is not None:
-                _check_possible(option, Path(folder))
+                check_possible(option, Path(folder))
         self.has_new_folder = not Path(self.save_path).exists()
         found = None
         try:
@@ -56,8 +56,13 @@ def learn(original: Callable[..., None]) -> Callable[..., None]:
     return begun
 
 
-def _check_possible(option: str, folder: Path) -> None:
-    """Refuse what cannot be made or written to, which the zoo notices when all else is done; nothing is made yet."""
+def check_possible(option: str, folder: Path) -> None:
+    """
+    Refuse what cannot be made or written to, which the zoo notices when all else is done; nothing is made yet.
+
+    :param option: Of the zoo
+    :param folder: That it names
+    """
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not nearest.is_dir():
         raise OptionError(f"{option}: {folder} cannot be made, as {nearest} is a file. Name another folder.")

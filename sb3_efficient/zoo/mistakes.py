@@ -16,15 +16,34 @@ _REGISTERS = "--gym-packages MODULE imports a module that registers more."
 _NO_AGENT = re.compile("The .* folder was not found|No (model|checkpoint) found for")
 
 
-@contextmanager
-def in_one_line(arguments: Sequence[str]) -> Iterator[None]:
+def typed_options(verb: str, arguments: Sequence[str]) -> argparse.Namespace:
     """
-    :param arguments: Command line of the zoo's program that runs inside
+    :param verb: Program of the zoo
+    :param arguments: Its command line
+    :return: What messages, and this package, need of the zoo's own options
+    """
+    parser = argparse.ArgumentParser(f"sb3-efficient {verb}", add_help=False, usage="%(prog)s ...")
+    parser.add_argument("-f", "--folder", default="rl-trained-agents")
+    parser.add_argument("-i", "--trained-agent")
+    parser.add_argument("--env", default="CartPole-v1")
+    parser.add_argument("--gym-packages", nargs="+", default=[])
+    parser.add_argument("--seed")
+    parser.add_argument("--storage")
+    if verb == "record_video":
+        # To train -o is the beginning of -optimize
+        parser.add_argument("-o", "--output-folder")
+    return parser.parse_known_args(arguments)[0]
+
+
+@contextmanager
+def in_one_line(typed: argparse.Namespace) -> Iterator[None]:
+    """
+    :param typed: By :func:`typed_options`, for the zoo's program that runs inside
     """
     try:
         yield
-    except (AssertionError, ValueError, KeyError, ImportError, OSError) as error:
-        message, typed = str(error), _typed(arguments)
+    except Exception as error:
+        message = str(error)
         # There is no agent in its folder, so that the zoo tried to download one, or would have
         has_tried = type(error).__module__.startswith("huggingface_hub")
         if has_tried or "TRUST_REMOTE_CODE" in message:
@@ -44,6 +63,13 @@ def in_one_line(arguments: Sequence[str]) -> Iterator[None]:
             raise UnknownNameError(f"{message} {_REGISTERS}") from error
         if isinstance(error, KeyError) and error.args == (typed.env,):
             raise UnknownNameError(f"No environment {typed.env!r} is registered. {_REGISTERS}") from error
+        if "Seed must be between" in message:
+            raise OptionError(f"--seed {typed.seed}: a seed is a whole number below 2**32.") from error
+        if type(error).__module__.startswith("sqlalchemy."):
+            raise OptionError(
+                f"--storage {typed.storage} cannot be used: {message}. Name a file, as search.log, or a database, as "
+                "sqlite:///search.db."
+            ) from error
         if "pip install wandb" in message or "'optunahub'" in message:
             # Of --track, and of --sampler auto
             raise MissingExtraError(f"rl-zoo3 wants a package that is not installed: {message}") from error
@@ -71,12 +97,3 @@ def _raised_in(error: BaseException) -> str:
     """Package of the innermost frame."""
     *_, (frame, _) = walk_tb(error.__traceback__)
     return str(frame.f_globals.get("__name__", "")).partition(".")[0]
-
-
-def _typed(arguments: Sequence[str]) -> argparse.Namespace:
-    """What messages need of the zoo's own options."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("-f", "--folder", default="rl-trained-agents")
-    parser.add_argument("-i", "--trained-agent")
-    parser.add_argument("--env", default="CartPole-v1")
-    return parser.parse_known_args(arguments)[0]
