@@ -10,7 +10,7 @@ from sb3_efficient.errors import ConflictError
 
 
 class RolloutCallback(BaseCallback):
-    """Acts at the ends of rollouts, so that it refuses places in which SB3 tells a callback of steps only."""
+    """Acts when rollouts begin or end, so that it refuses places in which SB3 tells a callback of steps only."""
 
     def _init_callback(self) -> None:
         # EvalCallback does not tell of the start of training either
@@ -28,6 +28,6 @@ class RolloutCallback(BaseCallback):
         if self.parent is not None:
             own, parent = type(self).__name__, type(self.parent).__name__
             raise ConflictError(
-                f"{own} acts at the ends of rollouts, of which {parent} tells it nothing: give {own} to learn() by "
+                f"{own} acts when rollouts begin or end, of which {parent} tells it nothing: give {own} to learn() by "
                 "itself or in a list."
             )

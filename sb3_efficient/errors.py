@@ -61,10 +61,14 @@ class WriteError(EfficientError, OSError):
     """A file that could not be written; the one that was there is as before."""
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
+def suggestion(name: object, known: Iterable[str]) -> str:
     """
+    :param name: What was asked for; nothing is like what is no text
+    :param known: Names that there are
     :return: ``" Did you mean 'impala'?"`` for a near miss, also one of upper and lower case, otherwise nothing
     """
+    if not isinstance(name, str):
+        return ""
     names = {one.lower(): one for one in known}
     matches = get_close_matches(name.lower(), names, n=1)
     return f" Did you mean {names[matches[0]]!r}?" if matches else ""

@@ -22,7 +22,10 @@ def kept_generators() -> Iterator[None]:
     state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     cudnn = th.backends.cudnn
     algorithms = cudnn.deterministic, cudnn.benchmark
-    with th.random.fork_rng(devices=range(th.cuda.device_count())):
+    # To ask a GPU that nothing has used yet would begin CUDA in this process, after which a fork cannot use it
+    is_used: bool = th.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = range(th.cuda.device_count()) if is_used else ()
+    with th.random.fork_rng(devices=devices):
         try:
             yield
         finally:

@@ -21,9 +21,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecTransposeIm
 
 from sb3_efficient.atomic import replace_file
 from sb3_efficient.errors import ArtifactError, ObservationError, OptionError, briefly
-from sb3_efficient.evaluation.episodes import Policy, masks_of
+from sb3_efficient.evaluation.episodes import Policy, act, masks_of
 from sb3_efficient.evaluation.progress import progress_bar
-from sb3_efficient.exploration import explore_anew
 from sb3_efficient.generators import seeded
 from sb3_efficient.options import whole_number
 from sb3_efficient.space_config import space_from_config, space_to_config
@@ -69,9 +68,7 @@ def collect(
                 kept.append(seen[i].copy())
                 advance()
             wait = np.where(wait == 0, spacing, wait) - 1
-            if not deterministic:
-                explore_anew(getattr(policy, "policy", None), env.num_envs)
-            actions, state = policy.predict(seen, state, starts, deterministic, **masks())
+            actions, state = act(policy, seen, state, starts, deterministic, masks)
             seen, _, starts, _ = env.step(actions)
     return np.stack(kept)[rng.permutation(n)]
 

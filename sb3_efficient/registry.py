@@ -42,10 +42,6 @@ class Registry(Generic[Item]):
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._items))
 
-    def in_order(self) -> list[str]:
-        """Names in the order in which they were registered."""
-        return list(self._items)
-
     def items(self) -> list[tuple[str, Item]]:
         """All pairs, in the order of their names."""
         return sorted(self._items.items(), key=lambda pair: pair[0])

@@ -29,8 +29,8 @@ def places(modules: Iterable[nn.Module], *, statistics: bool = False) -> list[Pl
 class Weights:
     """
     Optimizers, ``load_state_dict``, ``.to`` and new parameters are noticed by version and address. Writing to
-    ``parameter.data``, as SB3's ``polyak_update`` does, leaves both as they are: it is noticed by some numbers of each
-    tensor, of which it changes all (on the CPU; elsewhere to read them would wait for the device).
+    ``parameter.data``, as SB3's ``polyak_update`` does, leaves both as they are, and changes every number: a sample of
+    each tensor's is compared (on the CPU; elsewhere to read them would wait for the device).
 
     :param places: Where they are kept
     """

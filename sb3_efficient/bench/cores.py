@@ -1,4 +1,4 @@
-"""As many cores as threads, so that a comparison on one thread is one."""
+"""A process is held to as many cores as threads, so that one thread means one core."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch as th
-
 from sb3_efficient.errors import OptionError
+from sb3_efficient.threads import torch_threads
 
 
 @contextmanager
@@ -19,13 +18,12 @@ def cores(count: int) -> Iterator[None]:
     there = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
     if count > len(there):
         raise OptionError(f"{count} threads need as many cores, and this process may use {len(there)}.")
-    threads = th.get_num_threads()
-    th.set_num_threads(count)
-    if hasattr(os, "sched_setaffinity"):
+    with torch_threads(count):
+        if not hasattr(os, "sched_setaffinity"):
+            yield
+            return
         os.sched_setaffinity(0, sorted(there)[:count])
-    try:
-        yield
-    finally:
-        th.set_num_threads(threads)
-        if hasattr(os, "sched_setaffinity"):
+        try:
+            yield
+        finally:
             os.sched_setaffinity(0, there)

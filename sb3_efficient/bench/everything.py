@@ -98,9 +98,7 @@ def default_folder(quick: bool) -> Path:
     """
     from sb3_efficient.doctor import machine_class
 
-    checkout = scripts.folder()
-    parent = Path("bench") if checkout is None else checkout / "results"
-    return parent / f"{machine_class()}{'-quick' if quick else ''}"
+    return scripts.results() / f"{machine_class()}{'-quick' if quick else ''}"
 
 
 def summary(rows: list[Row], steps: list[str]) -> Iterator[str]:

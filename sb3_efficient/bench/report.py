@@ -72,9 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     :param arguments: As :func:`add_arguments` has them
     :return: Exit status
     """
-    checkout = scripts.folder()
-    results = arguments.results or (Path("bench") if checkout is None else checkout / "results")
-    print(write(results, arguments.output))
+    print(write(arguments.results or scripts.results(), arguments.output))
     return 0
 
 
@@ -91,7 +89,8 @@ def write(results: Path, output: Path | None = None) -> Path:
         raise EfficientError(f"There are no results in {results}: make some with 'sb3-efficient bench all --quick'.")
     output = output or results / _NAME
     check_writable(output)
-    parts = [f"<nav>{' · '.join(f'<a href=#{escape(n)}>{escape(_heading(n))}</a>' for n in names)}</nav>"]
+    links = [f'<a href="#{escape(name)}">{escape(_heading(name))}</a>' for name in names]
+    parts = [f"<nav>{' · '.join(links)}</nav>"]
     parts += [_section(name, files) for name, files in names.items()]
     return replace_file(output, document("sb3-efficient: what was measured", "\n".join(parts)).encode())
 

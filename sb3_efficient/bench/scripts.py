@@ -41,6 +41,14 @@ def folder() -> Path | None:
     return next((place for place in found if (place / "common.py").is_file()), None)
 
 
+def results() -> Path:
+    """
+    :return: Where results lie: in the checkout, otherwise in the folder ``bench``
+    """
+    checkout = folder()
+    return Path("bench") if checkout is None else checkout / "results"
+
+
 def run(name: str, arguments: Sequence[str]) -> int:
     """
     :param name: Of :data:`SCRIPTS`

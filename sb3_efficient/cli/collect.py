@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from sb3_efficient.atomic import check_writable
-from sb3_efficient.cli.arguments import add_agent_arguments, add_play_arguments, check_play_arguments
+from sb3_efficient.cli.arguments import N_OBSERVATIONS, add_agent_arguments, add_play_arguments, check_play_arguments
 from sb3_efficient.cli.common import loaded, record, saved_agent
 from sb3_efficient.options import whole_arguments
 
@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     add_agent_arguments(parser)
     add_play_arguments(parser)
-    parser.add_argument("-n", "--n-observations", type=int, default=1000, help="how many (default: %(default)s)")
+    parser.add_argument(
+        "-n", "--n-observations", type=int, default=N_OBSERVATIONS, help="how many (default: %(default)s)"
+    )
     parser.add_argument(
         "--spacing", type=int, default=10, help="steps of the game between two of them (default: %(default)s)"
     )

@@ -127,7 +127,7 @@ def whole_games(agent: SavedAgent, model: BaseAlgorithm, arguments: argparse.Nam
     :return: Return and length of each game, (N, 2), and whether actions were greedy
     """
     from sb3_efficient.evaluation.episodes import play_games
-    from sb3_efficient.evaluation.latency import torch_threads
+    from sb3_efficient.threads import torch_threads
 
     agent.check_fit(model)
     greedy = agent.is_deterministic
@@ -157,7 +157,8 @@ def _facts(agent: SavedAgent, arguments: argparse.Namespace) -> Row:
 
 def _score(agent: SavedAgent, arguments: argparse.Namespace) -> Row:
     from sb3_efficient.engines import make_engine
-    from sb3_efficient.evaluation.latency import time_in_turns, torch_threads
+    from sb3_efficient.evaluation.latency import time_in_turns
+    from sb3_efficient.threads import torch_threads
 
     model = agent.load()
     games, greedy = whole_games(agent, model, arguments)

@@ -47,11 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
     from sb3_efficient.bench.rows import Rows
     from sb3_efficient.doctor import machine
     from sb3_efficient.extractors import find_extractor
-    from sb3_efficient.options import whole_number
+    from sb3_efficient.options import check_name, whole_number
 
-    networks, frameworks = arguments.networks or list(NETWORKS), arguments.frameworks or FRAMEWORKS.in_order()
+    networks, frameworks = arguments.networks or list(NETWORKS), arguments.frameworks or list(FRAMEWORKS)
     for framework in frameworks:
-        FRAMEWORKS[framework]
+        check_name("framework", framework, FRAMEWORKS)
     for network in networks:
         find_extractor(network)
     for threads in arguments.threads:

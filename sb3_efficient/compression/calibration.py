@@ -44,5 +44,5 @@ def check_observations(observations: Any, space: spaces.Space, missing: str) -> 
     # One by one, as all at once would take as much memory again
     if all(np.array_equal(one, observations[0]) for one in observations[1:]):
         raise ObservationError(f"All {len(observations)} calibration observations are the same: record them in play.")
-    # Flipped views are observations, but not to torch
+    # Torch refuses the negative strides of flipped views
     return np.ascontiguousarray(observations)

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch as th
-from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.compression.calibration import check_observations
 from sb3_efficient.compression.policy import CompressedPolicy
 from sb3_efficient.compression.recipe import LastMethod, Method, ModelMethod, Step, make_recipe
 from sb3_efficient.engines import ActingNetwork, find_engine, to_graph
-from sb3_efficient.engines.probe import random_observations
+from sb3_efficient.engines.probe import observations_of, random_observations
 from sb3_efficient.errors import OptionError, briefly
 
 
@@ -65,7 +64,7 @@ def _finished(network: ActingNetwork, steps: tuple[Method, ...], observations: n
         engine = policy.engine()
         for n in (1, 3):
             feed = random_observations(network.inputs, n)
-            engine.outputs(feed if isinstance(policy.observation_space, spaces.Dict) else feed["observation"])
+            engine.outputs(observations_of(feed, policy.observation_space))
     except Exception as error:
         # Whatever ONNX Runtime says of operators that this package never makes
         recipe = " ".join(map(str, steps)) or "float32"

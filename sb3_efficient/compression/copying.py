@@ -23,7 +23,7 @@ def copied(model: Model) -> Model:
     zipped = io.BytesIO()
     model.save(zipped)
     zipped.seek(0)
-    # With its environment, which would have to begin anew, by its seed
+    # Seeds the generators that all share, and would seed the environment, so that it comes later
     with kept_generators():
         another = type(model).load(zipped, device=model.device)
     env = model.get_env()

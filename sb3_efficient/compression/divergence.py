@@ -24,6 +24,8 @@ def make_loss(master: Networks, targets: Outputs, temperature: float, value_weig
     space = master.policy.action_space
     sizes = space.nvec.tolist() if isinstance(space, spaces.MultiDiscrete) else [targets.action[0].shape[1]]
     spreads = [values.std() + 1e-6 for values in targets.values]
+    # What tells actions apart is small beside what tells states apart
+    spread_of_q = targets.action[0].std(dim=1, correction=min(1, targets.action[0].shape[1] - 1)).mean() + 1e-6
     divergences: dict[str, Loss] = {
         "categorical": lambda own, target: categorical(own.action[0], target.action[0], sizes),
         "bernoulli": lambda own, target: bernoulli(own.action[0], target.action[0]),
@@ -32,8 +34,6 @@ def make_loss(master: Networks, targets: Outputs, temperature: float, value_weig
         "deterministic": _squares,
         "q": lambda own, target: _softmax(own.action[0], target.action[0], temperature * spread_of_q),
     }
-    # What tells actions apart is small beside what tells states apart
-    spread_of_q = targets.action[0].std(dim=1, correction=min(1, targets.action[0].shape[1] - 1)).mean() + 1e-6
 
     def loss(own: Outputs, target: Outputs) -> th.Tensor:
         total = divergences[target.kind](own, target)

@@ -152,7 +152,7 @@ def _narrow(graph: GraphProto) -> None:
             _narrow_tensor(tensor)
     for node in graph.node:
         for attribute in node.attribute:
-            if node.op_type == "Cast" and attribute.i == TensorProto.FLOAT:
+            if node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT:
                 attribute.i = TensorProto.FLOAT16
             if node.op_type in ("Constant", "ConstantOfShape") and wide.isdisjoint(node.output):
                 _narrow_tensor(attribute.t)

@@ -68,7 +68,7 @@ class ModelMethod(Method):
 
 
 class LastMethod(Method):
-    """A step on the graph of the network that acts, which no model is made of any more."""
+    """A step on the graph of the network that acts, behind which there is no SB3 model any more."""
 
     @abstractmethod
     def convert(self, graph: ActingGraph, observations: np.ndarray | None) -> ModelProto:

@@ -9,6 +9,7 @@ from sb3_efficient.engines.base import Engine
 from sb3_efficient.engines.graph import ActingGraph
 from sb3_efficient.engines.network import ActingNetwork
 from sb3_efficient.errors import OptionError
+from sb3_efficient.threads import torch_threads
 
 
 class EagerEngine(Engine):
@@ -29,13 +30,6 @@ class EagerEngine(Engine):
         self._network = source
 
     def _run(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
-        before = th.get_num_threads()
-        if before != self.threads:
-            th.set_num_threads(self.threads)
-        try:
-            with th.inference_mode():
-                outputs = self._network(*(th.as_tensor(feed[name]) for name in self._inputs))
-                return [output.numpy() for output in outputs]
-        finally:
-            if before != self.threads:
-                th.set_num_threads(before)
+        with torch_threads(self.threads), th.inference_mode():
+            outputs = self._network(*(th.as_tensor(feed[name]) for name in self._inputs))
+            return [output.numpy() for output in outputs]

@@ -22,7 +22,7 @@ from sb3_efficient.engines.eager import EagerEngine
 from sb3_efficient.engines.graph import ActingGraph, to_graph
 from sb3_efficient.engines.network import ActingNetwork, input_spaces
 from sb3_efficient.engines.onnxruntime import OnnxRuntimeEngine, run_file
-from sb3_efficient.engines.probe import random_observations
+from sb3_efficient.engines.probe import observations_of, random_observations
 from sb3_efficient.errors import ArtifactError, OptionError, suggestion
 
 FORMAT = "onnx"
@@ -41,12 +41,12 @@ def export(model: BaseAlgorithm | BasePolicy | ActingGraph, path: str | Path) ->
     """
     path = Path(path)
     source = model if isinstance(model, ActingGraph) else ActingNetwork(model)
-    graph = to_graph(source) if isinstance(source, ActingNetwork) else source
+    graph = to_graph(source)
     content = with_actions(graph).SerializeToString()
-    observations = random_observations(input_spaces(graph.observation_space), 16)
-    _compare_actions(graph, content, observations)
+    feed = random_observations(input_spaces(graph.observation_space), 16)
+    _compare_actions(graph, content, feed)
     if isinstance(source, ActingNetwork):
-        _compare_outputs(EagerEngine(source, 1), content, observations)
+        _compare_outputs(EagerEngine(source, 1), content, feed)
     return replace_file(path, content)
 
 
@@ -168,7 +168,7 @@ class _End:
 
 def _compare_actions(graph: ActingGraph, content: bytes, feed: dict[str, np.ndarray]) -> None:
     """With those of the policy on ONNX Runtime, which computes the same numbers."""
-    observations = feed if isinstance(graph.observation_space, spaces.Dict) else feed["observation"]
+    observations = observations_of(feed, graph.observation_space)
     expected, _ = OnnxRuntimeEngine(graph, 1).predict(observations, deterministic=True)
     (found,) = run_file(content, ["action"], feed)
     if found.shape != expected.shape or not np.allclose(found, expected, rtol=1e-4, atol=1e-5):
@@ -177,8 +177,7 @@ def _compare_actions(graph: ActingGraph, content: bytes, feed: dict[str, np.ndar
 
 def _compare_outputs(engine: EagerEngine, content: bytes, feed: dict[str, np.ndarray]) -> None:
     """With those of the model in torch, which rounds in another order: greedy actions may differ where two tie."""
-    observations = feed if isinstance(engine.observation_space, spaces.Dict) else feed["observation"]
-    expected = list(engine.outputs(observations).values())
+    expected = list(engine.outputs(observations_of(feed, engine.observation_space)).values())
     names = [output.name for output in onnx.load_from_string(content).graph.output][1:]
     for name, one, other in zip(names, expected, run_file(content, names, feed), strict=True):
         if not np.allclose(other, one, rtol=1e-3, atol=1e-4 * (1 + np.abs(one).max())):

@@ -36,6 +36,15 @@ def random_observations(inputs: Mapping[str, spaces.Space], n: int) -> dict[str,
     return {name: _random(space, n, rng) for name, space in inputs.items()}
 
 
+def observations_of(feed: dict[str, Any], observation_space: spaces.Space) -> Any:
+    """
+    :param feed: An entry for each of the network's inputs
+    :param observation_space: Of the policy
+    :return: What its ``predict`` takes
+    """
+    return feed if isinstance(observation_space, spaces.Dict) else feed["observation"]
+
+
 def check_alike(network: ActingNetwork, policy: Any) -> None:
     """
     Refuse a policy whose methods make something else of its layers than those of SB3 do.
@@ -44,7 +53,7 @@ def check_alike(network: ActingNetwork, policy: Any) -> None:
     :param policy: Of an SB3 or contrib model; it stays as it is
     """
     feed = random_observations(network.inputs, _BATCH)
-    observations: Any = feed if isinstance(network.observation_space, spaces.Dict) else feed["observation"]
+    observations = observations_of(feed, network.observation_space)
     with th.no_grad(), kept_generators(), acting(policy), _not_compiled(policy):
         actions, _ = policy.predict(observations, deterministic=True)
         expected = _outputs(network.head.kind, policy, policy.obs_to_tensor(observations)[0])

@@ -40,8 +40,9 @@ class ReuseEngine(Engine):
 
     :param source: Network, or a graph of ``static-int8``
     :param threads: It computes on one, whatever is asked for
-    :param memory: Bytes that may be remembered of all environments together; larger batches are refused. None: 1 GiB,
-        in which larger batches take turns
+    :param memory: Bytes that may be remembered, of all environments together; larger batches are refused. Of a network
+        whose patches are remembered a quarter is for environments, and the rest for patches. None: 1 GiB, of such a
+        network 256 MiB, in which larger batches take turns
     """
 
     last_steps = ("static-int8",)

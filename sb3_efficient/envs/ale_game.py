@@ -207,9 +207,9 @@ class AleGame:
 
     def get_total_steps(self) -> int:
         """
-        :return: Frames of all finished games; this and the next three as in SB3's ``Monitor``
+        :return: Frames so far; this and the next three as in SB3's ``Monitor``
         """
-        return sum(self._monitor.lengths)
+        return self._monitor.total_frames
 
     def get_episode_rewards(self) -> list[float]:
         """

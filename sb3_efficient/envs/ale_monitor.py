@@ -23,6 +23,8 @@ class GameMonitor:
         header: dict[str, float | str] = {"t_start": self.t_start, "env_id": env_id}
         self._writer = None if file is None else _writer(file, header)
         self._score = self._frames = 0
+        #: Of all games, unfinished ones too
+        self.total_frames = 0
         self.returns: list[float] = []
         self.lengths: list[int] = []
         self.times: list[float] = []
@@ -35,11 +37,13 @@ class GameMonitor:
         :param frames: How many no-ops there were
         """
         self._score, self._frames = score, frames
+        self.total_frames += frames
 
     def add(self, score: int, frames: int) -> None:
         """Some frames have passed."""
         self._score += score
         self._frames += frames
+        self.total_frames += frames
 
     def finish(self) -> dict[str, float]:
         """

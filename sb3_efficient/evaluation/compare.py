@@ -12,9 +12,10 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_efficient.engines import Engine
 from sb3_efficient.evaluation.agreement import Agreement, agreement
 from sb3_efficient.evaluation.episodes import Policy, RandomPlay, play, takes_masks
-from sb3_efficient.evaluation.latency import Timing, time_policies, torch_threads
+from sb3_efficient.evaluation.latency import Timing, time_policies
 from sb3_efficient.evaluation.statistics import Comparison, Interval, bootstrap, interquartile_mean, non_inferiority
 from sb3_efficient.options import whole_number
+from sb3_efficient.threads import torch_threads
 
 
 @dataclass(frozen=True)

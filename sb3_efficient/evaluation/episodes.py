@@ -100,6 +100,25 @@ def masks_of(policy: Policy, envs: Sequence[VecEnv]) -> Callable[[], dict[str, A
     return lambda: {"action_masks": np.concatenate([get_action_masks(env) for env in envs])}
 
 
+def act(
+    policy: Policy,
+    seen: Any,
+    state: Any,
+    starts: np.ndarray,
+    deterministic: bool,
+    masks: Callable[[], dict[str, Any]],
+) -> tuple[np.ndarray, Any]:
+    """
+    ``predict`` for one step of all environments, in which those of ``use_sde=True`` explore anew.
+
+    :param masks: Of :func:`masks_of`; the rest is as for ``predict``
+    :return: Actions and state
+    """
+    if not deterministic:
+        explore_anew(getattr(policy, "policy", None), len(starts))
+    return policy.predict(seen, state, starts, deterministic, **masks())
+
+
 def play(
     policy: Policy,
     make_env: Callable[[], VecEnv],
@@ -161,9 +180,7 @@ def play_games(
             while any(game.episode is not None for game in games):
                 starts = np.array([game.starts for game in games])
                 seen = _joined([game.observation for game in games])
-                if not deterministic:
-                    explore_anew(getattr(policy, "policy", None), len(games))
-                actions, state = policy.predict(seen, state, starts, deterministic, **masks())
+                actions, state = act(policy, seen, state, starts, deterministic, masks)
                 for game, found in zip(games, _step(games, actions), strict=True):
                     if found is not None:
                         results[game.episode] = found

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch as th
 
 from sb3_efficient.engines import Engine
 from sb3_efficient.errors import ObservationError
 from sb3_efficient.evaluation.episodes import Policy
 from sb3_efficient.evaluation.progress import progress_bar
 from sb3_efficient.options import whole_number
+from sb3_efficient.threads import torch_threads
 
 #: Calls in a row, as in a game, where the weights stay in the processor's cache from step to step
 _BLOCK = 10
@@ -103,19 +102,6 @@ def time_in_turns(
             taken[name] += [_seconds(call) for _ in range(_BLOCK)]
     found = {name: 1000 * np.array(found[_BLOCK:]) for name, found in taken.items()}
     return {name: Latency(float(np.median(ms)), float(np.quantile(ms, 0.99))) for name, ms in found.items()}
-
-
-@contextmanager
-def torch_threads(threads: int) -> Iterator[None]:
-    """
-    :param threads: Of torch, which has one number for the whole process, until the end of the block
-    """
-    before = th.get_num_threads()
-    th.set_num_threads(whole_number("threads", threads))
-    try:
-        yield
-    finally:
-        th.set_num_threads(before)
 
 
 def _batches(observations: np.ndarray, size: int) -> list[np.ndarray]:

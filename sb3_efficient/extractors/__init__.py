@@ -23,7 +23,7 @@ from sb3_efficient.extractors.impala import ImpalaExtractor
 from sb3_efficient.extractors.nature import NatureExtractor
 from sb3_efficient.extractors.nn_bench import NNBenchLargeExtractor, NNBenchSmallExtractor
 from sb3_efficient.extractors.reuse import ReuseConv2Extractor, ReuseExtractor, ReuseImpalaExtractor
-from sb3_efficient.extractors.tiny_rl import TinyRLActorCriticPolicy, TinyRLExtractor, TinyRLPolicy
+from sb3_efficient.extractors.tiny_rl import TinyRLActorCriticPolicy, TinyRLExtractor
 from sb3_efficient.options import check_names
 from sb3_efficient.registry import Registry
 
@@ -40,7 +40,6 @@ __all__ = [
     "ReuseImpalaExtractor",
     "TinyRLActorCriticPolicy",
     "TinyRLExtractor",
-    "TinyRLPolicy",
     "find_extractor",
     "list_extractors",
     "make_extractor",

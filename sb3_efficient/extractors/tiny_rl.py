@@ -52,35 +52,6 @@ class TinyRLExtractor(EncoderExtractor):
         )
 
 
-class TinyRLPolicy(nn.Module):
-    """
-    The complete network: extractor, two residual layers of 448, and three outputs. 1,407,476 parameters
-    for 4x84x84 images and the 18 actions of Montezuma's Revenge.
-
-    :param observation_space: Image space, (C, H, W)
-    :param n_actions: Number of actions
-    """
-
-    def __init__(self, observation_space: spaces.Space, n_actions: int = 18) -> None:
-        super().__init__()
-        self.features_extractor = TinyRLExtractor(observation_space)
-        features_dim = self.features_extractor.features_dim
-        self.extra_value = nn.Sequential(nn.Linear(features_dim, features_dim), nn.ReLU())
-        self.extra_policy = nn.Sequential(nn.Linear(features_dim, features_dim), nn.ReLU())
-        self.policy = nn.Linear(features_dim, n_actions)
-        self.int_value = nn.Linear(features_dim, 1)
-        self.ext_value = nn.Linear(features_dim, 1)
-
-    def forward(self, observations: th.Tensor) -> tuple[th.Tensor, th.Tensor, th.Tensor]:
-        """
-        :param observations: Images, (B, C, H, W)
-        :return: Logits of the actions (B, n_actions), intrinsic and extrinsic value (B, 1) each
-        """
-        features = self.features_extractor(observations)
-        values = features + self.extra_value(features)
-        return self.policy(features + self.extra_policy(features)), self.int_value(values), self.ext_value(values)
-
-
 class TinyRLActorCriticPolicy(ActorCriticPolicy):
     """
     The complete network as a policy of PPO or A2C, so that everything that works on SB3's models works on it::

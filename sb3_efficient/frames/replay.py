@@ -169,7 +169,7 @@ def codec_of(compress: bool | str) -> str | Literal[False]:
     if compress in (True, False):
         return "zlib" if compress else False
     if compress not in CODECS:
-        hint = suggestion(compress, CODECS) if isinstance(compress, str) else ""
+        hint = suggestion(compress, CODECS)
         raise OptionError(f"compress must be true, false, 'zlib' or 'zstd', got {compress!r}.{hint}")
     return str(compress)
 

@@ -68,11 +68,11 @@ def _build(stamp: int) -> Any:
         table, bases, fresh, state_bytes, observations, pixels, todo, line, inputs, outputs, flags, sums, features,
         counts,
     ):  # fmt: skip
-        if stamp >= 0:
-            _compute(
-                table, bases, fresh, state_bytes, observations, pixels, todo, line, inputs, outputs, flags, sums,
-                features, counts,
-            )  # fmt: skip
+        _ = stamp
+        _compute(
+            table, bases, fresh, state_bytes, observations, pixels, todo, line, inputs, outputs, flags, sums, features,
+            counts,
+        )  # fmt: skip
 
     return run
 

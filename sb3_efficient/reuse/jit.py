@@ -48,7 +48,8 @@ def _stamp() -> int:
     return crc32(b"".join([*(source.read_bytes() for source in sources), b"%d" % LANES]))
 
 
-#: Of all the source that compiled code is made of: an entry point holds it as a closure variable
+#: Of all the source that compiled code is made of. An entry point holds it as a closure variable, which counts in
+#: numba's cache, and names it in a statement that python -O leaves in
 STAMP = _stamp()
 
 

@@ -190,7 +190,8 @@ def _build_pool(stamp: int) -> Any:
         :param first: Image to begin with
         :param last: Image to end before
         """
-        if size == 2 and stamp >= 0:
+        _ = stamp
+        if size == 2:
             _pool_bf16(maps, values, places, least, first, last, height, width, channels)
         else:
             _pool_fp32(maps, values, places, least, first, last, height, width, channels)
@@ -210,7 +211,8 @@ def _build_spread(stamp: int) -> Any:
         :param first: Image to begin with
         :param last: Image to end before
         """
-        if size == 2 and stamp >= 0:
+        _ = stamp
+        if size == 2:
             _spread_bf16(gradients, places, result, nowhere, first, last, height, width, channels)
         else:
             _spread_fp32(gradients, places, result, nowhere, first, last, height, width, channels)

@@ -152,17 +152,17 @@ def _build(stamp: int) -> Any:
     def number(  # type: ignore[no-untyped-def]
         images, start, kernel, stride, words, flags, ids, places, keys, slots, count, mask
     ):
-        assert stamp >= 0
+        _ = stamp
         return number_images(images, start, kernel, stride, words, flags, ids, places, keys, slots, count, mask)
 
     @jit(cache=True)
     def enter_again(keys, count, slots, mask):  # type: ignore[no-untyped-def]
-        assert stamp >= 0
+        _ = stamp
         reinsert(keys, count, slots, mask)
 
     @jit(cache=True)
     def cut_out(images, places, kernel, stride, columns, patches):  # type: ignore[no-untyped-def]
-        assert stamp >= 0
+        _ = stamp
         cut(images, places, kernel, stride, columns, patches)
 
     return number, enter_again, cut_out

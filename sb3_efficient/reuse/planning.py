@@ -9,6 +9,8 @@ from sb3_efficient.reuse.jit import LANES
 from sb3_efficient.reuse.plan import Layer, Plan
 from sb3_efficient.reuse.program import Program
 
+#: Where a row has the size of its result, and of what it reads
+_RESULT, _SOURCE = (at.HEIGHT, at.WIDTH), (at.SOURCE_HEIGHT, at.SOURCE_WIDTH)
 _ALGORITHMS = {
     at.SCAN: "bytes compared, changed pixels converted",
     at.CONV: "affected positions, overwritten",
@@ -34,13 +36,8 @@ def make_plan(program: Program, counts: np.ndarray, frames: int) -> Plan:
     layers = []
     for row, name, multiplications, count in zip(program.table, names, work, counts, strict=True):
         kind = int(row[at.KIND])
-        whole = (
-            n_inputs
-            if kind == at.LINEAR
-            else int(row[at.HEIGHT] * row[at.WIDTH])
-            if kind != at.FLATTEN
-            else int(row[at.SOURCE_HEIGHT] * row[at.SOURCE_WIDTH])
-        )
+        positions, source = (int(row[h] * row[w]) for h, w in (_RESULT, _SOURCE))
+        whole = {at.LINEAR: n_inputs, at.FLATTEN: source}.get(kind, positions)
         computed = float(count) / (frames * whole) if frames else None
         layers.append(Layer(name, _ALGORITHMS[kind], multiplications, program.bytes_of(row), computed))
     return Plan(tuple(layers), program.state_bytes, frames, LANES, numbers=program.numbers)

@@ -196,8 +196,11 @@ class _Reader:
 
     def _residual(self, node: NodeProto, value: _Value) -> _Value | None:
         """What is added to something is the result of a convolution, which nobody else reads."""
-        branch, after, step = self._values.get(node.input[1]), self._graph.after(node), self.network.steps[-1]
-        if branch is None or branch.map is not step.result or step.kind != "conv" or step.residual is not None:
+        branch, after = self._values.get(node.input[1]), self._graph.after(node)
+        step = self.network.steps[-1] if self.network.steps else None
+        if step is None or step.kind != "conv" or step.residual is not None:
+            return None
+        if branch is None or branch.map is not step.result:
             return None
         if after is None or not self._graph.alone(node.input[1]) or not _adds_up(value.map, step.result):
             return None

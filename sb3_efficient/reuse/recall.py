@@ -170,7 +170,7 @@ def _make_step(stamp: int) -> Any:
         image, before, words, contributions, total, seen, flags, lists, counts, used, near, kept, keys, slots, mask,
         values, weight, kernel, stride, pixels, table, offsets, numbers, scratch, marks, bias, result,
     ):  # fmt: skip
-        assert stamp >= 0
+        _ = stamp
         positions, missed, found, codes = lists[0], lists[1], lists[2], lists[3]
         n = update(image, before, kernel, stride, words, flags, positions)
         if not seen[0]:

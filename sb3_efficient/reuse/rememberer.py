@@ -64,10 +64,6 @@ class Rememberer:
         features = np.concatenate(parts)
         return np.maximum(features, 0) if self.network.activation else features
 
-    def void(self) -> None:
-        """Forget everything that was computed."""
-        self.memo.forget()
-
     def load(self) -> None:
         """Take the weights that the layers have now, upon which everything that was computed is void."""
         with self._lock:

@@ -22,7 +22,7 @@ def check_capacity(rule: Any) -> None:
         return
     if rule in RULES:
         return
-    hint = suggestion(rule, RULES) if isinstance(rule, str) else ""
+    hint = suggestion(rule, RULES)
     raise OptionError(f"capacity must be 'same-memory', 'same-length' or a number of transitions, got {rule!r}.{hint}")
 
 

@@ -75,7 +75,7 @@ def check_when(value: Any, option: str = "freeze_at") -> When:
     if isinstance(value, np.number):
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        hint = suggestion(value, ["auto"]) if isinstance(value, str) else ""
+        hint = suggestion(value, ["auto"])
         forms = ", a fraction (0.3) or 'auto'" if option == "freeze_at" else " or a fraction (0.3)"
         raise OptionError(f"{option} must be timesteps (300_000){forms}, got {value!r}.{hint}")
     if isinstance(value, float) and value.is_integer() and value != 1:

@@ -79,7 +79,7 @@ def check_any_depth(depth: Any) -> Depth:
         return depth
     if isinstance(depth, (int, np.integer)) and not isinstance(depth, bool) and depth >= 1:
         return int(depth)
-    hint = suggestion(depth, NAMED) if isinstance(depth, str) else ""
+    hint = suggestion(depth, NAMED)
     raise OptionError(
         f"depth must be 'lower', 'conv', 'features' or the number of a stage, from 1, got {depth!r}.{hint}"
     )
@@ -92,7 +92,7 @@ def check_depth(extractor: BaseFeaturesExtractor, depth: Any) -> None:
         return
     if isinstance(depth, int) and not isinstance(depth, bool) and depth in known:
         return
-    hint = suggestion(depth, NAMED) if isinstance(depth, str) else ""
+    hint = suggestion(depth, NAMED)
     raise OptionError(
         f"depth={depth!r} is not one of {name}: {', '.join(map(str, known))}, 'lower', 'conv' or 'features'.{hint}"
     )

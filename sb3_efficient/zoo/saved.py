@@ -141,6 +141,8 @@ class SavedAgent:
         entry, was_trained_in = {**settings, "n_envs": 1, "vec_env": "ale"}, settings.get("vec_env") == "ale"
         if settings.get("normalize") and not was_trained_in:
             return None
+        if settings.get("normalize"):
+            _statistics(self._settings)
         # How often actions were repeated in training does not matter here
         typed = {key: value for key, value in env_kwargs.items() if key != "repeat_action_probability"}
         try:
@@ -151,12 +153,16 @@ class SavedAgent:
             return None
 
 
-def _normalized(env: VecEnv, folder: Path) -> VecEnv:
-    """By the statistics of training, which stay what they are; rewards are those of the game."""
+def _statistics(folder: Path) -> Path:
     file = folder / "vecnormalize.pkl"
     if not file.is_file():
         raise EfficientError(f"The agent was trained with VecNormalize, and its statistics, {file}, are gone.")
-    env = VecNormalize.load(str(file), env)
+    return file
+
+
+def _normalized(env: VecEnv, folder: Path) -> VecEnv:
+    """By the statistics of training, which stay what they are; rewards are those of the game."""
+    env = VecNormalize.load(str(_statistics(folder)), env)
     env.training = env.norm_reward = False
     return env
 

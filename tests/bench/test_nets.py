@@ -39,7 +39,7 @@ def test_networks_are_the_sources() -> None:
         assert sum(p.numel() for module in Network(name).modules() for p in module.parameters()) == n
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS.in_order())
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_variants_compute_the_network(framework: str) -> None:
     observations, labels = images(8)
     for name, variant in _variants(framework).items():
@@ -215,7 +215,7 @@ def test_bad_input(
 
 
 def test_what_is_registered_is_measured_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(FRAMEWORKS, "_items", {**FRAMEWORKS._items, "a-new-one": "nowhere"})
+    monkeypatch.setattr("sb3_efficient.bench.frameworks.FRAMEWORKS", (*FRAMEWORKS, "a-new-one"))
     asked: list[list[str]] = []
     monkeypatch.setattr("sb3_efficient.cli.nets._measure", lambda *arguments: asked.append(arguments[3]))
     cli.main(["bench", "nets", "--child", "--networks", SMALL, "--results", str(tmp_path)])

@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-import torch as th
 from gymnasium import spaces
 from torch import nn
 
 from sb3_efficient import list_extractors, make_extractor
 from sb3_efficient.errors import ConflictError, OptionError
-from sb3_efficient.extractors import TinyRLPolicy
 
 
 def convolutions(module: nn.Module) -> list[tuple[int, int, int]]:
@@ -37,18 +35,3 @@ def test_conv2_can_be_edited() -> None:
         make_extractor("conv2", space, channels=[7, 9], filters=10)
     with pytest.raises(OptionError, match="kernel must be a whole number of at least 1, got 0"):
         make_extractor("conv2", space, kernel=0)
-
-
-def test_tiny_rl_policy(atari_space: spaces.Box) -> None:
-    policy = TinyRLPolicy(atari_space)
-    assert sum(p.numel() for p in policy.parameters()) == 1_407_476
-    logits, int_value, ext_value = policy(th.zeros(2, 4, 84, 84, dtype=th.uint8))
-    assert (logits.shape, int_value.shape, ext_value.shape) == ((2, 18), (2, 1), (2, 1))
-    # both heads are residual: silence the extra layers and the features pass
-    with th.no_grad():
-        for parameter in [*policy.extra_policy.parameters(), *policy.extra_value.parameters()]:
-            parameter.zero_()
-    batch = th.randint(0, 256, (2, 4, 84, 84), dtype=th.uint8)
-    features = policy.features_extractor(batch)
-    assert th.equal(policy(batch)[0], policy.policy(features))
-    assert th.equal(policy(batch)[2], policy.ext_value(features))

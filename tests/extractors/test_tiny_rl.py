@@ -11,16 +11,60 @@ import torch as th
 from agents import Images, images
 from gymnasium import spaces
 from stable_baselines3 import PPO
+from torch import nn
 
 import sb3_efficient
 from sb3_efficient import policy_kwargs
 from sb3_efficient.engines import ActingNetwork
-from sb3_efficient.extractors import TinyRLActorCriticPolicy, TinyRLPolicy
+from sb3_efficient.extractors import TinyRLActorCriticPolicy, TinyRLExtractor
+
+
+class TinyRLPolicy(nn.Module):
+    """
+    The complete network of the source, which has a second value, for curiosity, as a plain module.
+
+    :param observation_space: Image space, (C, H, W)
+    :param n_actions: Number of actions
+    """
+
+    def __init__(self, observation_space: spaces.Space, n_actions: int = 18) -> None:
+        super().__init__()
+        self.features_extractor = TinyRLExtractor(observation_space)
+        features_dim = self.features_extractor.features_dim
+        self.extra_value = nn.Sequential(nn.Linear(features_dim, features_dim), nn.ReLU())
+        self.extra_policy = nn.Sequential(nn.Linear(features_dim, features_dim), nn.ReLU())
+        self.policy = nn.Linear(features_dim, n_actions)
+        self.int_value = nn.Linear(features_dim, 1)
+        self.ext_value = nn.Linear(features_dim, 1)
+
+    def forward(self, observations: th.Tensor) -> tuple[th.Tensor, th.Tensor, th.Tensor]:
+        """
+        :param observations: Images, (B, C, H, W)
+        :return: Logits of the actions (B, n_actions), intrinsic and extrinsic value (B, 1) each
+        """
+        features = self.features_extractor(observations)
+        values = features + self.extra_value(features)
+        return self.policy(features + self.extra_policy(features)), self.int_value(values), self.ext_value(values)
 
 
 def agent(env: Any = None) -> PPO:
     kwargs = policy_kwargs("tiny-rl", PPO)
     return PPO(TinyRLActorCriticPolicy, env or Images(), n_steps=8, batch_size=8, policy_kwargs=kwargs, device="cpu")
+
+
+def test_tiny_rl_policy(atari_space: spaces.Box) -> None:
+    policy = TinyRLPolicy(atari_space)
+    assert sum(p.numel() for p in policy.parameters()) == 1_407_476
+    logits, int_value, ext_value = policy(th.zeros(2, 4, 84, 84, dtype=th.uint8))
+    assert (logits.shape, int_value.shape, ext_value.shape) == ((2, 18), (2, 1), (2, 1))
+    # both heads are residual: silence the extra layers and the features pass
+    with th.no_grad():
+        for parameter in [*policy.extra_policy.parameters(), *policy.extra_value.parameters()]:
+            parameter.zero_()
+    batch = th.randint(0, 256, (2, 4, 84, 84), dtype=th.uint8)
+    features = policy.features_extractor(batch)
+    assert th.equal(policy(batch)[0], policy.policy(features))
+    assert th.equal(policy(batch)[2], policy.ext_value(features))
 
 
 def test_same_function_as_the_network_of_the_source() -> None:

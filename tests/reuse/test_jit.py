@@ -1,7 +1,9 @@
-"""Compiled code where there is no folder to keep it in."""
+"""Compiled code: of which source it is, and where there is no folder to keep it in."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -28,3 +30,16 @@ def test_compiled_by_each_process_where_nothing_can_be_written(monkeypatch: pyte
     assert number() == 3
     assert [options["cache"] for options in asked] == [True, False]
     assert all(options["nogil"] for options in asked)
+
+
+def test_what_is_kept_knows_of_which_source_it_is_with_optimized_bytecode_too() -> None:
+    program = (
+        "from sb3_efficient.reuse import interpret_float, interpret_int8, max_pool_kernels, patches, recall, sums\n"
+        "kept = [interpret_float.run, interpret_int8.run, max_pool_kernels.pool, max_pool_kernels.spread,"
+        " patches._number, patches._reinsert, patches._cut, recall.step, sums.gather, sums.scatter, sums.sum_rows]\n"
+        "print({function.py_func.__closure__[0].cell_contents for function in kept})\n"
+        "from sb3_efficient.reuse.jit import STAMP; print({STAMP})"
+    )
+    done = subprocess.run([sys.executable, "-O", "-c", program], capture_output=True, text=True, check=True)
+    one, other = done.stdout.split()
+    assert one == other

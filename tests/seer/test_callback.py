@@ -114,7 +114,9 @@ def test_dictionaries() -> None:
 @pytest.mark.parametrize("callback", [SEERCallback(20), PruningCallback(), QATCallback()])
 def test_where_nothing_is_told_of_rollouts(callback: BaseCallback) -> None:
     name = type(callback).__name__
-    with pytest.raises(ConflictError, match=f"{name} acts at the ends of rollouts, of which EveryNTimesteps tells it"):
+    with pytest.raises(
+        ConflictError, match=f"{name} acts when rollouts begin or end, of which EveryNTimesteps tells it"
+    ):
         model("ppo").learn(100, callback=EveryNTimesteps(50, callback))
 
 
@@ -123,7 +125,7 @@ def test_where_nothing_is_told_of_training(callback: BaseCallback) -> None:
     name = type(callback).__name__
     agent = model("ppo")
     evaluation = EvalCallback(agent.get_env(), callback_on_new_best=callback)  # type: ignore[arg-type]
-    with pytest.raises(ConflictError, match=f"{name} acts at the ends of rollouts, of which EvalCallback tells it"):
+    with pytest.raises(ConflictError, match=f"{name} acts when rollouts begin or end, of which EvalCallback tells it"):
         agent.learn(100, callback=evaluation)
 
 

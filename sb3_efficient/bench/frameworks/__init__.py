@@ -17,18 +17,11 @@ from importlib import import_module
 import numpy as np
 
 from sb3_efficient.bench.network import Network
-from sb3_efficient.registry import Registry
+from sb3_efficient.options import check_name
 
-#: Module below this one, by name; imported when it is measured. They are built in this order: JAX's threads and a later
+#: Modules below this one, imported when they are measured. They are built in this order: JAX's threads and a later
 #: fork, as OpenVINO's telemetry, can deadlock
-FRAMEWORKS: Registry[str] = Registry("framework")
-FRAMEWORKS.register("pytorch", "pytorch")
-FRAMEWORKS.register("cuda", "cuda")
-FRAMEWORKS.register("onnxruntime", "onnxruntime")
-FRAMEWORKS.register("reuse", "reuse")
-FRAMEWORKS.register("openvino", "openvino")
-FRAMEWORKS.register("flax", "flax")
-FRAMEWORKS.register("tensorflow", "tensorflow")
+FRAMEWORKS = ("pytorch", "cuda", "onnxruntime", "reuse", "openvino", "flax", "tensorflow")
 
 
 @dataclass(frozen=True)
@@ -53,8 +46,9 @@ class Variant:
 
 def build(framework: str, network: Network) -> dict[str, Variant]:
     """
-    :param framework: Registered name
+    :param framework: Of :data:`FRAMEWORKS`
     :param network: What is to be computed
     :return: Variants by name
     """
-    return import_module(f"{__name__}.{FRAMEWORKS[framework]}").variants(network)
+    check_name("framework", framework, FRAMEWORKS)
+    return import_module(f"{__name__}.{framework}").variants(network)
