@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sb3_efficient.errors import ObservationError, OptionError
 from sb3_efficient.extractors import EncoderExtractor, list_extractors, make_extractor
+
+#: Numbers of an image that a table is made of, at most
+LARGEST = 2**26
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ def table(image: str = "4x84x84") -> str:
     channels, height, width = shape = (int(match[1]), int(match[2]), int(match[3]))
     if width < min(channels, height):
         raise OptionError(f"{image} looks channel-last: write it channels first, {width}x{channels}x{height}.")
+    if math.prod(shape) > LARGEST:
+        raise OptionError(f"An image of {image} has more numbers than any that is looked at here, {LARGEST:,}.")
     lines = [f"{'Extractor at ' + image:<24}{'parameters':>14}{'M MACs':>10}{'latent':>10}{'features':>10}"]
     for title, names in (("", list_extractors()), ("Networks of the benchmarked papers", list_extractors(papers=True))):
         lines += ["", title] if title else []

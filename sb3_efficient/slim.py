@@ -32,6 +32,8 @@ def save_slim(model: BaseAlgorithm, path: str | Path) -> Path:
     if not isinstance(path, (str, Path)):
         raise OptionError(f"save_slim writes a file: its path must be text or a Path, got {briefly(path)}.")
     path = Path(path)
+    if not path.name:
+        raise OptionError(f"save_slim writes a file, and {str(path)!r} is a folder: name one, as 'agent.zip'.")
     if not path.suffix:
         path = path.with_suffix(".zip")
     whole, slim = io.BytesIO(), io.BytesIO()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -37,6 +39,15 @@ def test_list_for_another_image(capsys: pytest.CaptureFixture[str]) -> None:
     assert "must be written CHANNELSxHEIGHTxWIDTH" in capsys.readouterr().err
     assert cli.main(["list", "--image", "84x84x3"]) == 1
     assert "84x84x3 looks channel-last: write it channels first, 3x84x84." in capsys.readouterr().err
+    assert cli.main(["list", "--image", "4x99999x99999"]) == 1
+    assert "4x99999x99999 has more numbers than any that is looked at here, 67,108,864." in capsys.readouterr().err
+
+
+def test_the_command_itself_is_there_at_once() -> None:
+    """So that Ctrl-C meets what says so, and not the import of torch."""
+    program = "import sys, sb3_efficient.cli; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_sizes_are_those_of_the_literature() -> None:
@@ -159,6 +170,7 @@ SEARCH = ("-conf", "sb3_efficient.hyperparams.ppo", "-optimize", "--study-name",
             ("record_video", "-f", "logs", "-o", "logs/file/x"),
             "-o: logs/file/x cannot be made, as ",
         ),
+        (("enjoy", "-f", "logs", "--n-envs", "0"), "--n-envs 0: give at least one environment."),
         (("enjoy", "--env", "Mine-v0", "-f", "logs"), "No environment 'Mine-v0' is registered. --gym-packages MODULE"),
         *(
             ((verb, "--gym-packages", "nothing"), "--gym-packages names the module 'nothing', and there is none")

@@ -89,6 +89,8 @@ def test_what_cannot_be_saved_is_said_in_one_line(tmp_path: Path) -> None:
         save_slim("model", tmp_path / "slim.zip")  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="its path must be text or a Path, got None"):
         save_slim(trained(A2C), None)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"save_slim writes a file, and '.' is a folder: name one, as 'agent.zip'."):
+        save_slim(trained(A2C), "")
     (tmp_path / "file").touch()
     with pytest.raises(EfficientError, match=r"slim.zip could not be written: (Not a directory|File exists)"):
         save_slim(trained(A2C), tmp_path / "file" / "slim.zip")

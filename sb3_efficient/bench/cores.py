@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sb3_efficient.errors import OptionError
+from sb3_efficient.cpu import check_threads, own_cores
 from sb3_efficient.threads import torch_threads
 
 
@@ -15,9 +15,8 @@ def cores(count: int) -> Iterator[None]:
     """
     :param count: Of cores that this process may use until the end of the block, whatever a framework likes
     """
-    there = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
-    if count > len(there):
-        raise OptionError(f"{count} threads need as many cores, and this process may use {len(there)}.")
+    check_threads(count)
+    there = own_cores()
     with torch_threads(count):
         if not hasattr(os, "sched_setaffinity"):
             yield

@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 
 from sb3_efficient.atomic import check_writable, replace_file
-from sb3_efficient.bench.cores import cores
+from sb3_efficient.bench.picture import write_picture
 from sb3_efficient.errors import ConflictError, EfficientError, OptionError, UnknownNameError, suggestion
 from sb3_efficient.options import whole_arguments
 
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--steps", type=int, default=8192, help="counted steps (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of torch and games, and cores (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=1, help="runs of each, in turns; their sum is shown")
+    parser.add_argument("--repeats", type=int, default=1, help="runs of each, in turns, summed up (default: 1)")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="default: all")
     parser.add_argument("--picture", type=Path, help="write a bar chart to this file (.png, .svg)")
     parser.add_argument("--json", type=Path, help="write the seconds to this file")
@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     import gymnasium as gym
 
     import sb3_efficient.envs  # noqa: F401  (registers our environments with gymnasium)
+    from sb3_efficient.bench.cores import cores
     from sb3_efficient.extractors import find_extractor
     from sb3_efficient.policies import find_algorithm
     from sb3_efficient.profiler import SECTIONS, table
@@ -109,7 +110,10 @@ def _check_fast(env_id: str) -> None:
 
 
 def _check_params(params: list[str]) -> None:
-    for key in (re.split("[=:]", word)[0] for word in params):
+    for word in params:
+        key, *values = re.split("[=:]", word)
+        if not values:
+            raise OptionError(f"-params {word}: write name=value, as n_envs=4.")
         if key in _SET_HERE:
             raise ConflictError(f"'bench loop' sets {key} itself: leave it out, or choose by --variants.")
 
@@ -141,7 +145,10 @@ def _train(arguments: argparse.Namespace, params: list[str]) -> tuple[int, dict[
         command += ["--verbose", "0", "-params", f"callback={[profiler]}", *common, *params]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise EfficientError(f"Training failed: {' '.join(command[1:])}\n{done.stderr.strip()[-2000:]}")
+            message = done.stderr.strip()
+            # One that the program says itself stands alone
+            said = message.rpartition("\n")[2].partition("sb3-efficient: ")[2]
+            raise EfficientError(said or f"Training failed: {' '.join(command[1:])}\n{message[-2000:]}")
         found = json.loads(file.read_text())
         return found["steps"], found["seconds"]
 
@@ -152,14 +159,12 @@ def draw(runs: Runs, file: Path, title: str) -> None:
     :param file: Picture, in the format that its ending names
     :param title: Of the picture
     """
-    import matplotlib as mpl
+    from matplotlib.figure import Figure
 
     from sb3_efficient.profiler import SECTIONS
 
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 0.9 + 0.5 * len(runs)), layout="constrained")
+    figure = Figure(figsize=(7, 0.9 + 0.5 * len(runs)), layout="constrained")
+    axes = figure.add_subplot()
     left = dict.fromkeys(runs, 0.0)
     for section in SECTIONS:
         widths = {name: 1000 * seconds[section] / steps for name, (steps, seconds) in runs.items()}
@@ -168,5 +173,4 @@ def draw(runs: Runs, file: Path, title: str) -> None:
     axes.invert_yaxis()
     axes.set(xlabel="milliseconds a step", title=title)
     figure.legend(loc="outside lower center", ncols=len(SECTIONS), frameon=False, fontsize=8)
-    figure.savefig(file, dpi=110)
-    plt.close(figure)
+    write_picture(figure, file)

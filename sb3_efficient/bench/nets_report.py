@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sb3_efficient.bench.picture import write_picture
 from sb3_efficient.bench.rows import Row
 
 #: What all others on the CPU are compared with
@@ -50,15 +51,13 @@ def draw(rows: list[Row], file: Path) -> None:
     :param rows: As :func:`sb3_efficient.bench.nets.measure` has them
     :param file: Picture: how many times faster than eager each is, contiguous feed
     """
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     measured = [row for row in rows if "median" in row and row["feed"] == "contiguous"]
     panels = list(dict.fromkeys((row["network"], row["threads"]) for row in measured))
     names = list(dict.fromkeys((row["framework"], row["variant"]) for row in sorted(measured, key=_order)))
-    figure, axes = plt.subplots(1, len(panels), figsize=(1 + 4.5 * len(panels), 4), layout="constrained", squeeze=False)
+    figure = Figure(figsize=(1 + 4.5 * len(panels), 4), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)
     for (network, threads), ax in zip(panels, axes[0], strict=True):
         own = [row for row in measured if (row["network"], row["threads"]) == (network, threads)]
         kinds = list(dict.fromkeys((row["work"], row["batch"]) for row in sorted(own, key=_order)))
@@ -72,8 +71,7 @@ def draw(rows: list[Row], file: Path) -> None:
         ax.set_title(f"{network}, {threads} thread{'s' * (threads > 1)}")
     axes[0][0].set_ylabel("speed, PyTorch eager = 1")
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
-    figure.savefig(file, dpi=110)
-    plt.close(figure)
+    write_picture(figure, file)
 
 
 def _order(row: Row) -> tuple[bool, int, bool, bool, str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 from sb3_efficient.atomic import check_writable, replace_file
 from sb3_efficient.bench import scripts
 from sb3_efficient.bench.rows import Row
-from sb3_efficient.errors import ArtifactError, EfficientError
+from sb3_efficient.errors import ArtifactError, EfficientError, OptionError
 
 HELP = "one page with every table and picture of a folder of results"
 EXAMPLES = """\
@@ -88,6 +88,8 @@ def write(results: Path, output: Path | None = None) -> Path:
     if not names:
         raise EfficientError(f"There are no results in {results}: make some with 'sb3-efficient bench all --quick'.")
     output = output or results / _NAME
+    if output.suffix != ".html":
+        raise OptionError(f"--output {output}: the page is HTML, so that its name must end in .html.")
     check_writable(output)
     links = [f'<a href="#{escape(name)}">{escape(_heading(name))}</a>' for name in names]
     parts = [f"<nav>{' · '.join(links)}</nav>"]
@@ -100,7 +102,7 @@ def sections(results: Path) -> dict[str, list[Path]]:
     :param results: Folder
     :return: Section -> its files. A picture belongs to the longest name of a table that it begins with
     """
-    files = sorted(file for file in results.glob("*") if file.suffix in (".json", ".md", *_PICTURES))
+    files = sorted(file for file in results.glob("*") if file.suffix in (".json", ".md", *_PICTURES) and file.is_file())
     tables = {file.stem for file in files if file.suffix in (".json", ".md")}
     found: dict[str, list[Path]] = {}
     for file in files:
@@ -131,9 +133,16 @@ def _markdown(file: Path) -> str:
     from markdown_it import MarkdownIt
 
     # Links to files of the repository lead nowhere from here
-    text = re.sub(r"\[([^]]+)\]\((?!https?:)[^)]*\)", r"\1", file.read_text(encoding="utf-8"))
+    text = re.sub(r"\[([^]]+)\]\((?!https?:)[^)]*\)", r"\1", _read(file))
     html: str = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     return html.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ArtifactError(f"{file} is no text in UTF-8 ({error}): write it again, or move it away.") from error
 
 
 def _picture(file: Path) -> str:
@@ -144,11 +153,12 @@ def _picture(file: Path) -> str:
 def _json(file: Path, is_shown: bool) -> str:
     """The rows, folded away where a table is made of them, and the machine."""
     try:
-        content = json.loads(file.read_text())
+        content = json.loads(_read(file))
         rows: list[Row] = content if isinstance(content, list) else content.get("rows", [])
         machine = content.get("machine") if isinstance(content, dict) else rows[0].get("machine") if rows else None
         if not all(isinstance(part, dict) for part in (*rows, machine or {})):
             raise TypeError("a row or a machine that is none")
+        where = f"<p class=machine>{escape(_machine(machine))}</p>" if machine else ""
     except (ValueError, AttributeError, TypeError) as error:
         raise ArtifactError(f"{file} holds no measurements ({error}): measure them again, or move it away.") from error
     parts = []
@@ -156,9 +166,7 @@ def _json(file: Path, is_shown: bool) -> str:
         table = _table(rows)
         closed = f"<details><summary>{len(rows)} rows as measured: {escape(file.name)}</summary>{table}</details>"
         parts.append(table if is_shown else closed)
-    if machine:
-        parts.append(f"<p class=machine>{escape(_machine(machine))}</p>")
-    return "\n".join(parts)
+    return "\n".join([*parts, where])
 
 
 def _machine(facts: dict[str, Any]) -> str:

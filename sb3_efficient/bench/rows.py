@@ -33,8 +33,8 @@ class Rows:
         self._keys = keys
         self.rows: list[Row] = []
         if file is not None:
-            self.rows = _read(file) if file.exists() else []
             check_writable(file)
+            self.rows = _read(file) if file.exists() else []
 
     def find(self, **wanted: Any) -> Row | None:
         """

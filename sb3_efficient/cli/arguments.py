@@ -74,7 +74,10 @@ def check_game_arguments(arguments: argparse.Namespace) -> None:
     """
     :param arguments: Of :func:`add_game_arguments`
     """
+    from sb3_efficient.cpu import check_threads
+
     whole_arguments(arguments, "episodes", "n_envs", "threads")
+    check_threads(arguments.threads)
     check_seed(arguments.seed, arguments.episodes)
 
 
@@ -84,8 +87,11 @@ def check_seed(seed: int, episodes: int) -> None:
     :param episodes: Games, each with the next seed
     """
     # What SB3 and gymnasium seed with
-    if not 0 <= seed <= 2**32 - 1 - episodes:
-        raise OptionError(f"--seed must be a whole number from 0 to {2**32 - 1 - episodes}, got {seed}.")
+    most = 2**32 - 1
+    if episodes > most:
+        raise OptionError(f"--episodes must be at most {most}, as each has a seed of its own, got {episodes}.")
+    if not 0 <= seed <= most - episodes:
+        raise OptionError(f"--seed must be a whole number from 0 to {most - episodes}, got {seed}.")
 
 
 def add_play_arguments(parser: argparse.ArgumentParser) -> None:
@@ -144,6 +150,7 @@ def check_report_arguments(arguments: argparse.Namespace) -> None:
 
     :param arguments: Of :func:`add_play_arguments` and :func:`add_report_arguments`
     """
+    from sb3_efficient.cpu import check_threads
     from sb3_efficient.engines import find_engine
 
     if find_engine(arguments.engine).last_steps == ():
@@ -157,6 +164,7 @@ def check_report_arguments(arguments: argparse.Namespace) -> None:
     whole_number("--episodes", arguments.episodes, least=0)
     check_play_arguments(arguments)
     whole_arguments(arguments, "n_envs", "threads", "repeats", "n_observations")
+    check_threads(arguments.threads)
     for size in arguments.batch_size:
         whole_number("--batch-size", size)
     if arguments.observations is None:

@@ -173,11 +173,16 @@ def compared(
         "sticky actions on Atari": arguments.sticky,
         "observations compared on": len(observations),
         "engine of compressed policies": arguments.engine,
-        "threads": arguments.threads,
+        "threads": _threads(arguments.threads, candidates),
         "machine": f"{here['cpu']}, {here['cores']} cores, {' '.join(here['cpu_flags'])}",
         "versions": ", ".join(f"{name} {version}" for name, version in here["versions"].items()),
     }
     return Report(f"{agent.algo.upper()} on {agent.env_id}", rows, random_return, facts)
+
+
+def _threads(asked: int, candidates: Sequence[Candidate]) -> str:
+    fewer = {candidate.engine.threads for candidate in candidates} - {asked}
+    return f"{asked}{''.join(f', of the engine {n}' for n in sorted(fewer))}"
 
 
 def show(report: Report, path: Path) -> None:

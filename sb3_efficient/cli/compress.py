@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         action="append",
         help='steps in order, in quotes: "channel-pruning(ratio=0.5) static-int8" (all: sb3-efficient list); '
-        "another --recipe makes another policy",
+        "another --recipe makes another policy (default: static-int8)",
     )
     add_agent_arguments(parser)
     add_play_arguments(parser)
@@ -94,7 +94,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.search:
         return search.run(arguments)
     # What was typed can be judged before anything is read
-    recipes = [make_recipe(text) for text in arguments.recipe or ["static-int8"]]
+    texts = arguments.recipe or ["static-int8"]
+    if not all(text.strip() for text in texts):
+        raise OptionError("--recipe is empty: name at least one method, see 'sb3-efficient list'.")
+    # One that is named twice is made once
+    recipes = list({_text(recipe): recipe for recipe in map(make_recipe, texts)}.values())
     for recipe in recipes:
         check_engine(arguments.engine, recipe)
     if arguments.observations is None:

@@ -58,8 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_report_arguments(arguments)
     # Of "." and ".." alone no file can be named
     output: Path = arguments.output if arguments.output.name.strip(".") else arguments.output / "evaluation"
-    check_report(output)
     agent = saved_agent(arguments)
+    check_report(output)
     model = loaded(agent)
     named = zip(_names(arguments.files), arguments.files, strict=True)
     others = [_candidate(name, file, model, arguments) for name, file in named]

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_agent_arguments(parser)
     add_game_arguments(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder, which must not be there or be empty")
-    parser.add_argument("--video-steps", type=int, default=1000, help="length of the video; 0 for none")
+    parser.add_argument("--video-steps", type=int, default=1000, help="length of the video; 0 for none (default: 1000)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -58,8 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise EfficientError("The folder is put in its place when it is finished: name one in here with -o.")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise EfficientError(f"{target} is there already and not empty: name another folder with -o.")
-    check_writable(target.parent / f".{target.name}.new")
     agent = saved_agent(arguments)
+    check_writable(target.parent / f".{target.name}.new")
     # All of it or nothing: a folder that is begun would be in the way of the next attempt
     try:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".hub-folder-") as made:

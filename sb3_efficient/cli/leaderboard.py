@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sb3_efficient.atomic import replace_file
+from sb3_efficient.atomic import check_writable, replace_file
 from sb3_efficient.bench.rows import Row, Rows
 from sb3_efficient.cli.arguments import add_game_arguments, add_gym_packages, check_game_arguments
 from sb3_efficient.errors import EfficientError
@@ -84,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     file = arguments.results / "leaderboard.json"
     rows = Rows(file, machine(), KEYS)
+    check_writable(file.with_suffix(".md"))
     wanted = [_facts(agent, arguments) for agent in agents]
     reasons: list[str] = []
     for agent, facts in zip(agents, wanted, strict=True):
@@ -103,8 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise EfficientError(f"None of the agents in {arguments.folder} could be scored: {reasons[0]}")
     # The file may have those of other folders
     text = table([row for facts in wanted if (row := rows.find(**facts))])
-    replace_file(file.with_suffix(".md"), text.encode())
     print(text)
+    replace_file(file.with_suffix(".md"), text.encode())
     return 0
 
 

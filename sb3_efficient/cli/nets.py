@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sb3_efficient.atomic import replace_file
 from sb3_efficient.errors import EfficientError, UnavailableError
 
 HELP = "the networks themselves under PyTorch, ONNX Runtime, OpenVINO, Flax and TensorFlow"
@@ -45,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     from sb3_efficient.bench.nets import KEYS, NETWORKS
     from sb3_efficient.bench.nets_report import draw, tables
     from sb3_efficient.bench.rows import Rows
+    from sb3_efficient.cpu import check_threads
     from sb3_efficient.doctor import machine
     from sb3_efficient.extractors import find_extractor
     from sb3_efficient.options import check_name, whole_number
@@ -55,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     for network in networks:
         find_extractor(network)
     for threads in arguments.threads:
-        whole_number("--threads", threads)
+        check_threads(whole_number("--threads", threads))
     name = "nets_quick" if arguments.quick else "nets"
     file = arguments.results / f"{name}.json"
     rows = Rows(file, machine(), KEYS)
@@ -73,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     rows = Rows(file, machine(), KEYS)
     text = tables(rows.rows)
     print(text)
-    file.with_suffix(".md").write_text(text, encoding="utf-8")
+    replace_file(file.with_suffix(".md"), text.encode())
     if not any("median" in row for row in rows.rows):
         raise UnavailableError(f"None of {', '.join(frameworks)} is installed: nothing was measured.")
     draw(rows.rows, file.with_suffix(".png"))

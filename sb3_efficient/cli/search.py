@@ -46,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     agent = saved_agent(arguments)
     model = loaded(agent)
     check_recipe(model, distillation)
+    observations = observations_for(arguments, agent, model)
     name = arguments.study_name or _study_name(arguments, agent)
     print(f"study {name}", file=sys.stderr)
     study = open_study(arguments.storage, name)
@@ -65,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     searcher = Searcher(
         model,
-        observations_for(arguments, agent, model),
+        observations,
         mean_return,
         engine=arguments.engine,
         threads=arguments.threads,

@@ -9,13 +9,15 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.generators import kept_generators
 from sb3_efficient.policies import optimizers
+from sb3_efficient.seer.resume import train_from_images
 
 Model = TypeVar("Model", bound=BaseAlgorithm)
 
 
 def copied(model: Model) -> Model:
     """
-    What ``save`` and ``load`` would give, so that whatever comes out of here can be saved and loaded.
+    What ``save`` and ``load`` would give, so that whatever comes out of here can be saved and loaded. Of a model that
+    SEER has frozen it is one that learns from images, all layers: its encoder is not that of stored latents any more.
 
     :param model: Any SB3 or contrib model
     :return: Another one, with the same environment
@@ -26,6 +28,7 @@ def copied(model: Model) -> Model:
     # Seeds the generators that all share, and would seed the environment, so that it comes later
     with kept_generators():
         another = type(model).load(zipped, device=model.device)
+    train_from_images(another)
     env = model.get_env()
     if env is not None:
         another.set_env(env)

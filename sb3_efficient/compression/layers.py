@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from torch import nn
 
@@ -63,7 +63,8 @@ def chosen_layers(networks: Networks, names: Iterable[str]) -> list[Layer]:
     :return: The layers of all networks
     """
     found = layers(networks)
-    if isinstance(names, str) or not isinstance(names, Iterable):
+    # A mapping is what channel-pruning takes, ratios by name
+    if isinstance(names, (str, Mapping)) or not isinstance(names, Iterable):
         raise OptionError(f"layers must be a list of names, as ['linear.0'], got {names!r}.")
     names = list(names) or [next(iter(layers(networks, "dense")))]
     for name in names:

@@ -17,7 +17,7 @@ from sb3_efficient.atomic import replace_file
 from sb3_efficient.compression.recipe import Method, make_recipe
 from sb3_efficient.engines import ActingGraph, Engine, Head, make_engine
 from sb3_efficient.engines.base import Observation
-from sb3_efficient.errors import ArtifactError, EfficientError
+from sb3_efficient.errors import ArtifactError, EfficientError, OptionError, briefly
 from sb3_efficient.space_config import space_from_config, space_to_config
 
 
@@ -107,6 +107,8 @@ def load_policy(path: str | Path, env: Any = None) -> CompressedPolicy:
     :param path: The file
     :param env: Environment that the policy is to act in, whose spaces must be its own
     """
+    if not isinstance(path, (str, Path)):
+        raise OptionError(f"load_policy reads a file: its path must be text or a Path, got {briefly(path)}.")
     path = Path(path)
     manifest, proto = unpack(path)
     try:

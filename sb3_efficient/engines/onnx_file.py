@@ -23,7 +23,7 @@ from sb3_efficient.engines.graph import ActingGraph, to_graph
 from sb3_efficient.engines.network import ActingNetwork, input_spaces
 from sb3_efficient.engines.onnxruntime import OnnxRuntimeEngine, run_file
 from sb3_efficient.engines.probe import observations_of, random_observations
-from sb3_efficient.errors import ArtifactError, OptionError, suggestion
+from sb3_efficient.errors import ArtifactError, OptionError, briefly, suggestion
 
 FORMAT = "onnx"
 
@@ -63,6 +63,8 @@ def path_of(format: str | Path, path: str | Path | None = None) -> Path:
             f"export knows the format {FORMAT!r}, got {str(format)!r}.{suggestion(str(format), [FORMAT])} "
             f"Write export(model, {FORMAT!r}, path=...)."
         )
+    if not isinstance(path, (str, Path, type(None))):
+        raise OptionError(f"export writes a file: its path must be text or a Path, got {briefly(path)}.")
     path = Path(f"policy.{FORMAT}" if path is None else path)
     if path.suffix != f".{FORMAT}":
         raise OptionError(

@@ -72,6 +72,8 @@ class Report:
         """
         cells = self.cells()
         lines = [list(cells[0]), ["---"] * len(cells[0]), *(list(row.values()) for row in cells)]
+        # Names of files may have one
+        lines = [[str(cell).replace("|", "\\|") for cell in line] for line in lines]
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         notes = "\n".join(f"- {note}" for note in self.notes())
         return f"# {self.title}\n\n{table}\n\n{notes}\n"

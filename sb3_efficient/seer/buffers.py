@@ -27,12 +27,26 @@ def buffer_of(model: Any) -> Any:
     return getattr(model, "rollout_buffer", None) or model.replay_buffer
 
 
-def set_buffer(model: Any, buffer: Any) -> None:
-    """Put ``buffer`` in the place of the model's, and give the memory of that one back."""
+def set_buffer(model: Any, buffer: Any) -> Any:
+    """
+    Put ``buffer`` in the place of the model's.
+
+    :return: A replay buffer that was there: :func:`give_back` frees it, once no callback is going to look at it
+    """
     old = buffer_of(model)
-    setattr(model, "rollout_buffer" if isinstance(buffer, RolloutBuffer) else "replay_buffer", buffer)
-    if old is not buffer and not isinstance(buffer, RolloutBuffer):
-        release(old)
+    if isinstance(buffer, RolloutBuffer):
+        model.rollout_buffer = buffer
+        give_back_memory()
+        return None
+    model.replay_buffer = buffer
+    return None if old is buffer else old
+
+
+def give_back(replaced: Any) -> None:
+    """
+    :param replaced: By :func:`set_buffer`
+    """
+    release(replaced)
     give_back_memory()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sb3_efficient.callbacks import RolloutCallback
 from sb3_efficient.errors import ConflictError, ConversionError, OptionError, TrialError, suggestion
-from sb3_efficient.seer.buffers import buffer_of, check_room, latent_buffer, set_buffer
+from sb3_efficient.seer.buffers import buffer_of, check_room, give_back, latent_buffer, set_buffer
 from sb3_efficient.seer.capacity import check_capacity
 from sb3_efficient.seer.checks import check_model, check_times, check_updated, first_update, warn_without_returns
 from sb3_efficient.seer.criterion import Convergence, check_threshold
@@ -104,6 +104,7 @@ class SEERCallback(RolloutCallback):
                 )
         self.update_started: float | None = None
         self.trigger: Timetable | Convergence = Timetable([])
+        self._replaced: Any = None
 
     def _on_training_start(self) -> None:
         model: Any = self.model
@@ -165,6 +166,7 @@ class SEERCallback(RolloutCallback):
         return Convergence(self.depths[-1], earliest, latest, total - start, self.threshold)
 
     def _on_rollout_start(self) -> None:
+        self._give_back()
         self._pin_targets()
         if self.update_started is not None:
             self.logger.record("seer/update_seconds", time.perf_counter() - self.update_started)
@@ -174,6 +176,7 @@ class SEERCallback(RolloutCallback):
         self.update_started = time.perf_counter()
 
     def _on_training_end(self) -> None:
+        self._give_back()
         self._pin_targets()
         remaining = self.trigger.remaining if isinstance(self.trigger, Timetable) else []
         # Another callback may have frozen deeper
@@ -195,6 +198,12 @@ class SEERCallback(RolloutCallback):
         if isinstance(self.trigger, Convergence):
             self.trigger.see(self.model, self.locals["new_obs"], self.locals["dones"])
         return True
+
+    def _give_back(self) -> None:
+        """Not at once: callbacks behind this one have the replay buffer in ``locals`` until the rollout has ended."""
+        replaced, self._replaced = self._replaced, None
+        if replaced is not None:
+            give_back(replaced)
 
     def _pin_targets(self) -> None:
         if self.encoder is not None and getattr(self.model, "tau", 1) < 1:
@@ -238,7 +247,7 @@ class SEERCallback(RolloutCallback):
         # First: a model that is marked only is frozen as soon as it trains again, as after Ctrl-C in between
         mark_frozen(model, depth=depth, latent_dtype=latent_dtype, timesteps=timesteps)
         encoder.freeze()
-        set_buffer(model, buffer)
+        self._replaced = set_buffer(model, buffer)
         self._say(buffer, timesteps)
 
     def _say(self, buffer: Any, timesteps: int) -> None:

@@ -19,7 +19,7 @@ from sb3_efficient.extractors.computing import Computing
 from sb3_efficient.fast.forward import FastFeatures, FastForward
 from sb3_efficient.fast.plan import Plan
 from sb3_efficient.seer.frozen import FrozenForward
-from sb3_efficient.seer.methods import ON_THEIR_OWN, OnLatents
+from sb3_efficient.seer.methods import OnLatents, on_their_own
 from sb3_efficient.seer.stages import Depth
 
 #: Images that are encoded at once
@@ -113,11 +113,13 @@ class LatentEncoder:
                 _copy_encoder(part, twin)
                 _plan_frozen(plan, target, twin)
         for network in self.model.policy.modules():
-            if isinstance(network, BaseModel) and "extract_features" not in vars(network):
-                plan.set(network, "extract_features", FastFeatures(network))
-            for name in ON_THEIR_OWN:
-                if hasattr(type(network), name) and name not in vars(network):
-                    plan.set(network, name, OnLatents(network, name))
+            if not isinstance(network, BaseModel):
+                continue
+            methods: dict[str, Any] = {"extract_features": FastFeatures(network)}
+            methods |= {name: OnLatents(network, name) for name in on_their_own(network)}
+            for name, method in methods.items():
+                if name not in vars(network):
+                    plan.set(network, name, method)
         plan.run()
 
     def check_plain(self) -> None:

@@ -1,4 +1,4 @@
-"""Methods of SB3's actor-critic policies that prepare observations themselves, for policies that are given latents."""
+"""Methods of policies that prepare observations themselves, for policies that are given latents."""
 
 from __future__ import annotations
 
@@ -6,22 +6,39 @@ from typing import Any
 
 import torch as th
 import torch.nn.functional as F
+from torch import nn
 
 from sb3_efficient.seer.frozen import FrozenForward
 
-#: They go past the policy's own ``extract_features`` to that of its class: with which extractor
+#: SB3's that go past the policy's own ``extract_features`` to that of its class: with which extractor
 ON_THEIR_OWN = {"get_distribution": "pi_features_extractor", "predict_values": "vf_features_extractor"}
+#: SB3's that do not; those of others may. Algorithms learn from stored observations through all of these
+_MAY_BE = ("evaluate_actions", "forward")
+
+
+def on_their_own(network: nn.Module) -> list[str]:
+    """
+    :param network: A policy, or a part of one
+    :return: Its methods that prepare observations themselves, or may do so
+    """
+    found = [name for name in ON_THEIR_OWN if hasattr(network, name)]
+    own = (name for name in _MAY_BE if hasattr(network, name))
+    return found + [name for name in own if not _is_known(getattr(type(network), name))]
+
+
+def _is_known(method: Any) -> bool:
+    return getattr(method, "__module__", "").partition(".")[0] in ("stable_baselines3", "sb3_contrib", "torch")
 
 
 class OnLatents:
     """
     The method of the class, given latents in place of images, and without its division by 255.
 
-    Images are encoded first, by what encodes those that are acted on and stored: the method would hand them over in
-    another number format, and rounding would give other latents.
+    SB3's are given no images: they are encoded first, by what encodes those that are acted on and stored. The method
+    would hand them over in another number format, and rounding would give other latents.
 
     :param policy: The policy whose attribute this is going to be
-    :param name: Of :data:`ON_THEIR_OWN`
+    :param name: Of :func:`on_their_own`
     """
 
     def __init__(self, policy: Any, name: str) -> None:
@@ -33,7 +50,10 @@ class OnLatents:
         :return: As the method's
         """
         policy, method = self.policy, getattr(type(self.policy), self.name)
-        latents = obs if obs.ndim == 2 else self._latents(obs)
+        is_latent = obs.ndim == 2
+        if not is_latent and self.name not in ON_THEIR_OWN:
+            return method(policy, obs, *args, **kwargs)
+        latents = obs if is_latent else self._latents(obs)
         before, policy.normalize_images = policy.normalize_images, False
         try:
             return method(policy, latents, *args, **kwargs)

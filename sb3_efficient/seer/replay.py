@@ -114,8 +114,8 @@ class LatentReplayBuffer(ReplayBuffer):
         if self.encoder is None:
             made_by = f" ({self.made_by})" if self.made_by else ""
             raise EfficientError(
-                f"This replay buffer holds latents, and has no encoder to make or read them by{made_by}: resume the "
-                "model with the SEERCallback it was trained with, learn(..., callback=SEERCallback(...)), which "
+                f"This replay buffer holds latents, and was loaded or copied without their encoder{made_by}: resume "
+                "the model with the SEERCallback it was trained with, learn(..., callback=SEERCallback(...)), which "
                 "attaches the encoder of the model. One that was saved before the freeze is trained on without this "
                 "buffer (in rl-zoo3: move replay_buffer.pkl away)."
             )

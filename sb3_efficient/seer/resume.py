@@ -38,9 +38,9 @@ class CollectLatents:
             frozen = getattr(model, "seer", None)
             when = f" at {frozen['timesteps']} timesteps ({frozen['depth']!r})" if frozen else ""
             raise ConflictError(
-                f"This model was frozen by SEER{when} before it was saved, and would learn from images now: go on with "
-                "learn(..., callback=SEERCallback()), or with callback=sb3_efficient.seer.ThawCallback() to train all "
-                "of its layers again."
+                f"This model was frozen by SEER{when} before it was saved or copied, and would learn from images now: "
+                "go on with learn(..., callback=SEERCallback()), or with callback=sb3_efficient.seer.ThawCallback() to "
+                "train all of its layers again."
             )
         return type(model).collect_rollouts(model, env, *args, **kwargs)
 

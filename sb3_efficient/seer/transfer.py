@@ -6,11 +6,13 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.save_util import load_from_zip_file
 
 from sb3_efficient.errors import ConflictError, OptionError
+from sb3_efficient.extractors import EncoderExtractor
 from sb3_efficient.seer.encoder import encoders
 from sb3_efficient.seer.stages import Depth, layers, n_layers
 
@@ -19,11 +21,13 @@ def transfer_encoder(path: str | Path, model: BaseAlgorithm, depth: Depth) -> No
     """
     Copy the layers up to ``depth`` from an agent of any algorithm, into every extractor of the model.
 
-    :param path: SB3 zip; only its weights are read
-    :param model: Model with the same network up to there; its other layers, and its optimizer, stay as they are
+    :param path: SB3 zip
+    :param model: Model with the same network up to there, on the same pixels; its other layers, and its optimizer, stay
+        as they are
     :param depth: See :mod:`sb3_efficient.seer.stages`
     """
-    weights = _encoder_weights(path)
+    settings, weights = _read(path)
+    _check_scale(path, settings, model)
     for extractor in (copy for copies in encoders(model) for copy in copies):
         wanted = _named_parameters(extractor, depth)
         for name, parameter in wanted.items():
@@ -41,11 +45,34 @@ def check_file(path: str | Path) -> None:
         raise OptionError(f"encoder={str(path)!r} is no file: give the zip of an agent saved by Stable-Baselines3.")
 
 
-def _encoder_weights(path: str | Path) -> dict[str, th.Tensor]:
-    """Name below the extractor -> weights of the first extractor in the file, which is the one that acts."""
+def _check_scale(path: str | Path, settings: dict[str, Any], model: BaseAlgorithm) -> None:
+    """Refuse weights that were trained on pixels of another size. Float images are what environments make them."""
+    if model.observation_space.dtype != np.uint8 or "policy_kwargs" not in settings:
+        return
+    there, here = _are_scaled(settings["policy_kwargs"]), _are_scaled(model.policy_kwargs)
+    if there != here:
+        ranges = {True: "in [0, 1]", False: "from 0 to 255"}
+        raise ConflictError(
+            f"The encoder of {str(path)!r} was trained on pixels {ranges[there]}, and this model has them "
+            f"{ranges[here]}: give both the same normalize_images."
+        )
+
+
+def _are_scaled(policy_kwargs: dict[str, Any]) -> bool:
+    """By SB3, or by an extractor of this package."""
+    extractor = policy_kwargs.get("features_extractor_class")
+    is_ours = isinstance(extractor, type) and issubclass(extractor, EncoderExtractor)
+    return is_ours or bool(policy_kwargs.get("normalize_images", True))
+
+
+def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, th.Tensor]]:
+    """
+    Attributes of the agent, as far as they can be read here; name below the extractor -> weights of the first extractor
+    in the file, which is the one that acts.
+    """
     check_file(path)
     try:
-        _, parameters, _ = load_from_zip_file(str(path), device="cpu", load_data=False)
+        settings, parameters, _ = load_from_zip_file(str(path), device="cpu")
     except (ValueError, RuntimeError, UnpicklingError) as error:
         raise OptionError(f"encoder={str(path)!r} is no zip of Stable-Baselines3, or a damaged one: {error}") from error
     found: dict[str, th.Tensor] = {}
@@ -60,7 +87,7 @@ def _encoder_weights(path: str | Path) -> dict[str, th.Tensor]:
         )
     if not any(name.startswith("cnn.") for name in found):
         raise ConflictError(f"encoder={str(path)!r} is an agent without an image encoder.")
-    return found
+    return settings or {}, found
 
 
 def _named_parameters(extractor: Any, depth: Depth) -> dict[str, th.Tensor]:

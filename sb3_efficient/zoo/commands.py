@@ -44,6 +44,8 @@ def run(verb: str, arguments: Sequence[str]) -> None:
     register()
     # Here, too, where the zoo imports them itself: it would end in a traceback
     import_packages(typed.gym_packages)
+    if typed.n_envs in ("0", "-1"):
+        raise OptionError(f"--n-envs {typed.n_envs}: give at least one environment.")
     if verb == "record_video" and typed.output_folder is not None:
         check_possible("-o", Path(typed.output_folder))
     argv = sys.argv

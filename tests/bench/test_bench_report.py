@@ -60,9 +60,15 @@ def test_bad_input(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "There are no results in" in capsys.readouterr().err
     assert cli.main(["bench", "report", "--results", str(folder), "-o", str(folder / "seer.md" / "page.html")]) == 1
     assert "Results cannot be written to" in capsys.readouterr().err
-    for content in ("{", '"text"', "3", '{"rows": [1]}', '{"machine": "x"}'):
+    for content in ("{", '"text"', "3", '{"rows": [1]}', '{"machine": "x"}', '{"machine": {"versions": [1]}}'):
         (folder / "seer.json").write_text(content)
         assert cli.main(["bench", "report", "--results", str(folder)]) == 1
         assert "seer.json holds no measurements" in capsys.readouterr().err
+    (folder / "seer.json").write_bytes(b"\xff")
+    assert cli.main(["bench", "report", "--results", str(folder)]) == 1
+    assert "seer.json is no text in UTF-8" in capsys.readouterr().err
+    assert cli.main(["bench", "report", "--results", str(folder), "-o", str(folder / "other.json")]) == 1
+    assert "other.json: the page is HTML, so that its name must end in .html." in capsys.readouterr().err
+    (folder / "folder.md").mkdir()
     (folder / "seer.json").write_text("[]")
     assert cli.main(["bench", "report", "--results", str(folder)]) == 0

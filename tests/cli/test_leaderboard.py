@@ -22,6 +22,8 @@ from sb3_efficient.zoo.saved import SavedAgent, all_agents
 #: Options of the command -> rows of its file
 Scored = Callable[..., list[dict[str, Any]]]
 
+AGENTS = Path(__file__).parents[2] / "examples" / "agents"
+
 
 def test_every_agent_has_a_row(agent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     logs, results = agent.parents[1], tmp_path / "scores"
@@ -214,3 +216,8 @@ def test_folder_without_agents(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "There is no agent in" in capsys.readouterr().err
     assert cli.main(["bench", "leaderboard", "-f", str(tmp_path), "--episodes", "0"]) == 1
     assert "--episodes must be a whole number of at least 1" in capsys.readouterr().err
+    for name in ("leaderboard.md", "leaderboard.json"):
+        (tmp_path / name / name).mkdir(parents=True)
+        words = ("-f", str(AGENTS), "--results", str(tmp_path / name))
+        assert cli.main(["bench", "leaderboard", *words]) == 1
+        assert f"{name}/{name}, which is a folder. Name a file." in capsys.readouterr().err

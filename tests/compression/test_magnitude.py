@@ -102,6 +102,8 @@ def test_layers_that_do_not_exist() -> None:
         OptionError, match=r"There is no layer 'linear.1'. Did you mean 'linear.0'. Found: cnn.0, cnn.2"
     ):
         pruned(agent(), LnStructured(layers=("linear.1",)))
+    with pytest.raises(OptionError, match="layers must be a list of names, as .*got {'linear.0': 0.9}"):
+        pruned(agent(), LnStructured(layers={"linear.0": 0.9}))  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="layers must be a list of names, as .*got 'linear.0'"):
         pruned(agent(), LnStructured(layers="linear.0"))  # type: ignore[arg-type]
 

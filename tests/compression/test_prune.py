@@ -17,6 +17,7 @@ from sb3_efficient.compression import ChannelPruning, Distillation, MagnitudePru
 from sb3_efficient.compression.recipe import METHODS, ModelMethod
 from sb3_efficient.envs import CatchEnv
 from sb3_efficient.errors import ConflictError, ObservationError, OptionError, UnknownNameError
+from sb3_efficient.seer import SEERCallback
 
 MODEL_METHODS = [name for name in list_methods() if issubclass(METHODS[name], ModelMethod)]
 
@@ -147,3 +148,15 @@ def test_where_torch_computes_no_gradients(context: Any, step: str) -> None:
         policy = sb3_efficient.compress(model, [step, "static-int8"], calibration=images())
     assert parameters_match(found.policy, expected.policy)
     assert policy.n_bytes == sb3_efficient.compress(model, [step, "static-int8"], calibration=images()).n_bytes
+
+
+def test_of_a_frozen_model_it_makes_one_that_learns_from_images() -> None:
+    model = agent()
+    model.learn(2 * model.n_steps, callback=SEERCallback(model.n_steps + 1, "conv"))
+    pruned: Any = sb3_efficient.prune(model, "channel-pruning", ratio=0.5)
+    assert not hasattr(pruned, "seer")
+    first = pruned.policy.features_extractor.cnn[0].weight
+    before = first.detach().clone()
+    pruned.learn(model.n_steps)
+    assert not th.equal(first, before)
+    assert model.seer["depth"] == "conv", "the original is as it was"

@@ -198,6 +198,24 @@ def test_ctrl_c_in_the_middle_of_a_freeze_leaves_a_model_that_is_frozen_or_soon_
     assert isinstance(vars(agent.q_net.features_extractor)["forward"], FrozenForward)
 
 
+class Looking(BaseCallback):
+    """Reads the replay buffer of ``locals`` at the end of every rollout, as it may."""
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        self.seen = self.locals["replay_buffer"], self.locals["replay_buffer"].rewards.shape
+
+
+def test_callbacks_behind_it_can_look_at_the_replay_buffer_of_the_rollout() -> None:
+    agent, looking = trained("dqn"), Looking()
+    replaced = agent.replay_buffer
+    agent.learn(70, callback=[SEERCallback(64), looking])
+    assert looking.seen[0] is agent.replay_buffer
+    assert not hasattr(replaced, "observations"), "its memory is given back"
+
+
 def test_a_freeze_that_never_came_is_said() -> None:
     agent = model("dqn", train_freq=60, learning_starts=8)
     with pytest.warns(UserWarning, match="has not frozen up to 'lower', which was asked for at 20 timesteps: training"):

@@ -55,6 +55,15 @@ def test_another_network_is_refused_and_nothing_is_changed(tmp_path: Path) -> No
     assert all(th.equal(p, q) for p, q in zip(convolutions(target)[0], before, strict=True))
 
 
+def test_pixels_of_another_scale_are_refused(tmp_path: Path) -> None:
+    model("ppo", policy_kwargs={"normalize_images": False}).save(tmp_path / "raw")
+    with pytest.raises(ConflictError, match=r"on pixels from 0 to 255, and this model has them in \[0, 1\]: give both"):
+        transfer_encoder(tmp_path / "raw.zip", model("dqn"), "conv")
+    # Divided by 255 in the extractor
+    model("ppo", policy_kwargs=policy_kwargs("nature", "ppo")).save(tmp_path / "ours")
+    transfer_encoder(tmp_path / "ours.zip", model("dqn"), "conv")
+
+
 def test_an_agent_on_dictionaries(tmp_path: Path) -> None:
     model("ppo", DictEnv(discrete=True), "MultiInputPolicy").save(tmp_path / "agent")
     with pytest.raises(ConflictError, match="is an agent on dictionaries, which may have several encoders"):
