@@ -22,9 +22,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecTransposeIm
 from sb3_efficient.atomic import replace_file
 from sb3_efficient.errors import ArtifactError, ObservationError, OptionError, briefly
 from sb3_efficient.evaluation.episodes import Policy, act, masks_of
-from sb3_efficient.evaluation.progress import progress_bar
 from sb3_efficient.generators import seeded
 from sb3_efficient.options import whole_number
+from sb3_efficient.progress import progress_bar
 from sb3_efficient.space_config import space_from_config, space_to_config
 
 _FORMAT, _VERSION = "sb3-efficient observations", 1

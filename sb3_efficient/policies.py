@@ -14,8 +14,6 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.policies import BasePolicy
-from torch.optim import Optimizer
 
 from sb3_efficient.errors import EfficientError, ObservationError, OptionError
 from sb3_efficient.extractors import EncoderExtractor, find_extractor
@@ -115,12 +113,3 @@ def _try_out(extractor_class: type[EncoderExtractor], options: dict[str, Any]) -
             extractor_class(space, **options)
     except RuntimeError as error:
         raise OptionError(f"{extractor_class.__name__} cannot be built with {options}: {error}") from error
-
-
-def optimizers(policy: BasePolicy) -> list[Optimizer]:
-    """
-    :param policy: Of any SB3 or contrib model
-    :return: The optimizers that it or a part of it holds: one, or those of actor and critic
-    """
-    held = (value for module in policy.modules() for value in vars(module).values())
-    return list({id(value): value for value in held if isinstance(value, Optimizer)}.values())

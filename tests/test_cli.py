@@ -13,6 +13,7 @@ from stable_baselines3.common.torch_layers import NatureCNN
 import sb3_efficient
 from sb3_efficient import cli, doctor, extractors, register_extractor
 from sb3_efficient.errors import MissingExtraError, OptionError
+from sb3_efficient.machine import machine
 from sb3_efficient.sizes import size, table
 
 
@@ -76,8 +77,8 @@ def test_doctor_here(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_doctor_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    found = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "requests" else found(name))
+    found = doctor.version_of
+    monkeypatch.setattr(doctor, "version_of", lambda name: None if name == "requests" else found(name))
     assert cli.main(["doctor"]) == 1
     assert "MISSING: pip install requests" in capsys.readouterr().out
 
@@ -93,7 +94,7 @@ def test_doctor_with_the_hook_switched_off(monkeypatch: pytest.MonkeyPatch, caps
 def test_machine_facts_are_json() -> None:
     import json
 
-    facts = json.loads(json.dumps(doctor.machine()))
+    facts = json.loads(json.dumps(machine()))
     assert facts["versions"]["torch"]
     assert facts["cores"] >= 1
 

@@ -74,7 +74,7 @@ def main() -> None:
     rows = [row for threads in arguments.threads for row in compare(threads, arguments)]
     print(table(rows))
     if not arguments.quick:
-        from sb3_efficient.doctor import machine
+        from sb3_efficient.machine import machine
 
         RESULTS.mkdir(exist_ok=True)
         result = {"machine": machine(), "sbx_versions": versions, "rows": rows}

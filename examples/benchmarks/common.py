@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from sb3_efficient.atomic import locked, replace_file
 from sb3_efficient.bench.rows import Rows
 from sb3_efficient.cli.ending import exit_status
-from sb3_efficient.evaluation.progress import progress_bar
+from sb3_efficient.progress import progress_bar
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -61,7 +61,7 @@ def open_rows(name: str, keys: Iterable[str], *, quick: bool = False) -> Rows:
     :param keys: What makes two rows the same measurement
     :param quick: Whether nothing is to be kept, but in another folder than this one's
     """
-    from sb3_efficient.doctor import machine
+    from sb3_efficient.machine import machine
 
     return Rows(None if quick and IN_PAGES else RESULTS / f"{name}.json", machine(), tuple(keys))
 

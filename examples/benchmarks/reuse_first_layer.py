@@ -30,10 +30,10 @@ import torch as th
 from common import check_games, count, open_rows, options, run_program, write_table
 from torch import nn
 
-from sb3_efficient.reuse import fields as at
+from sb3_efficient.compiled.jit import jit
 from sb3_efficient.reuse.acting import read
-from sb3_efficient.reuse.jit import jit
-from sb3_efficient.reuse.reuser import Reuser
+from sb3_efficient.reuse.changes import fields as at
+from sb3_efficient.reuse.changes.reuser import Reuser
 
 NETWORKS = ("nature", "impala")
 N_STACK = 4

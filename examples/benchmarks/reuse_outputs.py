@@ -17,9 +17,9 @@ import numpy as np
 import torch as th
 from torch import nn
 
-from sb3_efficient.reuse.jit import STAMP, jit
-from sb3_efficient.reuse.recall import dot
-from sb3_efficient.reuse.training import Gather, Scatter, applied, distinct_results
+from sb3_efficient.compiled.jit import STAMP, jit
+from sb3_efficient.reuse.patches.recall import dot
+from sb3_efficient.reuse.patches.training import Gather, Scatter, applied, distinct_results
 
 
 def distinct_outputs(

@@ -45,8 +45,8 @@ from reuse_heatmaps import summary as table
 from reuse_outputs import distinct_outputs
 from torch import nn
 
-from sb3_efficient.reuse.memo import Memo
-from sb3_efficient.reuse.stack import Stack
+from sb3_efficient.reuse.patches.memo import Memo
+from sb3_efficient.reuse.patches.stack import Stack
 
 BEGIN = "<!-- table of examples/benchmarks/reuse_tables.py -->\n"
 SCALE = 1 / 255

@@ -46,8 +46,8 @@ from stable_baselines3 import PPO
 from sb3_efficient import accelerate, make_extractor, policy_kwargs
 from sb3_efficient.bench.rows import Rows, summary
 from sb3_efficient.extractors.base import EncoderExtractor
-from sb3_efficient.reuse.first import first_convolution, first_pooled
-from sb3_efficient.reuse.patches import distinct
+from sb3_efficient.reuse.patches.distinct import distinct
+from sb3_efficient.reuse.patches.first import first_convolution, first_pooled
 from sb3_efficient.reuse.updating import distinct_latents
 
 #: What a row is about

@@ -23,8 +23,8 @@ from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecFrameStack, VecTransposeImage
 
-from sb3_efficient.doctor import machine
 from sb3_efficient.envs import AleVecEnv
+from sb3_efficient.machine import machine
 from sb3_efficient.policies import find_algorithm
 from sb3_efficient.zoo.record import read_record
 

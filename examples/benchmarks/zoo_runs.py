@@ -35,7 +35,7 @@ from common import RESULTS, count, run_program
 from zoo_log import Log, read, watch_memory
 
 from sb3_efficient.atomic import check_writable, inherited, locked, replace_file
-from sb3_efficient.doctor import machine
+from sb3_efficient.machine import machine
 from sb3_efficient.policies import is_off_policy
 
 matplotlib.use("Agg")

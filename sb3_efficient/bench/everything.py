@@ -13,8 +13,8 @@ from pathlib import Path
 from sb3_efficient.bench import scripts
 from sb3_efficient.bench.rows import Row, Rows
 from sb3_efficient.errors import ConflictError, UnavailableError
-from sb3_efficient.evaluation.progress import progress_bar
 from sb3_efficient.options import check_name
+from sb3_efficient.progress import progress_bar
 
 HELP = "every benchmark into one folder, then the page of 'bench report'"
 EXAMPLES = """\
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     :return: Exit status
     """
     from sb3_efficient.bench import report
-    from sb3_efficient.doctor import machine
+    from sb3_efficient.machine import machine
 
     steps = arguments.only or list(STEPS)
     for step in steps:
@@ -96,7 +96,7 @@ def default_folder(quick: bool) -> Path:
     """
     :param quick: Whether rows are of little worth, and go to a folder of their own
     """
-    from sb3_efficient.doctor import machine_class
+    from sb3_efficient.machine import machine_class
 
     return scripts.results() / f"{machine_class()}{'-quick' if quick else ''}"
 

@@ -27,7 +27,7 @@ from sb3_efficient.bench.network import Network, frames, images, matrix_peak
 from sb3_efficient.bench.rows import Row, summary
 from sb3_efficient.bench.utilization import gpu_utilization
 from sb3_efficient.errors import EfficientError
-from sb3_efficient.evaluation.progress import progress_bar
+from sb3_efficient.progress import progress_bar
 
 NETWORKS = ("nn-bench-small", "nn-bench-large", "nature", "impala")
 #: Kind of work and batch for which there is the feed "frames"

@@ -23,7 +23,7 @@ class Rows:
     processes may add to it by turns.
 
     :param file: Read if it is there, and replaced in one step with every row that is added; None for no file
-    :param machine: As :func:`sb3_efficient.doctor.machine` has it
+    :param machine: As :func:`sb3_efficient.machine.machine` has it
     :param keys: What makes two rows the same measurement, of which the newer one stays
     """
 

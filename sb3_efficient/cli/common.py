@@ -148,9 +148,9 @@ def compared(
     :param candidates: The original first
     :param observations: (N, C, H, W)
     """
-    from sb3_efficient.doctor import machine
     from sb3_efficient.evaluation.compare import compare
     from sb3_efficient.evaluation.report import Report
+    from sb3_efficient.machine import machine
 
     seeds = range(arguments.seed, arguments.seed + arguments.episodes)
     rows, random_return = compare(

@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     :param arguments: As :func:`add_arguments` has them
     :return: Exit status
     """
-    from sb3_efficient.doctor import machine
+    from sb3_efficient.machine import machine
     from sb3_efficient.zoo.packages import import_packages
     from sb3_efficient.zoo.saved import all_agents
 

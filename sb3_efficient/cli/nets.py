@@ -47,8 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     from sb3_efficient.bench.nets_report import draw, tables
     from sb3_efficient.bench.rows import Rows
     from sb3_efficient.cpu import check_threads
-    from sb3_efficient.doctor import machine
     from sb3_efficient.extractors import find_extractor
+    from sb3_efficient.machine import machine
     from sb3_efficient.options import check_name, whole_number
 
     networks, frameworks = arguments.networks or list(NETWORKS), arguments.frameworks or list(FRAMEWORKS)

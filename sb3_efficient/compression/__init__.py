@@ -6,13 +6,13 @@ made; ``list_methods`` lists what recipes consist of.
 """
 
 from sb3_efficient.compression.binary import Binary
-from sb3_efficient.compression.callbacks import PruningCallback
 from sb3_efficient.compression.channels import ChannelPruning
 from sb3_efficient.compression.compress import compress
 from sb3_efficient.compression.distillation import Distillation
 from sb3_efficient.compression.magnitude import LnStructured, MagnitudePruning
 from sb3_efficient.compression.policy import CompressedPolicy, load_policy
 from sb3_efficient.compression.prune import prune
+from sb3_efficient.compression.pruning_callback import PruningCallback
 from sb3_efficient.compression.quantization import DynamicFloat16, DynamicInt8, StaticFloat16, StaticInt8
 from sb3_efficient.compression.quantization_aware import QATCallback, QuantizationAware
 from sb3_efficient.compression.recipe import METHODS, make_method, make_recipe

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.generators import kept_generators
-from sb3_efficient.policies import optimizers
+from sb3_efficient.optimizers import optimizers
 from sb3_efficient.seer.resume import train_from_images
 
 Model = TypeVar("Model", bound=BaseAlgorithm)

@@ -18,13 +18,13 @@ from sb3_efficient.engines.rest import Rest
 from sb3_efficient.engines.tail import Tail
 from sb3_efficient.errors import OptionError
 from sb3_efficient.options import whole_number
-from sb3_efficient.reuse.int8_reuser import Int8Reuser
-from sb3_efficient.reuse.network import Network, read_layers
-from sb3_efficient.reuse.plan import Plan
-from sb3_efficient.reuse.quantized_graph import read_graph
-from sb3_efficient.reuse.rememberer import Rememberer, suits
-from sb3_efficient.reuse.reuser import Reuser
-from sb3_efficient.reuse.seen import Seen
+from sb3_efficient.reuse.changes.int8_reuser import Int8Reuser
+from sb3_efficient.reuse.changes.network import Network, read_layers
+from sb3_efficient.reuse.changes.plan import Plan
+from sb3_efficient.reuse.changes.quantized_graph import read_graph
+from sb3_efficient.reuse.changes.reuser import Reuser
+from sb3_efficient.reuse.changes.seen import Seen
+from sb3_efficient.reuse.patches.rememberer import Rememberer, suits
 from sb3_efficient.reuse.watch import plain
 
 _INSTEAD = "take the engine 'eager' or 'onnxruntime'."

@@ -22,10 +22,10 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, is_vecenv_wrapped
 
 from sb3_efficient.errors import OptionError
-from sb3_efficient.evaluation.progress import progress_bar
 from sb3_efficient.exploration import explore_anew
 from sb3_efficient.generators import seeded
 from sb3_efficient.options import whole_number
+from sb3_efficient.progress import progress_bar
 
 
 class Policy(Protocol):

@@ -12,8 +12,8 @@ import numpy as np
 from sb3_efficient.engines import Engine
 from sb3_efficient.errors import ObservationError
 from sb3_efficient.evaluation.episodes import Policy
-from sb3_efficient.evaluation.progress import progress_bar
 from sb3_efficient.options import whole_number
+from sb3_efficient.progress import progress_bar
 from sb3_efficient.threads import torch_threads
 
 #: Calls in a row, as in a game, where the weights stay in the processor's cache from step to step

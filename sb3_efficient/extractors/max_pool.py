@@ -57,7 +57,7 @@ def applies(maps: th.Tensor) -> bool:
 def _kernels() -> Any:
     """Compiled when they are first called; None where numba does not work."""
     try:
-        kernels = import_module("sb3_efficient.reuse.max_pool_kernels")
+        kernels = import_module("sb3_efficient.compiled.max_pool")
         return None if import_module("numba").config.DISABLE_JIT else kernels
     except ImportError:
         return None

@@ -19,7 +19,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from torch.optim import Optimizer
 
 from sb3_efficient.fast.plan import Plan
-from sb3_efficient.policies import optimizers
+from sb3_efficient.optimizers import optimizers
 
 #: Optimizer steps from one sweep to the next; a sweep takes a third of a step
 INTERVAL = 20

@@ -11,7 +11,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from torch.optim import Adam, AdamW, Optimizer
 
 from sb3_efficient.fast.plan import Plan
-from sb3_efficient.policies import optimizers
+from sb3_efficient.optimizers import optimizers
 
 
 def plan_optimizers(plan: Plan, model: BaseAlgorithm) -> None:

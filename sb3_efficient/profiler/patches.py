@@ -12,7 +12,7 @@ import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
-from sb3_efficient.policies import optimizers
+from sb3_efficient.optimizers import optimizers
 
 Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from sb3_efficient.errors import OptionError
 from sb3_efficient.extractors.base import EncoderExtractor
-from sb3_efficient.reuse.network import Network, read_layers
-from sb3_efficient.reuse.reuser import Reuser
+from sb3_efficient.reuse.changes.network import Network, read_layers
+from sb3_efficient.reuse.changes.reuser import Reuser
 from sb3_efficient.reuse.watch import Watch
 
 

@@ -9,7 +9,7 @@ What is switched on is what was measured to win on one thread, forward and backw
 
 What is not, as to number patches takes as long as to convolve them where games are busy: ``impala`` in bfloat16 (1.21
 times as fast on Breakout, 1.02 on Pong, 0.91 on Seaquest, 0.86 on MsPacman), and the first convolution of ``nature``
-(1.17, 1.15, 1.04 and 0.97). It is there to be called, :mod:`sb3_efficient.reuse.first`.
+(1.17, 1.15, 1.04 and 0.97). It is there to be called, :mod:`sb3_efficient.reuse.patches.first`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from sb3_efficient.errors import OptionError
 from sb3_efficient.extractors.base import EncoderExtractor
 from sb3_efficient.extractors.max_pool import HalvingMaxPool
 from sb3_efficient.reuse.acting import as_bytes
-from sb3_efficient.reuse.first import first_pooled
-from sb3_efficient.reuse.rememberer import PATCH_BYTES
-from sb3_efficient.reuse.stack import check_stack, receptive_field
-from sb3_efficient.reuse.training import distinct_features, warm_up
+from sb3_efficient.reuse.patches.first import first_pooled
+from sb3_efficient.reuse.patches.rememberer import PATCH_BYTES
+from sb3_efficient.reuse.patches.stack import check_stack, receptive_field
+from sb3_efficient.reuse.patches.training import distinct_features, warm_up
 from sb3_efficient.reuse.watch import plain
 
 #: Images below which patches do not repeat often enough for ``impala``

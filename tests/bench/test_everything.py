@@ -11,7 +11,7 @@ import pytest
 
 from sb3_efficient import cli
 from sb3_efficient.bench import everything, scripts
-from sb3_efficient.doctor import machine_class
+from sb3_efficient.machine import machine_class
 
 #: Step -> what runs in its place
 FAKES = {

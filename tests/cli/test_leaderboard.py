@@ -81,7 +81,7 @@ def test_other_games_are_other_scores(option: str, scored: Scored, capsys: pytes
 
 def test_scores_stay_where_they_were_measured(scored: Scored, monkeypatch: pytest.MonkeyPatch) -> None:
     before = scored()
-    monkeypatch.setattr("sb3_efficient.doctor.machine", lambda: {"cpu": "another"})
+    monkeypatch.setattr("sb3_efficient.machine.machine", lambda: {"cpu": "another"})
     assert scored() == before
     assert scored("--again")[0]["measured_on"] == "another"
 

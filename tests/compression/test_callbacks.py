@@ -13,10 +13,10 @@ from rl_zoo3.utils import get_callback_list
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
 
 from sb3_efficient import SEERCallback, accelerate, prune
-from sb3_efficient.compression.callbacks import SCHEDULES, PruningCallback
 from sb3_efficient.compression.layers import layers
 from sb3_efficient.compression.masks import sparsity
 from sb3_efficient.compression.networks import networks
+from sb3_efficient.compression.pruning_callback import SCHEDULES, PruningCallback
 from sb3_efficient.compression.quantization_aware import QATCallback, acting_layers
 from sb3_efficient.errors import EfficientError
 from sb3_efficient.seer.frozen import frozen_layers

@@ -231,6 +231,6 @@ import sys
 from sb3_efficient import list_extractors
 from sb3_efficient.engines import list_engines
 assert "reuse" in list_engines() and "reuse-conv" in list_extractors()
-print([name for name in ("numba", "sb3_efficient.reuse.jit") if name in sys.modules])
+print([name for name in ("numba", "sb3_efficient.compiled.jit") if name in sys.modules])
 """
     assert python("-c", code).stdout.strip() == "[]"

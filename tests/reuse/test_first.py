@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sb3_efficient.reuse.first import first_convolution, first_pooled
+from sb3_efficient.reuse.patches.first import first_convolution, first_pooled
 
 
 def images(n: int, channels: int, height: int, width: int) -> np.ndarray:

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sb3_efficient.reuse.int8_kernels import add_up_int8, blocked_int8, convolve_int8, maximum_int8, summed_int8
-from sb3_efficient.reuse.jit import jit
-from sb3_efficient.reuse.quantized import QuantizedSum
+from sb3_efficient.compiled.int8_kernels import add_up_int8, blocked_int8, convolve_int8, maximum_int8, summed_int8
+from sb3_efficient.compiled.jit import jit
+from sb3_efficient.reuse.changes.quantized import QuantizedSum
 
 
 @jit(cache=True)
@@ -152,7 +152,7 @@ def test_a_sum_is_exact(n_inputs: int, n_outputs: int, n: int) -> None:
 def test_other_cpus_give_the_same(lanes: str, without: str, python, tmp_path) -> None:  # type: ignore[no-untyped-def]
     code = f"""
 import sys; sys.path.insert(0, {str(__file__.rpartition("/")[0])!r})
-from sb3_efficient.reuse import int8_vectors
+from sb3_efficient.compiled import int8_vectors
 {f"int8_vectors.{without} = False" if without else ""}
 from test_int8_kernels import check_convolution, check_maximum, check_sum
 check_convolution(32, 48, 3, 2, 20, 100)

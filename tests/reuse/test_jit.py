@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sb3_efficient.reuse import jit as module
-from sb3_efficient.reuse.jit import jit
+from sb3_efficient.compiled import jit as module
+from sb3_efficient.compiled.jit import jit
 
 
 def test_compiled_by_each_process_where_nothing_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,11 +34,13 @@ def test_compiled_by_each_process_where_nothing_can_be_written(monkeypatch: pyte
 
 def test_what_is_kept_knows_of_which_source_it_is_with_optimized_bytecode_too() -> None:
     program = (
-        "from sb3_efficient.reuse import interpret_float, interpret_int8, max_pool_kernels, patches, recall, sums\n"
-        "kept = [interpret_float.run, interpret_int8.run, max_pool_kernels.pool, max_pool_kernels.spread,"
-        " patches._number, patches._reinsert, patches._cut, recall.step, sums.gather, sums.scatter, sums.sum_rows]\n"
+        "from sb3_efficient.compiled import max_pool\n"
+        "from sb3_efficient.reuse.changes import interpret_float, interpret_int8\n"
+        "from sb3_efficient.reuse.patches import distinct, recall, sums\n"
+        "kept = [interpret_float.run, interpret_int8.run, max_pool.pool, max_pool.spread, distinct._number,"
+        " distinct._reinsert, distinct._cut, recall.step, sums.gather, sums.scatter, sums.sum_rows]\n"
         "print({function.py_func.__closure__[0].cell_contents for function in kept})\n"
-        "from sb3_efficient.reuse.jit import STAMP; print({STAMP})"
+        "from sb3_efficient.compiled.jit import STAMP; print({STAMP})"
     )
     done = subprocess.run([sys.executable, "-O", "-c", program], capture_output=True, text=True, check=True)
     one, other = done.stdout.split()

@@ -6,8 +6,8 @@ import torch as th
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sb3_efficient.reuse.jit import jit
-from sb3_efficient.reuse.kernels import blocked, convolve, rounded
+from sb3_efficient.compiled.jit import jit
+from sb3_efficient.compiled.kernels import blocked, convolve, rounded
 
 
 @jit(cache=True)

@@ -9,8 +9,8 @@ from games import dense, frames, network
 from torch import nn
 
 from sb3_efficient.errors import ObservationError, OptionError
-from sb3_efficient.reuse.memo import Memo
-from sb3_efficient.reuse.stack import Stack
+from sb3_efficient.reuse.patches.memo import Memo
+from sb3_efficient.reuse.patches.stack import Stack
 
 
 def memo(net: nn.Sequential, shape: tuple[int, ...], **options: Any) -> Memo:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sb3_efficient.errors import ObservationError, OptionError
-from sb3_efficient.reuse.patches import HASH_BITS, PatchTable, Windows, distinct
+from sb3_efficient.reuse.patches.distinct import HASH_BITS, PatchTable, Windows, distinct
 
 
 def cut(images: np.ndarray, kernel: int, stride: int) -> np.ndarray:

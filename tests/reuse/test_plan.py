@@ -4,7 +4,7 @@ import pytest
 from played import frames
 from test_reuser import extractor, reuser
 
-from sb3_efficient.reuse.plan import Layer, Plan
+from sb3_efficient.reuse.changes.plan import Layer, Plan
 
 
 def test_says_what_each_layer_does_and_did() -> None:
@@ -28,11 +28,11 @@ def test_says_what_each_layer_does_and_did() -> None:
 
 
 def test_says_when_dense_int8_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sb3_efficient.reuse.plan.VNNI", True)
+    monkeypatch.setattr("sb3_efficient.reuse.changes.plan.VNNI", True)
     layer = Layer("conv", "affected positions, overwritten", 1000, 10, 0.9)
     plan = Plan((layer,), 10, 200, 16)
     assert plan.dense_int8_is_faster
     assert "a dense int8 network is probably faster: make_engine(compress(model, 'static-int8'" in str(plan)
-    monkeypatch.setattr("sb3_efficient.reuse.plan.VNNI", False)
+    monkeypatch.setattr("sb3_efficient.reuse.changes.plan.VNNI", False)
     assert plan.dense_int8_is_faster is False
     assert "int8" not in str(plan)

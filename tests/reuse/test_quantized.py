@@ -22,9 +22,9 @@ from sb3_efficient.engines.rest import rest
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.errors import OptionError
 from sb3_efficient.extractors import EncoderExtractor
-from sb3_efficient.reuse.quantized import QuantizedConvolution
-from sb3_efficient.reuse.quantized_graph import read_graph
-from sb3_efficient.reuse.window import window
+from sb3_efficient.reuse.changes.quantized import QuantizedConvolution
+from sb3_efficient.reuse.changes.quantized_graph import read_graph
+from sb3_efficient.reuse.changes.window import window
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "nature": {"name": "nature"},

@@ -22,8 +22,8 @@ from sb3_efficient import compress, make_engine, policy_kwargs
 from sb3_efficient.compression import CompressedPolicy
 from sb3_efficient.engines.onnxruntime import run_file
 from sb3_efficient.errors import OptionError
-from sb3_efficient.reuse.quantized import QuantizedSum
-from sb3_efficient.reuse.quantized_graph import read_graph
+from sb3_efficient.reuse.changes.quantized import QuantizedSum
+from sb3_efficient.reuse.changes.quantized_graph import read_graph
 
 #: Of Impala and of NatureCNN, with the biases that training gave them
 AGENTS = {"Pong": "PongNoFrameskip-v4_2", "Qbert": "QbertNoFrameskip-v4_1"}
@@ -82,7 +82,7 @@ def test_large_batches_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """States that are new have padding that stands for zero."""
     compressed = policy((3, 37, 21))
     batch = np.random.default_rng(1).integers(0, 256, (5, 3, 37, 21), np.uint8)
-    monkeypatch.setattr("sb3_efficient.reuse.reuser.MEMORY", 300_000)
+    monkeypatch.setattr("sb3_efficient.reuse.changes.reuser.MEMORY", 300_000)
     np.testing.assert_array_equal(make_engine(compressed, "reuse").outputs(batch)["logits"], dense(compressed, batch))
 
 

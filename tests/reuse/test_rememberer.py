@@ -10,8 +10,8 @@ from stable_baselines3.common.envs import FakeImageEnv
 from torch import nn
 
 from sb3_efficient import make_engine, policy_kwargs
-from sb3_efficient.reuse.network import Network, read_layers
-from sb3_efficient.reuse.rememberer import Rememberer, suits
+from sb3_efficient.reuse.changes.network import Network, read_layers
+from sb3_efficient.reuse.patches.rememberer import Rememberer, suits
 
 
 def read(net: nn.Sequential, shape: tuple[int, ...]) -> Network:
@@ -66,7 +66,7 @@ def test_large_batches_and_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     images = frames("Pong", 20)
     net = network(4, images.shape[1:])
     rememberer = Rememberer(read(net, images.shape[1:]))
-    monkeypatch.setattr("sb3_efficient.reuse.rememberer.MEMORY", 12 * rememberer.memo.state_bytes)
+    monkeypatch.setattr("sb3_efficient.reuse.patches.rememberer.MEMORY", 12 * rememberer.memo.state_bytes)
     np.testing.assert_allclose(rememberer(images), dense(net, images), atol=1e-6)
     assert rememberer.rows == 3
     other = copy.deepcopy(rememberer)

@@ -14,7 +14,7 @@ from helpers import ROOT
 from test_training import error, exact, gradients
 from torch import nn
 
-from sb3_efficient.reuse.training import distinct_features
+from sb3_efficient.reuse.patches.training import distinct_features
 
 Outputs = Callable[..., th.Tensor]
 

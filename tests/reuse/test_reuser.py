@@ -22,8 +22,8 @@ from sb3_efficient import make_engine, make_extractor, policy_kwargs
 from sb3_efficient.engines import ActingNetwork
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.errors import OptionError
-from sb3_efficient.reuse.network import read_layers
-from sb3_efficient.reuse.reuser import Announced, Reuser
+from sb3_efficient.reuse.changes.network import read_layers
+from sb3_efficient.reuse.changes.reuser import Announced, Reuser
 
 SHAPE = (4, 84, 84)
 
@@ -129,7 +129,7 @@ def test_batches_of_any_size() -> None:
 def test_large_batches_take_turns_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     source = extractor("nature")
     fast, played = reuser(source), np.concatenate(frames("Pong", 60, n_envs=3))  # type: ignore[arg-type]
-    monkeypatch.setattr("sb3_efficient.reuse.reuser.MEMORY", 7 * fast.program.state_bytes)
+    monkeypatch.setattr("sb3_efficient.reuse.changes.reuser.MEMORY", 7 * fast.program.state_bytes)
     for batch in (played, played[:3], played[::-1].copy()):
         np.testing.assert_allclose(fast(batch), dense(source, batch), atol=1e-5)
     assert fast.rows == 7
@@ -285,7 +285,7 @@ def test_ten_thousand_frames(name: str, game: str) -> None:
 def test_long_preparations_are_announced(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     reuser(extractor("nature"))
     assert "compiling" not in capsys.readouterr().err
-    monkeypatch.setattr("sb3_efficient.reuse.reuser.PATIENCE", 0.01)
+    monkeypatch.setattr("sb3_efficient.reuse.changes.reuser.PATIENCE", 0.01)
     with Announced():
         time.sleep(0.3)
     assert "compiling the reuse kernels for this CPU; they are kept on disk" in capsys.readouterr().err

@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sb3_efficient.reuse.jit import jit
-from sb3_efficient.reuse.masks import words
-from sb3_efficient.reuse.scan import scan
+from sb3_efficient.compiled.jit import jit
+from sb3_efficient.compiled.scan import scan
+from sb3_efficient.reuse.changes.masks import words
 
 
 @jit(cache=True)

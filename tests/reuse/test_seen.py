@@ -10,8 +10,8 @@ from stable_baselines3.common.envs import FakeImageEnv
 from sb3_efficient import make_engine, policy_kwargs
 from sb3_efficient.engines.reuse import ReuseEngine
 from sb3_efficient.errors import OptionError
-from sb3_efficient.reuse.network import read_layers
-from sb3_efficient.reuse.reuser import Reuser
+from sb3_efficient.reuse.changes.network import read_layers
+from sb3_efficient.reuse.changes.reuser import Reuser
 
 
 def test_one_pixel_spreads_as_the_kernels_reach() -> None:

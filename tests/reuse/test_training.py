@@ -13,9 +13,9 @@ from games import frames, network
 from torch import nn
 
 from sb3_efficient.errors import ObservationError
-from sb3_efficient.reuse import training
-from sb3_efficient.reuse.patches import distinct
-from sb3_efficient.reuse.training import distinct_features
+from sb3_efficient.reuse.patches import training
+from sb3_efficient.reuse.patches.distinct import distinct
+from sb3_efficient.reuse.patches.training import distinct_features
 
 Gradients = Sequence[th.Tensor]
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from sb3_efficient.compression import CompressedPolicy
-from sb3_efficient.reuse.network import Map, Step
-from sb3_efficient.reuse.quantized_graph import read_graph
-from sb3_efficient.reuse.window import window
+from sb3_efficient.reuse.changes.network import Map, Step
+from sb3_efficient.reuse.changes.quantized_graph import read_graph
+from sb3_efficient.reuse.changes.window import window
 
 
 def dense(compressed: CompressedPolicy, batch: np.ndarray) -> np.ndarray:

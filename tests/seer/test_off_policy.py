@@ -18,7 +18,7 @@ from torch import nn
 from sb3_efficient import accelerate, policy_kwargs
 from sb3_efficient.errors import ConflictError, EfficientError, OptionError
 from sb3_efficient.frames import FrameReplayBuffer
-from sb3_efficient.policies import optimizers
+from sb3_efficient.optimizers import optimizers
 from sb3_efficient.seer import SEERCallback
 from sb3_efficient.seer.convert import convert
 from sb3_efficient.seer.encoder import LatentEncoder
