@@ -7,11 +7,12 @@ operator between them. Each pass below changes a graph in place.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 
 import numpy as np
-from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, NodeProto, TensorProto, helper
+
+from sb3_efficient.onnx_graph import add_constant, constant, makers, rename, users
 
 #: Operators that runtimes have in int8
 INT8 = ("Conv", "Gemm", "MatMul", "Add", "MaxPool", "Reshape", "Relu", "GlobalAveragePool", "Concat", "Flatten")
@@ -41,21 +42,21 @@ def feed_pixels(graph: GraphProto) -> None:
 
     ``Cast -> Div 255 -> Quantize -> Dequantize`` becomes one Dequantize.
     """
-    producers = {output: node for node in graph.node for output in node.output}
+    producers = makers(graph)
     for divide in [node for node in graph.node if node.op_type == "Div"]:
         cast = producers.get(divide.input[0])
         if cast is None or cast.op_type != "Cast" or not _is(constant(graph, divide.input[1]), 255.0):
             continue
         if not _is_uint8(graph, cast.input[0], producers):
             continue
-        users = _consumers(graph)[divide.output[0]]
-        if any(node.op_type != "QuantizeLinear" for node in users):
+        quantizers = users(graph).get(divide.output[0], [])
+        if any(node.op_type != "QuantizeLinear" for node in quantizers):
             # What pools, flattens or clips first reads numbers, not pixels
             continue
-        for quantize in users:
-            (dequantize,) = _consumers(graph)[quantize.output[0]]
-            scale = _add_constant(graph, f"{cast.input[0]}_scale", np.float32(1 / 255))
-            zero = _add_constant(graph, f"{cast.input[0]}_zero_point", np.uint8(0))
+        for quantize in quantizers:
+            (dequantize,) = users(graph).get(quantize.output[0], [])
+            scale = add_constant(graph, f"{cast.input[0]}_scale", np.float32(1 / 255))
+            zero = add_constant(graph, f"{cast.input[0]}_zero_point", np.uint8(0))
             dequantize.input[:] = [cast.input[0], scale, zero]
             graph.node.remove(quantize)
         graph.node.remove(divide)
@@ -67,14 +68,14 @@ def clip_in_int8(graph: GraphProto) -> None:
     Let a Relu that no convolution precedes clip the quantized numbers at their zero point, where it stands between
     two roundings otherwise: ``Dequantize -> Relu -> Quantize -> Dequantize`` becomes ``Clip -> Dequantize``.
     """
-    producers = {output: node for node in graph.node for output in node.output}
+    producers = makers(graph)
     for relu in [node for node in graph.node if node.op_type == "Relu"]:
         before = producers[relu.input[0]]
-        after = _consumers(graph)[relu.output[0]]
+        after = users(graph).get(relu.output[0], [])
         if before.op_type != "DequantizeLinear" or [node.op_type for node in after] != ["QuantizeLinear"]:
             continue
         (quantize,) = after
-        (dequantize,) = _consumers(graph)[quantize.output[0]]
+        (dequantize,) = users(graph).get(quantize.output[0], [])
         quantize.CopyFrom(helper.make_node("Clip", [before.input[0], before.input[2]], quantize.output, quantize.name))
         dequantize.input[1:] = before.input[1:]
         graph.node.remove(relu)
@@ -85,7 +86,7 @@ def match_biases(graph: GraphProto) -> None:
     Round biases again to the product of the scales of input and weights, which the passes above may have changed:
     runtimes add them to sums in that scale, and compute a layer in float32 whose bias has another one.
     """
-    producers = {output: node for node in graph.node for output in node.output}
+    producers = makers(graph)
     for node in [node for node in graph.node if node.op_type in ("Conv", "Gemm") and len(node.input) > 2]:
         made = [producers.get(name) for name in node.input]
         if any(maker is None or maker.op_type != "DequantizeLinear" for maker in made):
@@ -95,8 +96,8 @@ def match_biases(graph: GraphProto) -> None:
         assert bias is not None
         numbers = np.asarray(constant(graph, bias.input[0]), np.float64) * scales[2] / wanted
         numbers = np.rint(numbers).clip(np.iinfo(np.int32).min, np.iinfo(np.int32).max)
-        bias.input[0] = _add_constant(graph, f"{node.input[2]}_matched", numbers.astype(np.int32))
-        bias.input[1] = _add_constant(graph, f"{node.input[2]}_matched_scale", wanted.astype(np.float32))
+        bias.input[0] = add_constant(graph, f"{node.input[2]}_matched", numbers.astype(np.int32))
+        bias.input[1] = add_constant(graph, f"{node.input[2]}_matched_scale", wanted.astype(np.float32))
 
 
 def clipped(graph: GraphProto) -> set[str]:
@@ -114,11 +115,11 @@ def keep_outputs_float(graph: GraphProto, positive: set[str]) -> None:
         and given its name to what it took
     """
     for quantize in [node for node in graph.node if node.op_type == "QuantizeLinear"]:
-        consumers = _consumers(graph)
-        followers, number = consumers[quantize.output[0]], quantize.input[0]
+        consumers = users(graph)
+        followers, number = consumers.get(quantize.output[0], []), quantize.input[0]
         if any(node.op_type != "DequantizeLinear" for node in followers):
             continue
-        if any(user.op_type in INT8 for node in followers for user in consumers[node.output[0]]):
+        if any(user.op_type in INT8 for node in followers for user in consumers.get(node.output[0], [])):
             continue
         if number in positive - clipped(graph):
             quantize.CopyFrom(helper.make_node("Relu", [number], quantize.output, quantize.name))
@@ -126,7 +127,7 @@ def keep_outputs_float(graph: GraphProto, positive: set[str]) -> None:
         else:
             graph.node.remove(quantize)
         for dequantize in followers:
-            _rename(graph, dequantize.output[0], number)
+            _replace(graph, dequantize.output[0], number)
             graph.node.remove(dequantize)
 
 
@@ -144,36 +145,11 @@ def drop_unused(graph: GraphProto) -> None:
     del graph.value_info[:]
 
 
-def constant(graph: GraphProto, name: str) -> np.ndarray | None:
-    """
-    :return: Value of an initializer
-    """
-    for tensor in graph.initializer:
-        if tensor.name == name:
-            return numpy_helper.to_array(tensor)
-    return None
-
-
-def _consumers(graph: GraphProto) -> dict[str, list[NodeProto]]:
-    found = defaultdict(list)
-    for node in graph.node:
-        for name in node.input:
-            found[name].append(node)
-    return found
-
-
-def _add_constant(graph: GraphProto, name: str, value: np.ndarray | np.generic) -> str:
-    graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
-    return name
-
-
-def _rename(graph: GraphProto, old: str, new: str) -> None:
+def _replace(graph: GraphProto, old: str, new: str) -> None:
     """Let a tensor take the place of another; the name of an output of the graph stays."""
     if old in {output.name for output in graph.output}:
         old, new = new, old
-    for node in graph.node:
-        node.input[:] = [new if name == old else name for name in node.input]
-        node.output[:] = [new if name == old else name for name in node.output]
+    rename(graph, old, new)
 
 
 def _is(found: np.ndarray | None, number: float) -> bool:

@@ -20,6 +20,7 @@ from sb3_efficient.compression import int8_graph
 from sb3_efficient.compression.recipe import LastMethod, register_method
 from sb3_efficient.engines import ActingGraph
 from sb3_efficient.engines.network import input_spaces
+from sb3_efficient.onnx_graph import rename
 from sb3_efficient.options import whole_number
 
 #: Images that are calibrated with at once
@@ -158,12 +159,12 @@ def _narrow(graph: GraphProto) -> None:
                 _narrow_tensor(attribute.t)
     for value in graph.input:
         if value.type.tensor_type.elem_type == TensorProto.FLOAT:
-            _replace(graph, value.name, f"{value.name}_float16")
+            rename(graph, value.name, f"{value.name}_float16")
             graph.node.insert(
                 0, helper.make_node("Cast", [value.name], [f"{value.name}_float16"], to=TensorProto.FLOAT16)
             )
     for value in graph.output:
-        _replace(graph, value.name, f"{value.name}_float16")
+        rename(graph, value.name, f"{value.name}_float16")
         graph.node.append(helper.make_node("Cast", [f"{value.name}_float16"], [value.name], to=TensorProto.FLOAT))
     del graph.value_info[:]
 
@@ -171,12 +172,6 @@ def _narrow(graph: GraphProto) -> None:
 def _narrow_tensor(tensor: TensorProto) -> None:
     if tensor.data_type == TensorProto.FLOAT:
         tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name))
-
-
-def _replace(graph: GraphProto, old: str, new: str) -> None:
-    for node in graph.node:
-        node.input[:] = [new if name == old else name for name in node.input]
-        node.output[:] = [new if name == old else name for name in node.output]
 
 
 def _prepared(proto: ModelProto) -> ModelProto:

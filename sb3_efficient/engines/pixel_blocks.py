@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch as th
-from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, helper
 
 from sb3_efficient.extractors.blocks import blocked, fits, seen
+from sb3_efficient.onnx_graph import add_constant, attributes, constant, makers, users
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,9 @@ def _way(graph: GraphProto, value: Any) -> tuple[NodeProto, NodeProto, Blocks] |
     """The convolution that alone computes on this image, what makes its weights, and the blocks it would take."""
     conv = _only_user(graph, _only_user(graph, value, "DequantizeLinear"), "Conv")
     shape = [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
-    if conv is None or len(shape) != 4 or conv.input[1] not in (made := _makers(graph)):
+    if conv is None or len(shape) != 4 or conv.input[1] not in (made := makers(graph)):
         return None
-    options = {attribute.name: helper.get_attribute_value(attribute) for attribute in conv.attribute}
+    options = attributes(conv)
     (side, *others), (kernel, *_) = options.get("strides", [1]), options["kernel_shape"]
     is_plain = not any(options.get("pads", [])) and options.get("group", 1) == 1
     is_plain &= {*options.get("dilations", [1])} == {1} and options.get("auto_pad", b"NOTSET") == b"NOTSET"
@@ -81,12 +82,10 @@ def _way(graph: GraphProto, value: Any) -> tuple[NodeProto, NodeProto, Blocks] |
 
 def _rewrite(graph: GraphProto, value: Any, conv: NodeProto, weight: NodeProto, plan: Blocks) -> None:
     side = plan.side
-    numbers = next(numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.name == weight.input[0])
     # The graph's own numbers cannot be written to
-    kernels = blocked(th.tensor(numbers), side).numpy()
+    kernels = blocked(th.tensor(constant(graph, weight.input[0])), side).numpy()
     name = f"{value.name}.blocks"
-    graph.initializer.append(numpy_helper.from_array(kernels, f"{name}.weight"))
-    weight.input[0] = f"{name}.weight"
+    weight.input[0] = add_constant(graph, f"{name}.weight", kernels)
     for attribute in conv.attribute:
         if attribute.name in ("strides", "kernel_shape"):
             attribute.ints[:] = [1, 1] if attribute.name == "strides" else kernels.shape[2:]
@@ -105,10 +104,6 @@ def _only_user(graph: GraphProto, made: Any, op_type: str) -> NodeProto | None:
     if made is None:
         return None
     name = made.output[0] if isinstance(made, NodeProto) else made.name
-    users = [node for node in graph.node if name in node.input]
+    readers = users(graph).get(name, [])
     is_output = any(output.name == name for output in graph.output)
-    return users[0] if len(users) == 1 and users[0].op_type == op_type and not is_output else None
-
-
-def _makers(graph: GraphProto) -> dict[str, NodeProto]:
-    return {output: node for node in graph.node for output in node.output}
+    return readers[0] if [node.op_type for node in readers] == [op_type] and not is_output else None

@@ -6,7 +6,8 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from sb3_efficient.errors import OptionError
-from sb3_efficient.reuse.changes.qdq import QuantizedGraph, attributes
+from sb3_efficient.onnx_graph import attributes
+from sb3_efficient.reuse.changes.qdq import QuantizedGraph
 
 
 class Rest:

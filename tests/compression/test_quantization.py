@@ -17,10 +17,11 @@ from stable_baselines3 import PPO
 from torch import nn
 
 from sb3_efficient import compress, load_policy, make_engine, policy_kwargs
-from sb3_efficient.compression import CompressedPolicy, StaticInt8, int8_graph, list_methods
+from sb3_efficient.compression import CompressedPolicy, StaticInt8, list_methods
 from sb3_efficient.errors import ObservationError, OptionError
 from sb3_efficient.evaluation.agreement import sqnr
 from sb3_efficient.extractors import EncoderExtractor
+from sb3_efficient.onnx_graph import constant
 
 METHODS = ("dynamic-int8", "dynamic-float16", "static-int8", "static-float16")
 
@@ -107,7 +108,7 @@ def test_weights_have_a_scale_for_every_output() -> None:
     makers = {node.output[0]: node for node in graph.node}
     layers = [node for node in graph.node if node.op_type in ("Conv", "Gemm")]
     weights = [makers[node.input[1]] for node in layers]
-    assert [int8_graph.constant(graph, weight.input[1]).size for weight in weights] == [32, 64, 64, 512, 6]
+    assert [constant(graph, weight.input[1]).size for weight in weights] == [32, 64, 64, 512, 6]
 
 
 def test_one_picture_does_not_decide_on_the_range() -> None:
@@ -117,7 +118,7 @@ def test_one_picture_does_not_decide_on_the_range() -> None:
     def scales(observations: np.ndarray) -> np.ndarray:
         graph = compress(agent(), "static-int8", calibration=observations).proto.graph
         quantize = [node for node in graph.node if node.op_type == "QuantizeLinear"]
-        return np.array([int8_graph.constant(graph, node.input[1]) for node in quantize])
+        return np.array([constant(graph, node.input[1]) for node in quantize])
 
     assert (scales(np.concatenate([dark, bright])) < 0.3 * scales(bright)).all()
 

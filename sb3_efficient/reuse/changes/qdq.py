@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
-from onnx import GraphProto, NodeProto, helper, numpy_helper
+from onnx import GraphProto, NodeProto, numpy_helper
 
 from sb3_efficient.errors import OptionError
+from sb3_efficient.onnx_graph import constants, makers, users
 from sb3_efficient.reuse.changes.quantized import Scale
 
 
@@ -20,12 +20,7 @@ class QuantizedGraph:
     def __init__(self, graph: GraphProto) -> None:
         self.image = graph.input[0].name
         self.outputs = [output.name for output in graph.output]
-        self.constants = {tensor.name: tensor for tensor in graph.initializer}
-        self.makers = {name: node for node in graph.node for name in node.output}
-        self.users: dict[str, list[NodeProto]] = {}
-        for node in graph.node:
-            for name in node.input:
-                self.users.setdefault(name, []).append(node)
+        self.constants, self.makers, self.users = constants(graph), makers(graph), users(graph)
 
     def leading_to(self, names: Iterable[str], given: str | None = None) -> set[str]:
         """These, and the names of all that they are computed of; not of what ``given`` is computed of."""
@@ -77,11 +72,6 @@ class QuantizedGraph:
     def constant(self, name: str) -> np.ndarray:
         """Value of an initializer."""
         return numpy_helper.to_array(self.constants[name])
-
-
-def attributes(node: NodeProto) -> dict[str, Any]:
-    """By name."""
-    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
 def unknown(node: NodeProto) -> str:

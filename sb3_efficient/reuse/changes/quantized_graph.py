@@ -11,8 +11,9 @@ from onnx import GraphProto, NodeProto
 from torch import nn
 
 from sb3_efficient.errors import OptionError
+from sb3_efficient.onnx_graph import attributes
 from sb3_efficient.reuse.changes.network import Map, Network, Step, use
-from sb3_efficient.reuse.changes.qdq import QuantizedGraph, attributes, unknown
+from sb3_efficient.reuse.changes.qdq import QuantizedGraph, unknown
 from sb3_efficient.reuse.changes.quantized import QuantizedConvolution, QuantizedLinear, QuantizedSum, Scale, Tail
 from sb3_efficient.reuse.changes.window import sizes
 
