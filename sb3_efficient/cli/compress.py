@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: File systems allow 255 bytes for a name; some of them are the agent's
 LONGEST_SLUG = 120
+#: Recipe of no steps
+_AS_IT_IS = "float32"
 _OF_SEARCH = ("n_trials", "storage", "study_name", "distillation")
 HELP = "make an agent's policy smaller and faster, and report what it cost"
 EXAMPLES = """\
@@ -61,8 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe",
         action="append",
-        help='steps in order, in quotes: "channel-pruning(ratio=0.5) static-int8" (all: sb3-efficient list); '
-        "another --recipe makes another policy (default: static-int8)",
+        help='steps in order, in quotes: "channel-pruning(ratio=0.5) static-int8" (all: sb3-efficient list), or '
+        "float32 for none; another --recipe makes another policy (default: static-int8)",
     )
     add_agent_arguments(parser)
     add_play_arguments(parser)
@@ -96,9 +98,9 @@ def run(arguments: argparse.Namespace) -> int:
     # What was typed can be judged before anything is read
     texts = arguments.recipe or ["static-int8"]
     if not all(text.strip() for text in texts):
-        raise OptionError("--recipe is empty: name at least one method, see 'sb3-efficient list'.")
+        raise OptionError(f"--recipe is empty: name methods, see 'sb3-efficient list', or {_AS_IT_IS}.")
     # One that is named twice is made once
-    recipes = list({_text(recipe): recipe for recipe in map(make_recipe, texts)}.values())
+    recipes = list({text: make_recipe("" if text == _AS_IT_IS else text) for text in texts}.values())
     for recipe in recipes:
         check_engine(arguments.engine, recipe)
     if arguments.observations is None:
@@ -156,4 +158,4 @@ def slug(*recipes: tuple[Method, ...]) -> str:
 
 
 def _text(recipe: tuple[Method, ...]) -> str:
-    return " ".join(map(str, recipe)) or "float32"
+    return " ".join(map(str, recipe)) or _AS_IT_IS

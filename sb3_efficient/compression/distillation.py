@@ -88,17 +88,17 @@ def distil(student: BaseAlgorithm, teacher: BaseAlgorithm, observations: np.ndar
     """
     if observations is None:
         raise OptionError("Training a student needs observations.")
-    learner, master = networks(student), networks(teacher)
+    learning, teaching = networks(student), networks(teacher)
     check_same_spaces(student, teacher)
-    masks = present_masks(learner)
+    masks = present_masks(learning)
     generator = np.random.default_rng(training.seed)
     with kept_generators(), acting(teacher.policy):
         # Many, from everywhere: layers in 8 bits take the range of their inputs from what they see first
-        check_same_outputs(learner, master, observations[:: max(1, len(observations) // training.batch_size)])
+        check_same_outputs(learning, teaching, observations[:: max(1, len(observations) // training.batch_size)])
         th.manual_seed(training.seed)
-        targets = _targets(master, observations, training.batch_size)
-    loss = make_loss(master, targets, training.temperature, training.value_weight)
-    parameters = [p for network in learner.modules() for p in network.parameters()]
+        targets = _targets(teaching, observations, training.batch_size)
+    loss = make_loss(teaching, targets, training.temperature, training.value_weight)
+    parameters = [p for network in learning.modules() for p in network.parameters()]
     optimizer = th.optim.Adam({id(p): p for p in parameters}.values(), training.learning_rate)
     schedule = th.optim.lr_scheduler.LinearLR(optimizer, 1, 0, total_iters=training.steps)
     seen, held_out = _split(len(observations), generator)
@@ -106,7 +106,7 @@ def distil(student: BaseAlgorithm, teacher: BaseAlgorithm, observations: np.ndar
     def error(rows: np.ndarray) -> th.Tensor:
         target = _rows(targets, np.sort(rows))
         images = th.as_tensor(observations[np.sort(rows)], device=student.device)
-        return loss(learner.outputs(images, target.actions), target)
+        return loss(learning.outputs(images, target.actions), target)
 
     best = _Best(student.policy, lambda: error(held_out))
     for step in tqdm(range(training.steps), "distillation", disable=None, leave=False):
@@ -119,7 +119,7 @@ def distil(student: BaseAlgorithm, teacher: BaseAlgorithm, observations: np.ndar
         apply_masks(masks)
     best.look()
     best.restore()
-    learner.synchronize_targets()
+    learning.synchronize_targets()
     forget_moments(student.policy)
 
 
@@ -171,10 +171,11 @@ def check_same_spaces(student: BaseAlgorithm, teacher: BaseAlgorithm) -> None:
 
 
 @th.no_grad()
-def check_same_outputs(learner: Networks, master: Networks, observations: np.ndarray) -> None:
+def check_same_outputs(learning: Networks, teaching: Networks, observations: np.ndarray) -> None:
     """Refuse a teacher whose outputs mean something else, or whose critics are others."""
     own, others = (
-        _described(found.outputs(th.as_tensor(observations, device=found.policy.device))) for found in (learner, master)
+        _described(found.outputs(th.as_tensor(observations, device=found.policy.device)))
+        for found in (learning, teaching)
     )
     if own != others:
         raise ConflictError(
@@ -189,10 +190,10 @@ def _described(outputs: Outputs) -> str:
 
 
 @th.no_grad()
-def _targets(master: Networks, observations: np.ndarray, batch_size: int) -> Outputs:
+def _targets(teaching: Networks, observations: np.ndarray, batch_size: int) -> Outputs:
     batches = range(0, len(observations), batch_size)
-    device = master.policy.device
-    parts = [master.outputs(th.as_tensor(observations[i : i + batch_size], device=device)) for i in batches]
+    device = teaching.policy.device
+    parts = [teaching.outputs(th.as_tensor(observations[i : i + batch_size], device=device)) for i in batches]
     return parts[0].map(lambda *tensors: th.cat(tensors), *parts[1:])
 
 

@@ -170,22 +170,21 @@ def play_games(
         raise OptionError("There is nothing to play: give at least one seed.")
     results = np.full((len(seeds), 2), np.nan)
     waiting = iter(enumerate(seeds))
-    with seeded(policy, seeds[0]), ExitStack() as stack:
+    with seeded(policy, seeds[0]), progress_bar(title, len(seeds)) as advance, ExitStack() as stack:
         envs = [stack.enter_context(closing(make_env())) for _ in range(min(n_envs, len(seeds)))]
         games = [_Game(env) for env in envs]
         for game in games:
             game.start(*next(waiting))
         state, masks = None, masks_of(policy, envs) if masked else dict
-        with progress_bar(title, len(seeds)) as advance:
-            while any(game.episode is not None for game in games):
-                starts = np.array([game.starts for game in games])
-                seen = _joined([game.observation for game in games])
-                actions, state = act(policy, seen, state, starts, deterministic, masks)
-                for game, found in zip(games, _step(games, actions), strict=True):
-                    if found is not None:
-                        results[game.episode] = found
-                        game.start(*next(waiting, (None, 0)))
-                        advance()
+        while any(game.episode is not None for game in games):
+            starts = np.array([game.starts for game in games])
+            seen = _joined([game.observation for game in games])
+            actions, state = act(policy, seen, state, starts, deterministic, masks)
+            for game, found in zip(games, _step(games, actions), strict=True):
+                if found is not None:
+                    results[game.episode] = found
+                    game.start(*next(waiting, (None, 0)))
+                    advance()
     return results
 
 

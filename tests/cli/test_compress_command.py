@@ -72,7 +72,7 @@ def test_evaluate_takes_policies_and_zips(
     assert cli.main(["collect", *catch, "-n", "50", "--spacing", "3", "-o", observations]) == 0
     assert "50 observations of shape (1, 84, 84) in" in capsys.readouterr().out
     options = ("--observations", observations, *TIMED, "--episodes", "0")
-    assert cli.main(["compress", *catch, *options, "--recipe", ""]) == 0
+    assert cli.main(["compress", *catch, *options, "--recipe", "float32"]) == 0
     other = agent.with_name("Catch-v0_2") / "Catch-v0.zip"
     other.parent.mkdir()
     other.write_bytes((agent / "Catch-v0.zip").read_bytes())
@@ -323,7 +323,7 @@ def test_two_processes_search_together(agent: Path, catch: tuple[str, ...], tmp_
             ("--search", "--batch-size", "1", "65", "--episodes", "0"),
             "--episodes must be a whole number of at",
         ),
-        ("compress", ("--recipe", " "), "--recipe is empty: name at least one method, see 'sb3-efficient list'."),
+        ("compress", ("--recipe", " "), "--recipe is empty: name methods, see 'sb3-efficient list', or float32."),
         ("compress", ("--threads", "100000"), "100000 threads need as many cores, and this process may use "),
         ("evaluate", ("--episodes", "1000000000000"), "--episodes must be at most 4294967295, as each has a seed"),
         ("compress", ("--sticky", "1.5"), "--sticky is a chance in [0, 1), got 1.5"),
