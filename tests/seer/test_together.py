@@ -113,7 +113,7 @@ def test_compiled_extractors(with_seer: bool, name: str | None) -> None:
         th.testing.assert_close(agent.q_net(latents), agent.q_net(images))
 
 
-def test_a_buffer_that_was_converted_looks_empty() -> None:
+def test_callbacks_see_the_replay_buffer_grow_through_a_freeze() -> None:
     class Reads(BaseCallback):
         sizes: list[int] = []  # noqa: RUF012
 
@@ -124,7 +124,7 @@ def test_a_buffer_that_was_converted_looks_empty() -> None:
             self.sizes.append(self.locals["replay_buffer"].size())
 
     model("dqn").learn(60, callback=[SEERCallback(30), Reads()])
-    assert 0 in Reads.sizes
+    assert Reads.sizes == sorted({*Reads.sizes})
     assert Reads.sizes[-1] > 40
 
 
