@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import functools
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+# Before torch looks for GPUs: models without a device would be made there. With SB3_EFFICIENT_TEST_GPU=1 they are
+if os.environ.get("SB3_EFFICIENT_TEST_GPU") != "1":
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import numpy as np
 import pytest

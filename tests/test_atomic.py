@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sb3_efficient.atomic import check_writable, replace_file
-from sb3_efficient.errors import OptionError, WriteError
+from sb3_efficient.atomic import check_writable, inherited, is_locked, locked, replace_file
+from sb3_efficient.errors import EfficientError, OptionError, WriteError
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:
@@ -83,3 +83,24 @@ def test_names_that_are_too_long_are_found_before(length: int, tmp_path: Path) -
         check_writable(file)
     with pytest.raises(WriteError):
         replace_file(file, b"")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing keeps processes apart there")
+def test_one_at_a_time_works_on_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "run"
+    assert not is_locked(file)
+    with locked(file) as lock:
+        assert is_locked(file)
+        with (
+            pytest.raises(EfficientError, match="run is being worked on by another process: wait"),
+            locked(file, wait=False),
+        ):
+            pass
+        # A child goes on when its parent is gone
+        child = subprocess.Popen(["sleep", "60"], pass_fds=inherited(lock))
+    assert is_locked(file)
+    child.kill()
+    child.wait()
+    assert not is_locked(file)
+    with locked(file, wait=False):
+        assert is_locked(file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,9 +40,11 @@ def test_what_is_kept_knows_of_which_source_it_is_with_optimized_bytecode_too() 
         "from sb3_efficient.reuse.patches import distinct, recall, sums\n"
         "kept = [interpret_float.run, interpret_int8.run, max_pool.pool, max_pool.spread, distinct._number,"
         " distinct._reinsert, distinct._cut, recall.step, sums.gather, sums.scatter, sums.sum_rows]\n"
-        "print({function.py_func.__closure__[0].cell_contents for function in kept})\n"
-        "from sb3_efficient.compiled.jit import STAMP; print({STAMP})"
+        "print(len(kept), *{function.py_func.__closure__[0].cell_contents for function in kept})\n"
+        "from sb3_efficient.compiled.jit import STAMP; print(STAMP)"
     )
     done = subprocess.run([sys.executable, "-O", "-c", program], capture_output=True, text=True, check=True)
-    one, other = done.stdout.split()
+    count, one, other = done.stdout.split()
     assert one == other
+    sources = Path(module.__file__).parents[1].rglob("*.py")
+    assert sum(source.read_text().count("@jit(cache=True)") for source in sources) == int(count), "all there are"

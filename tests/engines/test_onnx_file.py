@@ -141,3 +141,13 @@ def test_nothing_is_written_if_the_raw_outputs_are_not_those_of_torch(
     ):
         export(agent(), tmp_path / "policy.onnx")
     assert not (tmp_path / "policy.onnx").exists()
+
+
+def test_a_compressed_policy_becomes_an_ordinary_file(tmp_path: Path) -> None:
+    policy = compress(agent(), "static-int8", calibration=images(64))
+    path = export(policy, tmp_path / "policy.onnx")
+    expected, _ = policy.predict(images(9), deterministic=True)
+    (found,) = ort.InferenceSession(path, providers=["CPUExecutionProvider"]).run(
+        ["action"], {"observation": images(9)}
+    )
+    np.testing.assert_array_equal(found, expected)

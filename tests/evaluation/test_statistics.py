@@ -18,7 +18,6 @@ from sb3_efficient.evaluation.statistics import (
     probability_of_improvement,
 )
 
-RNG = np.random.default_rng(0)
 numbers = st.floats(-1e3, 1e3)
 rows = st.lists(numbers, min_size=1, max_size=30)
 
@@ -42,7 +41,7 @@ def test_interquartile_mean_lies_within_the_middle_half(row: list[float]) -> Non
 
 def test_interval_is_that_of_the_normal_distribution() -> None:
     """Of 400 numbers: the mean within 1.96 standard errors."""
-    sample = RNG.normal(10, 2, 400)
+    sample = np.random.default_rng(0).normal(10, 2, 400)
     found = bootstrap(mean, sample)
     error = 1.96 * sample.std() / 20
     assert found.estimate == pytest.approx(sample.mean())
@@ -72,7 +71,7 @@ def test_episodes_of_every_run_are_drawn_anew() -> None:
 
 
 def test_many_numbers_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    sample = RNG.normal(size=(2, 30))
+    sample = np.random.default_rng(0).normal(size=(2, 30))
     whole = bootstrap(mean, sample, resamples=99)
     monkeypatch.setattr("sb3_efficient.evaluation.statistics._CHUNK", 600)
     assert bootstrap(mean, sample, resamples=99) == whole

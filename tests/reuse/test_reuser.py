@@ -19,6 +19,7 @@ from stable_baselines3 import PPO
 from torch import nn
 
 from sb3_efficient import make_engine, make_extractor, policy_kwargs
+from sb3_efficient.compiled.linear import REFRESH
 from sb3_efficient.engines import ActingNetwork
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.errors import OptionError
@@ -177,16 +178,28 @@ def test_networks_without_convolutions(layers: list[nn.Module]) -> None:
             np.testing.assert_allclose(fast(images), net(th.as_tensor(images) / 255), atol=1e-5)
 
 
-def test_rounding_does_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The total is never made anew here: two frames take turns ten thousand times."""
+def test_rounding_does_not_add_up() -> None:
+    """Two frames take turns: the running total is that of changes only, but for every thousandth frame."""
     source = extractor("nature")
     fast = reuser(source)
     one, other = frames("Pong")[100], frames("Pong")[101]
     expected = dense(source, one)
-    for _ in range(5000):
+    for _ in range((REFRESH - 2) // 2):
         fast(one)
         fast(other)
     assert np.abs(fast(one) - expected).max() < 1e-5
+
+
+def test_the_running_total_is_made_anew_now_and_then() -> None:
+    fast, image = reuser(extractor("nature")), frames("Pong")[100]
+    fast(image)
+    work = [int(fast.counts[-1])]
+    for _ in range(2 * REFRESH + 10):
+        fast(image)
+        work.append(int(fast.counts[-1]))
+    when = np.flatnonzero(np.diff(work)) + 1
+    assert len(when) == 2, "nothing changes, and nothing is computed but then"
+    assert np.diff(when) == pytest.approx(REFRESH, abs=1)
 
 
 def test_new_weights_void_everything() -> None:

@@ -246,6 +246,36 @@ def test_environments_that_say_no_returns() -> None:
             agent.learn(40, callback=callback)
 
 
+class Rising(Short):
+    """Returns that rise from episode to episode."""
+
+    steps = 0
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        observation, _, *rest = super().step(action)
+        return observation, float(self.steps), *rest
+
+
+def test_the_default_freezes_in_the_second_half_what_no_longer_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sb3_efficient.seer.criterion.N_PROBES", 16)
+    # Without a step, features stand still from the beginning
+    agent, callback = model("ppo", make_vec_env(Rising, 2), learning_rate=0.0), SEERCallback()
+    agent.learn(800, callback=callback)
+    assert isinstance(callback.trigger, Convergence)
+    assert (callback.trigger.earliest, callback.trigger.threshold) == (400, 0.99)
+    assert agent.seer["depth"] == "lower"  # type: ignore[attr-defined]
+    assert 400 <= agent.seer["timesteps"] < 600  # type: ignore[attr-defined]
+
+
+def test_what_is_asked_for_in_place_of_the_defaults() -> None:
+    agent, callback = model("ppo"), SEERCallback(earliest=30, threshold=0.7)
+    with pytest.warns(UserWarning, match="SEER froze nothing"):
+        agent.learn(60, callback=callback)
+    assert isinstance(callback.trigger, Convergence)
+    assert (callback.trigger.earliest, callback.trigger.threshold) == (30, 0.7)
+
+
 @pytest.mark.parametrize(("steps", "helps"), [(40, True), (20, False)])
 def test_no_advice_that_would_be_refused(steps: int, helps: bool) -> None:
     """The first update is at 16."""

@@ -204,7 +204,7 @@ def test_latest_best_and_chosen_runs(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_agents_with_replay_need_no_room_for_it(tmp_path: Path) -> None:
     run = saved(tmp_path, DQN)
     model = load_model("dqn", run / "Catch-v0.zip")
-    assert model.replay_buffer is None or model.replay_buffer.buffer_size == 1
+    assert model.replay_buffer.buffer_size == 1
     assert model.predict(np.zeros((1, 84, 84), np.uint8))[0].shape == ()
 
 

@@ -43,7 +43,6 @@ def test_the_literal_command_then_enjoy_film_and_continue(python: Run, zoo: Run,
     assert isinstance(agent(run), ImpalaExtractor)
     assert PPO.load(run / "PongNoFrameskip-v4.zip").num_timesteps == 1024
     assert read_record(run)["n_timesteps"] == 1024
-    assert read_record(run)["hours"] >= 0.001, "a few seconds"
     with zipfile.ZipFile(run / "PongNoFrameskip-v4.zip") as archive:
         assert "sb3_efficient.extractors.impala.ImpalaExtractor" in archive.read("data").decode(), "a module that stays"
 
