@@ -229,6 +229,7 @@ def test_packages_that_the_zoo_wants(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "wandb", None)
     assert cli.main(["train", "--algo", "ppo", "--env", "Catch-v0", "--track"]) == MissingExtraError.exit_status
     message = capsys.readouterr().err
     assert message.startswith("sb3-efficient: rl-zoo3 wants a package that is not installed: if you want to use Weigh")

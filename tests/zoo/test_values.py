@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -59,7 +60,8 @@ def test_what_nobody_would_understand(entry: dict[str, Any], text: str) -> None:
     assert str(raised.value).startswith(text)
 
 
-def test_a_package_that_settings_of_the_zoo_want() -> None:
-    text = r"\(No module named 'ae'\). Take those of this package: add -conf sb3_efficient.hyperparams.sac"
+def test_a_package_that_settings_of_the_zoo_want(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ae", None)
+    text = r"is not installed \(No module named 'ae.*\). Take those of this package: add -conf sb3_efficient.hyp"
     with pytest.raises(UnavailableError, match=text):
         check_values({"env_wrapper": "ae.wrapper.Wrapper"}, "sb3_efficient.hyperparams.sac")
