@@ -171,7 +171,7 @@ SEARCH = ("-conf", "sb3_efficient.hyperparams.ppo", "-optimize", "--study-name",
             ("record_video", "-f", "logs", "-o", "logs/file/x"),
             "-o: logs/file/x cannot be made, as ",
         ),
-        (("enjoy", "-f", "logs", "--n-envs", "0"), "--n-envs 0: give at least one environment."),
+        (("enjoy", "-f", "logs", "--n-envs", "0"), "--n-envs must be a whole number of at least 1, got 0."),
         (("enjoy", "--env", "Mine-v0", "-f", "logs"), "No environment 'Mine-v0' is registered. --gym-packages MODULE"),
         *(
             ((verb, "--gym-packages", "nothing"), "--gym-packages names the module 'nothing', and there is none")

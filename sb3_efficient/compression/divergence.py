@@ -13,15 +13,15 @@ from sb3_efficient.compression.networks import Networks, Outputs
 Loss = Callable[[Outputs, Outputs], th.Tensor]
 
 
-def make_loss(master: Networks, targets: Outputs, temperature: float, value_weight: float) -> Loss:
+def make_loss(teaching: Networks, targets: Outputs, temperature: float, value_weight: float) -> Loss:
     """
-    :param master: Networks of the teacher
+    :param teaching: Networks of the teacher
     :param targets: Their outputs for all observations, which say what is large
     :param temperature: Of the action distribution over Q values, in units of their spread over actions
     :param value_weight: What errors of the critics count, in units of their spread over observations
     :return: From the outputs of student and teacher for a minibatch to one number
     """
-    space = master.policy.action_space
+    space = teaching.policy.action_space
     sizes = space.nvec.tolist() if isinstance(space, spaces.MultiDiscrete) else [targets.action[0].shape[1]]
     spreads = [values.std() + 1e-6 for values in targets.values]
     # What tells actions apart is small beside what tells states apart

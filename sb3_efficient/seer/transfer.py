@@ -72,7 +72,11 @@ def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, th.Tensor]]:
     """
     check_file(path)
     try:
-        settings, parameters, _ = load_from_zip_file(str(path), device="cpu")
+        try:
+            settings, parameters, _ = load_from_zip_file(str(path), device="cpu")
+        except ImportError:
+            # It names classes of a package that is not installed here, which weights do not need
+            settings, parameters, _ = load_from_zip_file(str(path), device="cpu", load_data=False)
     except (ValueError, RuntimeError, UnpicklingError) as error:
         raise OptionError(f"encoder={str(path)!r} is no zip of Stable-Baselines3, or a damaged one: {error}") from error
     found: dict[str, th.Tensor] = {}

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from sb3_efficient.errors import OptionError
+from sb3_efficient.options import whole_arguments
 from sb3_efficient.zoo import register
 from sb3_efficient.zoo.folder import check_possible
 from sb3_efficient.zoo.mistakes import in_one_line, typed_options
@@ -44,8 +45,7 @@ def run(verb: str, arguments: Sequence[str]) -> None:
     register()
     # Here, too, where the zoo imports them itself: it would end in a traceback
     import_packages(typed.gym_packages)
-    if typed.n_envs in ("0", "-1"):
-        raise OptionError(f"--n-envs {typed.n_envs}: give at least one environment.")
+    whole_arguments(typed, "n_envs")
     if verb == "record_video" and typed.output_folder is not None:
         check_possible("-o", Path(typed.output_folder))
     argv = sys.argv

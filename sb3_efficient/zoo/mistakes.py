@@ -28,7 +28,7 @@ def typed_options(verb: str, arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--env", default="CartPole-v1")
     parser.add_argument("--gym-packages", nargs="+", default=[])
     parser.add_argument("--seed")
-    parser.add_argument("--n-envs")
+    parser.add_argument("--n-envs", type=int, default=1)
     parser.add_argument("--storage")
     if verb == "record_video":
         # To train -o is the beginning of -optimize

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -9,6 +11,7 @@ from zipfile import ZipFile
 import pytest
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.torch_layers import NatureCNN
 from test_policies import DictEnv, model
 
 from sb3_efficient import policy_kwargs
@@ -62,6 +65,18 @@ def test_pixels_of_another_scale_are_refused(tmp_path: Path) -> None:
     # Divided by 255 in the extractor
     model("ppo", policy_kwargs=policy_kwargs("nature", "ppo")).save(tmp_path / "ours")
     transfer_encoder(tmp_path / "ours.zip", model("dqn"), "conv")
+
+
+def test_an_agent_with_classes_of_a_package_that_is_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("elsewhere")
+    own = module.Own = type("Own", (NatureCNN,), {"__module__": "elsewhere"})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "elsewhere", module)
+    source = model("ppo", policy_kwargs={"features_extractor_class": own})
+    source.save(tmp_path / "agent")
+    monkeypatch.setitem(sys.modules, "elsewhere", None)
+    target = model("dqn")
+    transfer_encoder(tmp_path / "agent.zip", target, "conv")
+    assert all(th.equal(p, q) for p, q in zip(convolutions(target)[0], convolutions(source)[0], strict=True))
 
 
 def test_an_agent_on_dictionaries(tmp_path: Path) -> None:
