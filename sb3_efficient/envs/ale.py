@@ -33,8 +33,10 @@ class AleVecEnv(VecEnv):
     * Observations come channel-first, as the networks take them, so that SB3 adds no ``VecTransposeImage``. Pixels
       differ by a few grey levels: grey is taken before the maximum of two frames, not after. The picture at game
       over lacks the last frames of its skip, as in SB3, but not the same ones.
-    * No-ops are drawn from 1 to ``noop_max`` as there, with random numbers of ale-py. A seed starts a new game even
-      in the middle of one, where ``EpisodicLifeEnv`` ignores it.
+    * No-ops are drawn from 1 to ``noop_max`` as there, with random numbers of ale-py, and as many as ``frame_skip``
+      twice as often as any other number. (With a ``noop_max`` below that a game may be reset more than once to get
+      them, which some consoles remember.) A seed starts a new game even in the middle of one, where
+      ``EpisodicLifeEnv`` ignores it.
     * Games are truncated at the first step that reaches the limit of frames, not within it.
     * ``frame_skip`` is the number of frames in all. SB3's wrapper would skip 16 frames in ``ALE/*-v5``, which skips 4
       of its own. The length ``l`` in ``infos[i]["episode"]`` is in frames for these too.
@@ -91,6 +93,7 @@ class AleVecEnv(VecEnv):
             return AleGame(ale_id, settings, GameMonitor(env_id, file))
 
         self._games = [game(i) for i in range(n_envs)]
+        self._kept: list[dict[str, Any]] = [{} for _ in self._games]
         self._num_threads = threads
         self._waiting: deque[Work] = deque()
         self._running: deque[Work] = deque()
@@ -223,15 +226,15 @@ class AleVecEnv(VecEnv):
         Public attributes of :class:`~sb3_efficient.envs.ale_game.AleGame`, which stands in for a wrapped environment:
         ``spec``, ``render_mode``, ``action_space``, ``get_action_meanings`` and more, and what ``set_attr`` has set.
         """
-        games = [self._games[i] for i in self._get_indices(indices)]
-        if attr_name.startswith("_") or not all(hasattr(game, attr_name) for game in games):
+        found = [(self._kept[i], self._games[i]) for i in self._get_indices(indices)]
+        if attr_name.startswith("_") or not all(attr_name in kept or hasattr(game, attr_name) for kept, game in found):
             raise AttributeError(f"The games of AleVecEnv have no attribute {attr_name!r}.")
-        return [getattr(game, attr_name) for game in games]
+        return [kept[attr_name] if attr_name in kept else getattr(game, attr_name) for kept, game in found]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         """Keep a value with each game; as with SB3's wrapped environments, no setting of the game changes."""
         for i in self._get_indices(indices):
-            setattr(self._games[i], attr_name, value)
+            self._kept[i][attr_name] = value
 
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any

@@ -172,19 +172,31 @@ class AleGame:
         self._reward = int(rewards[0])
         self._monitor.add(self._reward, self._episode_frame_number - before)
         self._terminated = bool(over[0])
-        self._truncated = 0 < self._ale_id.max_frames <= self._episode_frame_number
+        limits = (self._ale_id.max_frames, self._episode_frame_number), (self._ale_id.max_played, self._played)
+        self._truncated = any(0 < limit <= frames for limit, frames in limits)
         self._episode = self._monitor.finish() if self._terminated or self._truncated else None
 
     def _new_game(self) -> None:
-        """``NoopResetEnv.reset``: one no-op at least; the C++ one may draw none, so it draws again."""
-        noops = 0
-        while True:
-            self._show(*self._emulator.reset([0], [-1 if self._seed is None else self._seed]))
-            self._seed = None
-            noops = self._episode_frame_number - self._facts.starting_frames
-            if noops > 0 or self._settings.noop_max == 0:
-                break
-        self._monitor.start(self._facts.noop_scores[noops], noops)
+        """``NoopResetEnv.reset``: one no-op at least, where the C++ one may draw none."""
+        self._start()
+        while self._played == 0 and self._settings.noop_max > 0:
+            if self._settings.frame_skip <= self._settings.noop_max:
+                # Another reset would leave the console in a state that SB3's games are never in
+                self._emulator.send([0], [1.0])
+                frames, _, _, _, info = self._emulator.recv()
+                self._show(frames, info)
+            else:
+                self._start()
+        self._monitor.start(self._facts.noop_scores[self._played], self._played)
+
+    def _start(self) -> None:
+        self._show(*self._emulator.reset([0], [-1 if self._seed is None else self._seed]))
+        self._seed = None
+
+    @property
+    def _played(self) -> int:
+        """Frames of this game that somebody has acted in."""
+        return self._episode_frame_number - self._facts.starting_frames
 
     def _show(self, frames: np.ndarray, info: dict[str, np.ndarray]) -> None:
         self.frame = frames[0, 0]

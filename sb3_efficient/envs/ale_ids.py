@@ -30,6 +30,8 @@ class AleId:
     :param action_repeat_probability: Chance that the emulator repeats the last action, in each frame
     :param full_action_space: Whether all 18 actions are there, or only those the game knows
     :param max_frames: Frames after which the emulator truncates a game; 0 for never
+    :param max_played: Frames after which gymnasium's ``TimeLimit`` does, which counts those behind the emulator's reset
+        only; 0 for never
     """
 
     spec: EnvSpec
@@ -37,6 +39,7 @@ class AleId:
     action_repeat_probability: float
     full_action_space: bool
     max_frames: int
+    max_played: int
 
 
 def look_up(env_id: str) -> AleId:
@@ -61,13 +64,13 @@ def look_up(env_id: str) -> AleId:
         )
     _check(spec)
     kwargs = spec.kwargs
-    limits = [kwargs.get("max_num_frames_per_episode") or 0, (spec.max_episode_steps or 0) * kwargs.get("frameskip", 4)]
     return AleId(
         spec=spec,
         rom_path=_rom(kwargs["game"]),
         action_repeat_probability=kwargs.get("repeat_action_probability", 0.25),
         full_action_space=kwargs.get("full_action_space", False),
-        max_frames=min((limit for limit in limits if limit), default=0),
+        max_frames=kwargs.get("max_num_frames_per_episode") or 0,
+        max_played=(spec.max_episode_steps or 0) * kwargs.get("frameskip", 4),
     )
 
 

@@ -199,6 +199,32 @@ def test_no_ops_are_drawn_evenly_from_one_to_the_maximum() -> None:
     env.close()
 
 
+def test_no_game_is_reset_twice() -> None:
+    """Consoles remember what was played before, and SB3's games are reset once each."""
+    env, resets = AleVecEnv("SeaquestNoFrameskip-v4", 1, seed=0, noop_max=4, terminal_on_life_loss=False), []
+    (game,) = env._games
+    reset = game._emulator.reset
+
+    class Counted:
+        def __init__(self, emulator: Any) -> None:
+            self.send, self.recv = emulator.send, emulator.recv
+
+        def reset(self, *arguments: Any) -> Any:
+            resets.append(arguments)
+            return reset(*arguments)
+
+    game._emulator = Counted(game._emulator)
+    drawn = []
+    for _ in range(60):
+        env.reset()
+        drawn.append(env.reset_infos[0]["episode_frame_number"] - 8)  # FIRE, two steps
+    assert len(resets) == 60
+    # Where none are drawn, it is a step of them
+    assert drawn.count(4) > 12
+    assert {*drawn} == {1, 2, 3, 4}
+    env.close()
+
+
 def test_truncation_as_sb3(register: Any) -> None:
     env_id = register("ShortPongNoFrameskip-v4", max_num_frames_per_episode=408)
     rows = play_both(AleVecEnv(env_id, 2, noop_max=0), sb3(env_id, 2, noop_max=0), 220)
@@ -214,13 +240,14 @@ def test_truncation_as_sb3(register: Any) -> None:
     env.close()
 
 
-def test_limit_of_gymnasium_counts_too(register: Any) -> None:
-    env_id = register("LimitedPongNoFrameskip-v4")
-    gym.registry[env_id].max_episode_steps = 40
-    env = AleVecEnv(env_id, 1, noop_max=0)
-    env.reset()
-    assert [bool(env.step(np.array([0]))[2][0]) for _ in range(8)] == [False] * 7 + [True]
-    env.close()
+@pytest.mark.parametrize("game", ["pong", "name_this_game"])
+def test_limit_of_gymnasium_counts_too(register: Any, game: str) -> None:
+    """Of the frames in which somebody acts, not of those before the start of a game."""
+    env_id = register("LimitedNoFrameskip-v4", game=game)
+    gym.registry[env_id].max_episode_steps = 160
+    rows = play_both(AleVecEnv(env_id, 1, noop_max=0), sb3(env_id, 1, noop_max=0), 80)
+    truncated = [row["infos"][0]["TimeLimit.truncated"] for row in rows[1:]]
+    assert [i for i, t in enumerate(truncated) if t] == [37, 75]
 
 
 def test_same_seed_same_games_with_any_number_of_threads() -> None:
@@ -305,6 +332,11 @@ def test_attributes_and_wrappers() -> None:
     ]
     env.set_attr("note", 5, 1)
     assert env.get_attr("note", 1) == [5]
+    # It lies beside the game, which goes on
+    env.reset()
+    env.set_attr("step", 3)
+    assert env.get_attr("step") == [3, 3]
+    assert env.step(np.zeros(2, int))[3][0]["episode_frame_number"] > 4
     with pytest.raises(AttributeError, match="The games of AleVecEnv have no attribute 'note'."):
         env.get_attr("note")
     with pytest.raises(AttributeError, match="have no attribute '_emulator'"):
