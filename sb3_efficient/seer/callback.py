@@ -12,7 +12,14 @@ from sb3_efficient.callbacks import RolloutCallback
 from sb3_efficient.errors import ConflictError, ConversionError, OptionError, TrialError, suggestion
 from sb3_efficient.seer.buffers import buffer_of, check_room, give_back, latent_buffer, set_buffer
 from sb3_efficient.seer.capacity import check_capacity
-from sb3_efficient.seer.checks import check_model, check_times, check_updated, first_update, warn_without_returns
+from sb3_efficient.seer.checks import (
+    check_model,
+    check_times,
+    check_updated,
+    first_update,
+    warn_of_own_training,
+    warn_without_returns,
+)
 from sb3_efficient.seer.criterion import Convergence, check_threshold
 from sb3_efficient.seer.encoder import LatentEncoder, encoders, update_targets
 from sb3_efficient.seer.replay import LatentReplayBuffer
@@ -109,6 +116,7 @@ class SEERCallback(RolloutCallback):
     def _on_training_start(self) -> None:
         model: Any = self.model
         check_model(model)
+        warn_of_own_training(model)
         for copies in encoders(model):
             for depth in self.depths:
                 check_depth(copies[0], depth)

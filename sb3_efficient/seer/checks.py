@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from itertools import pairwise
 from typing import Any
@@ -56,6 +57,17 @@ def warn_without_returns(model: Any) -> None:
         warnings.warn(
             'SEER\'s "auto" freezes once returns have risen, and these environments are not wrapped in a Monitor, '
             "without which SB3 knows no returns: add one (VecMonitor(env)), or say when, freeze_at= or latest=.",
+            stacklevel=2,
+        )
+
+
+def warn_of_own_training(model: Any) -> None:
+    """Which may do with images what cannot be done with latents, as to shift them."""
+    train = inspect.unwrap(type(model).train)
+    if train.__module__.partition(".")[0] not in ("stable_baselines3", "sb3_contrib"):
+        warnings.warn(
+            f"{type(model).__name__} has a train() of its own ({train.__module__}): from the freeze on the "
+            "observations in its minibatches are latents, (B, L), in place of images.",
             stacklevel=2,
         )
 

@@ -39,7 +39,7 @@ def encoders(model: BaseAlgorithm) -> list[list[BaseFeaturesExtractor]]:
     same: dict[str, str] = {}
     for full_name, module in model.policy.named_modules(remove_duplicate=False):
         if isinstance(module, BaseFeaturesExtractor):
-            name = full_name.replace("_target.", ".")
+            name = _followed(full_name)
             name = same.setdefault(name, first_name.setdefault(module, name))
             if module not in found[name]:
                 found[name].append(module)
@@ -54,11 +54,21 @@ def update_targets(model: BaseAlgorithm) -> None:
 
     :param model: Any SB3 model
     """
-    state = model.policy.state_dict()
+    state = {_uncompiled(name): value for name, value in model.policy.state_dict().items()}
     for name, value in state.items():
         # A network that only has such a name follows none
-        if "_target." in name and (followed := state.get(name.replace("_target.", "."))) is not None:
+        if "_target." in name and (followed := state.get(_followed(name))) is not None:
             value.copy_(followed)
+
+
+def _followed(name: str) -> str:
+    """Of a module or weight, also of a target network: its name in the network that is trained."""
+    return _uncompiled(name).replace("_target.", ".")
+
+
+def _uncompiled(name: str) -> str:
+    """Without torch.compile's part of it, as one network may be compiled and its target not."""
+    return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 
 class LatentEncoder:

@@ -12,6 +12,7 @@ from torch import nn
 from sb3_efficient.errors import ObservationError
 from sb3_efficient.extractors import EncoderExtractor
 from sb3_efficient.extractors.computing import Computing
+from sb3_efficient.extractors.recording import is_exported
 from sb3_efficient.seer.stages import Depth, layers, n_layers
 from sb3_efficient.weights import Weights, places
 
@@ -91,7 +92,8 @@ class FrozenForward:
             raise ObservationError(
                 f"The frozen encoder takes images of shape {self.image_shape}, got a batch of {tuple(images.shape)}."
             )
-        if not remember:
+        if not remember or is_exported():
+            # A trace would take what is remembered for a constant
             return self._encode(images)
         # Other weights may be put into a model, by set_parameters()
         version = self.version

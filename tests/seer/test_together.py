@@ -213,3 +213,56 @@ def test_networks_that_are_called_targets_and_follow_none() -> None:
     agent.policy.probe_target = th.nn.Linear(2, 2)
     agent.learn(60, callback=SEERCallback(40, depth=1))
     assert agent.seer["depth"] == 1
+
+
+# torch's compiler looks at the gradients of what it is given
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+def test_only_the_network_that_is_trained_is_compiled() -> None:
+    """Not its target, so that the two have other names for their layers."""
+    agents: list[Any] = []
+    for is_compiled in (False, True):
+        agents.append(agent := model("dqn"))
+        if is_compiled:
+            agent.policy.q_net = agent.q_net = th.compile(agent.q_net, backend="eager")
+        agent.learn(60, callback=SEERCallback(20, latent_dtype="float32"))
+    plain, compiled = agents
+    assert plain.replay_buffer.observations.shape == compiled.replay_buffer.observations.shape
+    for one, other in zip(plain.policy.parameters(), compiled.policy.parameters(), strict=True):
+        th.testing.assert_close(one, other, rtol=0, atol=1e-6)
+
+
+class Values(th.nn.Module):
+    """As SB3's documentation exports policies."""
+
+    def __init__(self, policy: Any) -> None:
+        super().__init__()
+        self.policy = policy
+
+    def forward(self, images: th.Tensor) -> th.Tensor:
+        return self.policy(images, deterministic=True)[1]
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.*torch.jit.trace:DeprecationWarning")
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+def test_a_trace_takes_nothing_remembered_for_a_constant(algo: str) -> None:
+    agent: Any = model(algo)
+    agent.learn(40, callback=SEERCallback(20))
+    agent.policy.set_training_mode(False)
+    function = Values(agent.policy) if algo == "ppo" else agent.q_net
+    images = th.as_tensor(np.stack([agent.observation_space.sample() for _ in range(3)]))
+    with th.no_grad():
+        function(images[:1])
+        traced = th.jit.trace(function, images[:1], check_trace=False)
+        th.testing.assert_close(traced(images[1:]), function(images[1:]))
+
+
+def test_training_of_ones_own_is_told_what_it_gets() -> None:
+    class Own(PPO):
+        def train(self) -> None:
+            super().train()
+
+    env = model("ppo").get_env()
+    agent = Own("CnnPolicy", env, n_steps=16, batch_size=8, n_epochs=1)  # type: ignore[arg-type]
+    with pytest.warns(UserWarning, match=r"Own has a train\(\) of its own .* in its minibatches are latents"):
+        agent.learn(64, callback=SEERCallback(40))
+    assert agent.seer["timesteps"] >= 40  # type: ignore[attr-defined]
