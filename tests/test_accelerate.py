@@ -20,6 +20,8 @@ from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import ConvertCallback
 from stable_baselines3.common.envs import FakeImageEnv
+from stable_baselines3.common.policies import ActorCriticCnnPolicy
+from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, NatureCNN
 from stable_baselines3.common.utils import set_random_seed
 from test_policies import CONTINUOUS, IMAGE_ALGORITHMS, DictEnv, env, model
@@ -382,6 +384,40 @@ def test_networks_of_others_are_tried_on_what_updates_give_them() -> None:
     agent.learn(16)
 
 
+class Jitter(ViewNetwork):
+    """Depends on how its pixels lie in memory, in training only."""
+
+    def forward(self, observations: th.Tensor) -> th.Tensor:
+        if self.training:
+            noise = 0.01 * th.randn(len(observations), 1)
+            observations = (observations.view(len(observations), -1) + noise).view(observations.shape)
+        return self.convolution(observations).flatten(1)
+
+
+def test_networks_of_others_are_tried_in_training_too() -> None:
+    agent = model("ppo", policy_kwargs={"features_extractor_class": Jitter})
+    assert "network: Jitter gives other results when it is run channels-last, or none" in accelerate(agent).left_alone
+    agent.learn(16)
+
+
+class Scaled(NatureCNN):
+    def forward(self, observations: th.Tensor, scale: float = 1.0) -> th.Tensor:
+        return super().forward(observations) * scale
+
+
+class Scales(ActorCriticCnnPolicy):
+    def extract_features(self, obs: Any, features_extractor: Any = None) -> th.Tensor:
+        prepared = preprocess_obs(obs, self.observation_space)
+        return (features_extractor or self.features_extractor)(prepared, scale=2.0)
+
+
+def test_further_arguments_reach_the_network() -> None:
+    plain, fast = (model("ppo", policy=Scales, policy_kwargs={"features_extractor_class": Scaled}) for _ in range(2))
+    accelerate(fast, **FP32)
+    for found, expected in zip(heads(fast), heads(plain), strict=True):
+        th.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
 class View(nn.Module):
     def forward(self, maps: th.Tensor) -> th.Tensor:
         return maps.view(len(maps), -1)
@@ -495,6 +531,20 @@ def test_groups_of_weights_that_are_added_later_are_saved(tmp_path: Path) -> Non
         assert [group["fused"] for group in state["param_groups"]] == [None, None]
         agent.policy.optimizer.load_state_dict(state)
         assert [group["fused"] for group in agent.policy.optimizer.param_groups] == [True, True]
+
+
+def test_a_copy_saves_what_the_original_does() -> None:
+    agent = model("dqn")
+    accelerate(agent, **FP32)
+    # A copy of the whole model would be one of its environments, too
+    copied = copy.copy(agent)
+    copied.policy = copy.deepcopy(agent.policy)
+    # Of which torch copies the groups, and not what else was done to it
+    assert "optimizer: fused Adam, its state kept" in accelerate(copied, **FP32).changes
+    assert "fused" not in str(accelerate(copied, **FP32))
+    for one in (agent, copied):
+        assert one.policy.optimizer.state_dict()["param_groups"][0]["fused"] is None
+        assert one.policy.optimizer.param_groups[0]["fused"] is True
 
 
 def test_what_an_older_torch_saved_is_fused_all_the_same(tmp_path: Path) -> None:

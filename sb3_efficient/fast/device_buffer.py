@@ -3,7 +3,7 @@ Images of a rollout kept where the model computes.
 
 SB3 keeps a rollout in main memory and sends every minibatch to the GPU: each image crosses to be acted on, and again in
 every epoch. Here it crosses to be acted on and to be added, and minibatches are picked on the device. Everything else
-in the buffer is SB3's. Not measured on a GPU.
+in the buffer is SB3's. Not yet run on a GPU.
 """
 
 from __future__ import annotations

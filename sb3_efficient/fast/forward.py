@@ -47,16 +47,18 @@ class FastForward(Computing):
         self.fp32_below = fp32_below
         self.scales_pixels = scales_pixels
 
-    def __call__(self, observations: th.Tensor) -> th.Tensor:
+    def __call__(self, observations: th.Tensor, *arguments: Any, **options: Any) -> th.Tensor:
         """
         :param observations: Images, (B, C, H, W): uint8, or as SB3's preprocessing leaves them
+        :param arguments: What else the extractor takes
+        :param options: The same by name
         :return: Features, (B, F), float32
         """
         extractor: Any = self.extractor
         with self.computing(observations):
             if type(extractor).forward is NatureCNN.forward:
                 return extractor.linear(self.through(extractor.cnn, observations)).float()
-            return type(extractor).forward(extractor, self.pixels(observations)).float()
+            return type(extractor).forward(extractor, self.pixels(observations), *arguments, **options).float()
 
     def pixels(self, images: th.Tensor) -> th.Tensor:
         """

@@ -131,6 +131,10 @@ def _same_when_fast(extractor: BaseFeaturesExtractor) -> bool:
             # As updates have them, which autocast does not widen for what it does not know
             for images in (pixels, pixels / 255):
                 FastForward(trial, "bf16")(images)
+            # What else is done in training only shall work; its results may be drawn
+            trial.train()
+            FastForward(trial)(pixels)
+            FastForward(trial, "bf16")(pixels)
     except Exception:
         # Somebody else's network may raise anything: hooks that cannot be copied, dictionaries in place of images
         return False

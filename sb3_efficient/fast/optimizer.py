@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -12,6 +13,9 @@ from torch.optim import Adam, AdamW, Optimizer
 
 from sb3_efficient.fast.plan import Plan
 from sb3_efficient.optimizers import optimizers
+
+#: That have the hooks of a fusion
+_fused: WeakSet[Optimizer] = WeakSet()
 
 
 def plan_optimizers(plan: Plan, model: BaseAlgorithm) -> None:
@@ -23,7 +27,7 @@ def plan_optimizers(plan: Plan, model: BaseAlgorithm) -> None:
         name = type(optimizer).__name__
         if (reason := _obstacle(optimizer)) is not None:
             plan.leave(f"optimizer: {name} {reason}")
-        elif not all(group["fused"] for group in optimizer.param_groups):
+        elif not _is_fused(optimizer):
             fusion = _Fusion(optimizer)
             plan.step(fusion.do, fusion.undo)
             plan.change(f"optimizer: fused {name}, its state kept")
@@ -43,12 +47,19 @@ def _obstacle(optimizer: Optimizer) -> str | None:
     return None
 
 
+def _is_fused(optimizer: Optimizer) -> bool:
+    """By this package, or as it was made. The groups of a copy say so, and yet its hooks were not copied."""
+    is_ours = optimizer in _fused or optimizer.defaults["fused"]
+    return bool(is_ours) and all(group["fused"] for group in optimizer.param_groups)
+
+
 class _Fusion:
     """Turns an optimizer's fused form on, keeps it on when a state is loaded, and out of the states it saves."""
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
-        self.before = [group["fused"] for group in optimizer.param_groups]
+        is_copy = all(group["fused"] for group in optimizer.param_groups)
+        self.before = [optimizer.defaults["fused"] if is_copy else group["fused"] for group in optimizer.param_groups]
         self.hooks: list[Any] = []
 
     def do(self) -> None:
@@ -57,9 +68,11 @@ class _Fusion:
             self.optimizer.register_state_dict_post_hook(strip),
             self.optimizer.register_load_state_dict_post_hook(_turn_on),
         ]
+        _fused.add(self.optimizer)
         _turn_on(self.optimizer)
 
     def undo(self) -> None:
+        _fused.discard(self.optimizer)
         for hook in self.hooks:
             hook.remove()
         _set_back(self.optimizer.param_groups, self.before, self.optimizer)
