@@ -254,3 +254,22 @@ def test_where_the_file_cannot_be_is_said_before_training_and_never_costs_it(tmp
     with pytest.warns(UserWarning, match=r"no profile: .* could not be written"):
         model(PPO).learn(16, callback=callback)
     assert callback.steps == 16
+
+
+# torch's compiler looks at the gradients of what it is given
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+def test_compiled_policies_are_timed_and_failures_put_everything_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent, train = model(PPO), PPO.train
+    agent.policy = th.compile(agent.policy, backend="eager")  # type: ignore[assignment]
+    callback = ProfileCallback(verbose=0)
+    agent.learn(32, callback=callback)
+    assert callback.seconds["acting"] > 0
+    assert PPO.train is train
+
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("no clock")
+
+    monkeypatch.setattr(Stopwatch, "timed_generator", broken)
+    with pytest.raises(ValueError, match="no clock"):
+        agent.learn(32, callback=ProfileCallback(verbose=0))
+    assert PPO.train is train

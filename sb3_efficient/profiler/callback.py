@@ -71,9 +71,13 @@ class ProfileCallback(RolloutCallback):
     def _take_times(self) -> None:
         watch = self._stopwatch
         self._buffers = buffers(self.model)
-        for owner, name, section in timed_methods(self.model, self.locals.get("callback")):
-            wrap = watch.timed_generator if (section, name) == ("buffer", "get") else watch.timed
-            self._patches.replace(owner, name, partial(wrap, name=section))
+        try:
+            for owner, name, section in timed_methods(self.model, self.locals.get("callback")):
+                wrap = watch.timed_generator if (section, name) == ("buffer", "get") else watch.timed
+                self._patches.replace(owner, name, partial(wrap, name=section))
+        except BaseException:
+            self._patches.put_back()
+            raise
 
     def _on_rollout_start(self) -> None:
         if self._patches and any(new is not old for new, old in zip(buffers(self.model), self._buffers, strict=True)):

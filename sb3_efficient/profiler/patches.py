@@ -101,14 +101,23 @@ def timed_methods(model: BaseAlgorithm, callback: BaseCallback | None = None) ->
         names = ("add", "get", "sample", "compute_returns_and_advantage")
         methods += [(buffer, method, "buffer") for method in names]
     # On-policy algorithms act by calling the policy, off-policy ones through predict()
-    methods += [(model.policy, method, "acting") for method in ("forward", "predict")]
+    methods += [
+        (model.policy, "forward", "acting"),
+        (getattr(model.policy, "_orig_mod", model.policy), "predict", "acting"),
+    ]
     methods += [(callback, "on_step", "rest")]
     # SAC learns its entropy coefficient with one of its own
     own = [value for value in vars(model).values() if isinstance(value, th.optim.Optimizer)]
     for optimizer in (*own, *optimizers(model.policy)):
         methods += [(optimizer, "step", "optimizer"), (optimizer, "zero_grad", "optimizer")]
     # ARS trains by other methods
-    return [entry for entry in (*methods, (th.nn.utils, "clip_grad_norm_", "optimizer")) if hasattr(*entry[:2])]
+    methods += [(th.nn.utils, "clip_grad_norm_", "optimizer")]
+    return [entry for entry in methods if _has(*entry[:2])]
+
+
+def _has(owner: Any, name: str) -> bool:
+    """Whether a method is its own, and not one of another object that it hands on, as compiled modules do."""
+    return hasattr(type(owner), name) or name in getattr(owner, "__dict__", ())
 
 
 def buffers(model: BaseAlgorithm) -> list[Any]:
