@@ -69,8 +69,9 @@ def unpack(path: Path) -> tuple[dict[str, Any], ModelProto]:
     """
     try:
         data = path.read_bytes()
-    except OSError as error:
-        reason = f"{path} cannot be read ({error.strerror}): give the path that the policy was saved to."
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", error)
+        reason = f"{str(path)!r} cannot be read ({why}): give the path that the policy was saved to."
         raise ArtifactError(reason) from error
     if hashlib.sha256(data[:-_DIGEST]).hexdigest().encode() != data[-_DIGEST:]:
         raise ArtifactError(f"{path} {_what_it_is(data)}")

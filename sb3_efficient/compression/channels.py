@@ -16,7 +16,14 @@ from torch import nn
 
 from sb3_efficient.compression.copying import copied, forget_moments
 from sb3_efficient.compression.gradients import compute_gradients
-from sb3_efficient.compression.groups import IMPORTANCES, NEED_GRADIENTS, Group, groups, remove_channels
+from sb3_efficient.compression.groups import (
+    IMPORTANCES,
+    NEED_GRADIENTS,
+    Group,
+    check_order,
+    groups,
+    remove_channels,
+)
 from sb3_efficient.compression.layers import layer_name
 from sb3_efficient.compression.networks import Networks, networks
 from sb3_efficient.compression.recipe import ModelMethod, register_method
@@ -123,6 +130,7 @@ class ChannelPruning(ModelMethod):
                 hint = suggestion(str(name), names)
                 raise OptionError(f"There is no layer {name!r} to prune.{hint} Found: {', '.join(sorted(names))}.")
         self._widths(structure, 0 if self._has_target else self._ratio)
+        check_order(found, _image_shape(model))
         # Layers that are added to the features are as wide as these, whoever built them
         alone = any({*map(_key, group.layers)} == {"net_arch"} for group in structure)
         if alone and found.foreign and (self.layers or {}).get("net_arch", self._has_target or self._ratio):

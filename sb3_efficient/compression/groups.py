@@ -14,6 +14,7 @@ import torch as th
 from torch import nn
 
 from sb3_efficient.compression.networks import Networks
+from sb3_efficient.errors import OptionError
 from sb3_efficient.modes import acting
 
 #: Name -> class and arguments of torch-pruning
@@ -78,11 +79,65 @@ def remove_channels(
             _remove_exploration(graph, pruned, networks)
 
 
+def check_order(networks: Networks, image_shape: tuple[int, ...]) -> None:
+    """
+    Refuse layers that take channels at other places than torch-pruning believes, which knows neither maps that are
+    flattened channel-last nor channels that change places: it would leave out the weights of others. A channel is made
+    NaN, and looked for in what each layer takes.
+
+    :param networks: What is going to be pruned; they stay as they are
+    :param image_shape: (C, H, W)
+    """
+    graph = _graph(networks, image_shape)
+    for group in _groups(graph, networks):
+        root = group[0].dep
+        if not isinstance(root.target.module, nn.Conv2d):
+            continue
+        expected = {
+            dep.target.module: {*indexes}
+            for dep, indexes in graph.get_pruning_group(root.target.module, root.handler, [0])
+            if graph.is_in_channel_pruning_fn(dep.handler) and getattr(dep.target.module, "groups", 1) == 1
+        }
+        for layer, found in _reached(networks, image_shape, root.target.module, [*expected]).items():
+            # Everywhere is also where a normalization has put it
+            if found and len(found) < layer.weight.shape[1] and found != expected[layer]:
+                raise OptionError(
+                    f"channel-pruning knows maps that are flattened channel by channel, as by nn.Flatten, and {layer} "
+                    "takes them in another order. Magnitude-pruning and ln-structured leave layers as wide as they are."
+                )
+
+
+@th.no_grad()
+def _reached(
+    networks: Networks, image_shape: tuple[int, ...], convolution: nn.Conv2d, layers: list[Any]
+) -> dict[Any, set[int]]:
+    """Input channels of layers in which the first channel of a convolution's result is met."""
+    found: dict[Any, set[int]] = {}
+
+    def look(layer: nn.Module, inputs: tuple[th.Tensor, ...]) -> None:
+        channels = inputs[0].isnan().movedim(1 if isinstance(layer, nn.Conv2d) else -1, 0).flatten(1).any(dim=1)
+        found[layer] = {*channels.nonzero().flatten().tolist()}
+
+    before = convolution.weight[0].clone()
+    hooks = [layer.register_forward_pre_hook(look) for layer in layers]
+    convolution.weight[0] = th.nan
+    try:
+        with acting(networks.policy):
+            networks.outputs(_images(networks, image_shape))
+    finally:
+        convolution.weight[0] = before
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def _images(networks: Networks, image_shape: tuple[int, ...]) -> th.Tensor:
+    return th.zeros(2, *image_shape, dtype=th.uint8, device=networks.policy.device)
+
+
 @th.enable_grad()
 def _graph(networks: Networks, image_shape: tuple[int, ...]) -> Any:
     from torch_pruning import DependencyGraph
-
-    images = th.zeros(2, *image_shape, dtype=th.uint8, device=networks.policy.device)
 
     def forward(_: nn.Module, batch: th.Tensor) -> list[th.Tensor]:
         outputs = networks.outputs(batch)
@@ -93,7 +148,7 @@ def _graph(networks: Networks, image_shape: tuple[int, ...]) -> Any:
     graph = DependencyGraph()
     with acting(networks.policy):
         # Not verbose: it would warn of log_std, which belongs to no layer
-        graph.build_dependency(networks.policy, images, forward_fn=forward, verbose=False)
+        graph.build_dependency(networks.policy, _images(networks, image_shape), forward_fn=forward, verbose=False)
     return graph
 
 

@@ -12,18 +12,39 @@ from collections.abc import Mapping
 import numpy as np
 from onnx import GraphProto, NodeProto, TensorProto, helper
 
-from sb3_efficient.onnx_graph import add_constant, constant, makers, rename, users
+from sb3_efficient.errors import OptionError
+from sb3_efficient.onnx_graph import add_constant, attributes, constant, makers, rename, users
 
 #: Operators that runtimes have in int8
 INT8 = ("Conv", "Gemm", "MatMul", "Add", "MaxPool", "Reshape", "Relu", "GlobalAveragePool", "Concat", "Flatten")
 
 
-def variances(graph: GraphProto) -> list[str]:
+def under_logarithms(graph: GraphProto) -> list[str]:
     """
     :return: Names of the nodes whose results logarithms are taken of: in 8 bits small ones would be none
     """
     of = {node.input[0] for node in graph.node if node.op_type == "Log"}
     return [node.name for node in graph.node if of & {*node.output}]
+
+
+def take_factors_in(graph: GraphProto) -> None:
+    """Multiply the factors of linear layers into weights and bias, as quantizers leave them out; before one works."""
+    for node in [node for node in graph.node if node.op_type == "Gemm"]:
+        factors = {name: value for name, value in attributes(node).items() if name in ("alpha", "beta")}
+        for name, place in (("alpha", 1), ("beta", 2)):
+            factor = factors.get(name, 1.0)
+            if factor == 1.0 or place >= len(node.input):
+                continue
+            value = constant(graph, node.input[place])
+            if value is None:
+                raise OptionError(
+                    f"8 bits want weights and biases that stay, and {node.name} multiplies by {factor:g} what is "
+                    "computed: take a recipe in float16."
+                )
+            scaled = (factor * value).astype(value.dtype)
+            node.input[place] = add_constant(graph, f"{node.output[0]}_{name}", scaled)
+        for attribute in [attribute for attribute in node.attribute if attribute.name in factors]:
+            node.attribute.remove(attribute)
 
 
 def pool_whole_maps(graph: GraphProto) -> None:

@@ -72,7 +72,7 @@ class StaticInt8(LastMethod):
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 op_types_to_quantize=list(int8_graph.INT8),
-                nodes_to_exclude=int8_graph.variances(prepared.graph),
+                nodes_to_exclude=int8_graph.under_logarithms(prepared.graph),
                 # The mean of a few maxima is less at the mercy of one picture than the maximum of all
                 extra_options={"CalibMovingAverage": True},
             )
@@ -106,7 +106,7 @@ class DynamicInt8(LastMethod):
 
         prepared = _prepared(graph.proto)
         # It names those anew that it writes as a product and a sum
-        excluded = [name + made for name in int8_graph.variances(prepared.graph) for made in ("", "_MatMul")]
+        excluded = [name + made for name in int8_graph.under_logarithms(prepared.graph) for made in ("", "_MatMul")]
         return _in_a_file(
             lambda path: quantize_dynamic(
                 prepared, path, ["MatMul"], per_channel=True, weight_type=QuantType.QInt8, nodes_to_exclude=excluded
@@ -180,6 +180,7 @@ def _prepared(proto: ModelProto) -> ModelProto:
     copy.CopyFrom(proto)
     # The quantizer infers shapes itself, and stumbles over those of weights that it has transposed
     del copy.graph.value_info[:]
+    int8_graph.take_factors_in(copy.graph)
     helper.set_model_props(copy, {"onnx.quant.pre_process": "onnxruntime.quant"})
     return copy
 

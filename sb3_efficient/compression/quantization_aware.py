@@ -62,7 +62,7 @@ class QATCallback(RolloutCallback):
     ordinary ones; at the end of training, the weights lie on the grid of ``static-int8``.
 
     SB3 does not tell callbacks of a training that was interrupted (Ctrl-C in a script; the zoo does): call
-    ``on_training_end()`` before the model is trained on, or saved.
+    ``on_training_end()`` before the model is saved, or trained on without this callback.
 
     :param start: Part of this training after which it begins, in [0, 1)
     """
@@ -74,6 +74,8 @@ class QATCallback(RolloutCallback):
 
     def _on_training_start(self) -> None:
         networks(self.model)
+        # Those of a training that was interrupted
+        settle(self.layers)
         self._began, self.layers = self.num_timesteps, []
 
     def _on_rollout_start(self) -> None:

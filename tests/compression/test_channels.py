@@ -138,6 +138,21 @@ class Foreign(EncoderExtractor):
         super().__init__(observation_space, nn.Sequential(*layers), hidden)
 
 
+class ChannelsLast(Foreign):
+    def forward(self, images: th.Tensor) -> th.Tensor:
+        maps = self.cnn[:-1](images.float() / 255)
+        return self.linear(maps.permute(0, 2, 3, 1).flatten(1))
+
+
+def test_maps_that_are_flattened_in_another_order() -> None:
+    model = agent("ppo", policy_kwargs={"features_extractor_class": ChannelsLast, "net_arch": []})
+    with pytest.raises(
+        OptionError, match=r"flattened channel by channel, .* and Linear\(in_features=54, .* takes them"
+    ):
+        pruned(model, ratio=0.5)
+    assert all(parameter.isfinite().all() for parameter in model.policy.parameters())
+
+
 def test_extractor_of_other_people() -> None:
     model = agent("ppo", policy_kwargs={"features_extractor_class": Foreign, "net_arch": []})
     silence_half(model)

@@ -95,7 +95,7 @@ def test_copies_act_alike() -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none.policy"):
+    for path in (tmp_path, tmp_path / "none.policy", "a\0b"):
         with pytest.raises(ArtifactError, match="cannot be read .*: give the path that the policy was saved to"):
             load_policy(path)
 

@@ -280,3 +280,27 @@ def test_dictionaries_and_other_things_are_refused() -> None:
         compress(dict_agent(), "static-int8", calibration=images(64))
     with pytest.raises(OptionError, match=r"compress takes a Stable-Baselines3 model, such as PPO.load\(path\), got 3"):
         compress(3, "static-int8")  # type: ignore[arg-type]
+
+
+class Factors(EncoderExtractor):
+    """A linear layer whose product and bias have factors."""
+
+    def __init__(self, space: spaces.Space) -> None:
+        super().__init__(space, nn.Sequential(nn.Conv2d(2, 8, 8, 4), nn.ReLU(), nn.Flatten(), Multiplied()), {})
+
+
+class Multiplied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8 * 64, 32)
+
+    def forward(self, x: th.Tensor) -> th.Tensor:
+        return th.addmm(self.linear.bias, x, self.linear.weight.T, alpha=0.5, beta=30.0)
+
+
+@pytest.mark.parametrize("method", ["static-int8", "dynamic-int8"])
+def test_factors_of_a_linear_layer(method: str) -> None:
+    model = PPO("CnnPolicy", Images(), policy_kwargs={"features_extractor_class": Factors, "net_arch": []})
+    expected = make_engine(model, "eager").outputs(images(64))["logits"]
+    found = make_engine(compress(model, method, calibration=images(64))).outputs(images(64))["logits"]
+    assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()

@@ -7,7 +7,7 @@ import pytest
 import torch as th
 from helpers import parameters_match
 from learners import ALGORITHMS, agent, images, tensors
-from stable_baselines3.common.callbacks import CheckpointCallback
+from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
 from torch import nn
 
 from sb3_efficient.compression.layers import layers
@@ -146,6 +146,28 @@ def test_callback_rounds_from_its_start_on(algo: str, tmp_path: Path) -> None:
     assert all("forward" not in vars(module) for module in model.policy.modules())
     type(model).load(tmp_path / "agent_48_steps.zip")
     assert all(tensor.isfinite().all() for tensor in tensors(model))
+
+
+def test_trainings_that_are_interrupted() -> None:
+    """Before its start, too, layers are ordinary again that the training before had made coarse."""
+
+    class Interrupt(BaseCallback):
+        def __init__(self, at: int) -> None:
+            super().__init__()
+            self.at = at
+
+        def _on_step(self) -> bool:
+            if self.num_timesteps == self.at:
+                raise KeyboardInterrupt
+            return True
+
+    model, callback = agent("ppo"), QATCallback(0.5)
+    for at, coarse in ((48, True), (8, False)):
+        with pytest.raises(KeyboardInterrupt):
+            model.learn(64, callback=[callback, Interrupt(at)])
+        assert any("forward" in vars(layer) for layer in acting_layers(model)) == coarse
+    callback.on_training_end()
+    assert all("forward" not in vars(layer) for layer in acting_layers(model))
 
 
 @pytest.mark.parametrize("start", [1, -0.1, True, "0.5"])
