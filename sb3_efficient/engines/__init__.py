@@ -6,8 +6,8 @@ A policy's network, fast: one interface to every runtime.
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -59,8 +59,7 @@ def find_engine(name: str) -> Any:
     :param name: A registered name
     :return: The class
     """
-    module, _, class_name = ENGINES[name].partition(":")
-    return getattr(import_module(f"{__name__}.{module}"), class_name)
+    return resolve_name(f"{__name__}.{ENGINES[name]}")
 
 
 def export(

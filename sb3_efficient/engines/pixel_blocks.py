@@ -15,7 +15,7 @@ import numpy as np
 import torch as th
 from onnx import GraphProto, ModelProto, NodeProto, helper
 
-from sb3_efficient.extractors.blocks import blocked, fits, seen
+from sb3_efficient.extractors.blocks import blocked, covered, fits
 from sb3_efficient.onnx_graph import add_constant, attributes, constant, makers, users
 
 
@@ -77,7 +77,7 @@ def _way(graph: GraphProto, value: Any) -> tuple[NodeProto, NodeProto, Blocks] |
     weight = made[conv.input[1]]
     if not (is_plain and is_square and fits(kernel, side) and weight.op_type == "DequantizeLinear"):
         return None
-    return conv, weight, Blocks(side, *(seen(length, kernel, side) for length in shape[2:]))
+    return conv, weight, Blocks(side, *(covered(length, kernel, side) for length in shape[2:]))
 
 
 def _rewrite(graph: GraphProto, value: Any, conv: NodeProto, weight: NodeProto, plan: Blocks) -> None:

@@ -15,10 +15,9 @@ from sb3_efficient.engines.base import Engine
 from sb3_efficient.engines.graph import ActingGraph
 from sb3_efficient.engines.network import ActingNetwork
 from sb3_efficient.engines.rest import Rest
-from sb3_efficient.engines.tail import Tail
+from sb3_efficient.engines.tail import Tail, chain
 from sb3_efficient.errors import OptionError
 from sb3_efficient.options import whole_number
-from sb3_efficient.reuse.changes.int8_reuser import Int8Reuser
 from sb3_efficient.reuse.changes.network import Network, read_layers
 from sb3_efficient.reuse.changes.plan import Plan
 from sb3_efficient.reuse.changes.quantized_graph import read_graph
@@ -56,8 +55,8 @@ class ReuseEngine(Engine):
         if isinstance(source, ActingGraph):
             shape: Any = source.observation_space.shape
             network, tail = read_graph(source.proto.graph, shape)
-            self._tail = tail if callable(tail) else Rest(source.proto, tail)
-            self._reuser = Int8Reuser(network, memory=memory)
+            self._tail = Rest(source.proto, tail) if isinstance(tail, str) else _only(chain(tail))
+            self._reuser = Reuser(network, memory=memory)
             return
         _check_model(source)
         network, self._hidden = _read(source)
@@ -101,17 +100,14 @@ class ReuseEngine(Engine):
         last = list(source.last)
         if self._hidden is not None:
             return Tail(self._hidden, last)
-        return _Split(last)
+        # The linear layers that were computed are the last ones of the network
+        ends = np.cumsum([layer.out_features for layer in last])[:-1]
+        return lambda features: np.split(features, ends, axis=1)
 
 
-class _Split:
-    """The outputs, where the linear layer that was computed is the last one of the network."""
-
-    def __init__(self, last: list[Any]) -> None:
-        self._ends = np.cumsum([layer.out_features for layer in last])[:-1]
-
-    def __call__(self, features: np.ndarray) -> list[np.ndarray]:
-        return np.split(features, self._ends, axis=1)
+def _only(function: Any) -> Any:
+    """A network has a list of outputs, also of one."""
+    return lambda features: [function(features)]
 
 
 def _check_space(space: spaces.Space) -> None:

@@ -19,7 +19,7 @@ class Tail:
     """
 
     def __init__(self, hidden: Sequence[nn.Module], last: Sequence[nn.Module]) -> None:
-        self._hidden = [_in_numpy(layer) for layer in hidden if not isinstance(layer, nn.Identity)]
+        self._hidden = chain([_in_numpy(layer) for layer in hidden if not isinstance(layer, nn.Identity)])
         self._last = [_in_numpy(layer) for layer in last]
 
     def __call__(self, features: np.ndarray) -> list[np.ndarray]:
@@ -27,8 +27,7 @@ class Tail:
         :param features: (B, F)
         :return: (B, A) for each of the last layers
         """
-        for layer in self._hidden:
-            features = layer(features)
+        features = self._hidden(features)
         return [layer(features) for layer in self._last]
 
 
@@ -42,11 +41,16 @@ def _in_numpy(layer: Any) -> Function:
     if isinstance(layer, nn.Tanh):
         return np.tanh
     if isinstance(layer, nn.Sequential):
-        return _one_after_another([_in_numpy(part) for part in layer])
+        return chain([_in_numpy(part) for part in layer])
     return lambda x: _by_torch(layer, x)
 
 
-def _one_after_another(functions: list[Function]) -> Function:
+def chain(functions: Sequence[Function]) -> Function:
+    """
+    :param functions: From (B, F) to (B, A)
+    :return: One after the other
+    """
+
     def every(x: np.ndarray) -> np.ndarray:
         for function in functions:
             x = function(x)

@@ -80,7 +80,7 @@ def first_convolution(conv: nn.Conv2d, images: th.Tensor, dtype: th.dtype) -> th
         pixels = images.contiguous(memory_format=th.channels_last).to(dtype)
         return F.conv2d(pixels, weight, conv.bias, conv.stride)
     kernel, stride = conv.kernel_size[0], conv.stride[0]
-    rows, columns = (seen(side, kernel, stride) for side in images.shape[2:])
+    rows, columns = (covered(side, kernel, stride) for side in images.shape[2:])
     return F.conv2d(_blocks(images[..., :rows, :columns], stride).to(dtype), blocked(weight, stride), conv.bias)
 
 
@@ -93,7 +93,7 @@ def fits(kernel: int, stride: int) -> bool:
     return stride in _ROWS and kernel % stride == 0
 
 
-def seen(length: int, kernel: int, stride: int) -> int:
+def covered(length: int, kernel: int, stride: int) -> int:
     """
     :param length: Side of an image, pixels
     :return: How many of them, from the beginning, a convolution without padding computes on

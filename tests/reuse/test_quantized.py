@@ -144,6 +144,29 @@ class Added(nn.Module):
         return (x.mean(dim=(2, 3), keepdim=True) if self.means else x) + self.conv(x)
 
 
+class Doubled(nn.Module):
+    """To a convolution its own positive part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 16, 4, 4)
+
+    def forward(self, x: th.Tensor) -> th.Tensor:
+        x = self.conv(x)
+        return x + th.relu(x)
+
+
+class Halves(nn.Module):
+    """Two rows of each map, and one again behind the first linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flat, self.linear = nn.Flatten(), nn.Linear(8 * 81, 8)
+
+    def forward(self, x: th.Tensor) -> th.Tensor:
+        return th.relu(self.linear(self.flat(x).reshape(-1, 8 * 81))).reshape(-1, 16)
+
+
 class View(nn.Module):
     def forward(self, x: th.Tensor) -> th.Tensor:
         return x.reshape(-1, 4, 18, 18)
@@ -155,6 +178,8 @@ class View(nn.Module):
         ([nn.Conv2d(2, 16, 4, 4), nn.ReLU(), Added(16, True), nn.ReLU()], "Add"),
         ([Added(2, False), nn.ReLU(), nn.Conv2d(2, 16, 4, 4), nn.ReLU()], "Add"),
         ([nn.Conv2d(2, 16, 4, 4), nn.ReLU(), View(), nn.Conv2d(4, 8, 3), nn.ReLU()], "Conv"),
+        ([Doubled(), nn.ReLU()], "Add"),
+        ([nn.Conv2d(2, 16, 4, 4), nn.ReLU(), Halves()], "Gemm"),
     ],
 )
 def test_networks_that_only_look_alike_are_refused(layers: list[nn.Module], found: str) -> None:

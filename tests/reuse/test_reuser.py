@@ -23,6 +23,7 @@ from sb3_efficient.compiled.linear import REFRESH
 from sb3_efficient.engines import ActingNetwork
 from sb3_efficient.envs import AleVecEnv
 from sb3_efficient.errors import OptionError
+from sb3_efficient.extractors.impala import Residual
 from sb3_efficient.reuse.changes.network import read_layers
 from sb3_efficient.reuse.changes.reuser import Announced, Reuser
 
@@ -247,6 +248,31 @@ def test_memory_is_bounded() -> None:
 def test_unknown_layers_are_named(layer: nn.Module, name: str) -> None:
     with pytest.raises(OptionError, match=rf"The engine 'reuse' does not know .*{name}.*take the engine 'eager' or"):
         read_layers([layer, nn.Flatten()], SHAPE)
+
+
+class Other(Residual):
+    """As its branch is."""
+
+    def __init__(self, *branch: nn.Module) -> None:
+        nn.Module.__init__(self)
+        self.branch = nn.Sequential(*branch)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        pytest.param([Residual(4, 8, 4)], id="of the image"),
+        pytest.param([nn.ReLU(), Residual(4, 8, 4)], id="of the image, which a ReLU leaves as it is"),
+        pytest.param([nn.Conv2d(4, 4, 3), Other(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU())], id="ends in a ReLU"),
+        pytest.param([nn.Conv2d(4, 4, 3), Other(nn.MaxPool2d(3, 1, 1))], id="ends in a pooling"),
+        pytest.param([nn.Conv2d(4, 4, 3), Other(nn.Identity())], id="empty"),
+        pytest.param([nn.Conv2d(4, 4, 3), Other(nn.Conv2d(4, 1, 3, padding=1))], id="repeated"),
+        pytest.param([nn.Conv2d(4, 4, 3), Other(Residual(4, 4, 4))], id="within another one"),
+    ],
+)
+def test_other_residuals_are_refused(layers: list[nn.Module]) -> None:
+    with pytest.raises(OptionError, match=r"knows residuals that add the result of a convolution to a map of the same"):
+        read_layers([*layers, nn.Flatten()], SHAPE)
 
 
 #: Trained agents where there is one

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sb3_efficient.compression import CompressedPolicy
+from sb3_efficient.engines.tail import chain
 from sb3_efficient.reuse.changes.network import Map, Step
 from sb3_efficient.reuse.changes.quantized_graph import read_graph
 from sb3_efficient.reuse.changes.window import window
@@ -24,7 +25,7 @@ def dense(compressed: CompressedPolicy, batch: np.ndarray) -> np.ndarray:
         found = COMPUTED[step.kind](step, read(step.source, step.positive))
         maps[step.result] = found if step.residual is None else step.module.sum(found, read(*step.residual))
     first: Any = network.linear[0]
-    return tail(first(read(*network.last).reshape(len(batch), -1)))[0]
+    return chain([first, *tail])(read(*network.last).reshape(len(batch), -1))  # type: ignore[list-item]
 
 
 def windows(step: Step, maps: np.ndarray, padding: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from torch import nn
 from sb3_efficient.errors import OptionError
 from sb3_efficient.extractors.impala import Residual
 from sb3_efficient.extractors.pooling import AdaptiveMax, GlobalAverage
+from sb3_efficient.reuse.changes.quantized import QuantizedLinear
 from sb3_efficient.reuse.changes.window import adaptive_size, sizes, unknown
 
 
@@ -79,7 +80,7 @@ class Network:
     :param image: Map of the observation
     :param steps: In order
     :param last: Map and form that are flattened
-    :param linear: Layers behind, which all take the flattened map; their outputs stand side by side. None: the map
+    :param linear: Layers behind, which all take the flattened map; their outputs stand side by side. Empty: the map
         itself is what comes out
     :param activation: Whether a ReLU follows
     """
@@ -94,6 +95,12 @@ class Network:
     def outputs(self) -> int:
         """``F``, or ``D`` without a linear layer."""
         return sum(layer.out_features for layer in self.linear) or self.flat
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether its layers are those of ``static-int8``."""
+        layers = (*(step.module for step in self.steps), *self.linear)
+        return any(isinstance(layer, QuantizedLinear) for layer in layers)
 
     @property
     def flat(self) -> int:
@@ -125,9 +132,7 @@ def _read(network: Network, module: Any, value: tuple[Map, bool]) -> tuple[Map, 
             value = _read(network, part, value)
         return value
     if isinstance(module, Residual):
-        found = _read(network, module.branch, value)
-        network.steps[-1].residual = use(value)
-        return found
+        return _read_residual(network, module, value)
     if isinstance(module, nn.ReLU):
         # There are no negative pixels
         return value[0], value[0] is not network.image
@@ -138,6 +143,23 @@ def _read(network: Network, module: Any, value: tuple[Map, bool]) -> tuple[Map, 
     result = Map(channels, *size)
     network.steps.append(Step(kind, *use(value), result, module))
     return result, False
+
+
+def _read_residual(network: Network, module: Residual, value: tuple[Map, bool]) -> tuple[Map, bool]:
+    """Added where its branch ends: in a convolution of this branch, whose result nobody has read before that."""
+    before, source = len(network.steps), value[0]
+    found = _read(network, module.branch, value)
+    step, result = network.steps[-1] if len(network.steps) > before else None, found[0]
+    ends = step is not None and step.kind == "conv" and step.residual is None and found == (step.result, False)
+    same_size = (result.channels, result.height, result.width) == (source.channels, source.height, source.width)
+    # Pixels lie closer together than the numbers of other maps
+    if step is None or not ends or not same_size or source is network.image:
+        raise OptionError(
+            "The engine 'reuse' knows residuals that add the result of a convolution to a map of the same size, which "
+            f"is not the image, and found {module}: take the engine 'eager' or 'onnxruntime'."
+        )
+    step.residual = use(value)
+    return found
 
 
 def _pooled(module: Any, source: Map) -> tuple[str, tuple[int, int]]:

@@ -120,21 +120,3 @@ class QuantizedConvolution(QuantizedLinear):
     def kernel_size(self) -> tuple[int, ...]:
         """Pixels."""
         return self.weight.shape[2:]
-
-
-class Tail:
-    """
-    :param layers: Linear ones behind the first
-    """
-
-    def __init__(self, layers: list[QuantizedLinear]) -> None:
-        self._layers = layers
-
-    def __call__(self, numbers: np.ndarray) -> list[np.ndarray]:
-        """
-        :param numbers: (B, F), what the first linear layer gives
-        :return: (B, A), the only output
-        """
-        for layer in self._layers:
-            numbers = layer(numbers)
-        return [numbers]

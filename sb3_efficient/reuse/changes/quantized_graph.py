@@ -14,11 +14,11 @@ from sb3_efficient.errors import OptionError
 from sb3_efficient.onnx_graph import attributes
 from sb3_efficient.reuse.changes.network import Map, Network, Step, use
 from sb3_efficient.reuse.changes.qdq import QuantizedGraph, unknown
-from sb3_efficient.reuse.changes.quantized import QuantizedConvolution, QuantizedLinear, QuantizedSum, Scale, Tail
+from sb3_efficient.reuse.changes.quantized import QuantizedConvolution, QuantizedLinear, QuantizedSum, Scale
 from sb3_efficient.reuse.changes.window import sizes
 
 
-def read_graph(graph: GraphProto, shape: tuple[int, int, int]) -> tuple[Network, Tail | str]:
+def read_graph(graph: GraphProto, shape: tuple[int, int, int]) -> tuple[Network, list[QuantizedLinear] | str]:
     """
     :param graph: Of ``static-int8``
     :param shape: Of an image, (C, H, W)
@@ -47,14 +47,14 @@ def read_graph(graph: GraphProto, shape: tuple[int, int, int]) -> tuple[Network,
     return network, found.users[first.output[0]][0].output[0] if is_rounded else first.output[0]
 
 
-def _tail(reader: _Reader, nodes: list[NodeProto]) -> Tail | None:
+def _tail(reader: _Reader, nodes: list[NodeProto]) -> list[QuantizedLinear] | None:
     """All that is behind the first linear layer, if it is linear layers."""
     try:
         for node in nodes:
             reader.read(node)
     except OptionError:
         return None
-    return Tail(reader.linear[1:]) if reader.ends else None
+    return reader.linear[1:] if reader.ends else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +196,7 @@ class _Reader:
         return _Value(result, False, *after)
 
     def _residual(self, node: NodeProto, value: _Value) -> _Value | None:
-        """What is added to something is the result of a convolution, which nobody else reads."""
+        """What is added to something else is the result of a convolution, which nobody else reads."""
         branch, after = self._values.get(node.input[1]), self._graph.after(node)
         step = self.network.steps[-1] if self.network.steps else None
         if step is None or step.kind != "conv" or step.residual is not None:
@@ -205,7 +205,7 @@ class _Reader:
             return None
         if after is None or not self._graph.alone(node.input[1]) or not _adds_up(value.map, step.result):
             return None
-        if value.map is self.network.image or branch.flat:
+        if value.map is self.network.image or value.map is step.result or branch.positive or branch.flat:
             return None
         step.residual = value.read
         step.module = replace(step.module, sum=QuantizedSum.of(value.numbers, branch.numbers, after))
@@ -214,11 +214,17 @@ class _Reader:
 
     def _linear(self, node: NodeProto, value: _Value) -> _Value | None:
         """The first takes a map, each other one what the one before it gives."""
-        if not attributes(node).get("transB") or (self.linear and value is not self.latent):
+        options = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0, **attributes(node)}
+        plain = [options[name] for name in ("alpha", "beta", "transA", "transB")] == [1.0, 1.0, 0, 1]
+        if not plain or (self.linear and value is not self.latent):
             return None
+        layer = QuantizedLinear(*self._graph.layer(node, value.numbers))
         if not self.linear:
             self.network.last = value.read
-        self.linear.append(QuantizedLinear(*self._graph.layer(node, value.numbers)))
+            if layer.weight.shape[1] != self.network.flat:
+                # Not all of an image's map at once
+                return None
+        self.linear.append(layer)
         self.latent = _Value(None, False, *(self._graph.after(node) or (None, 0)))
         return self.latent
 

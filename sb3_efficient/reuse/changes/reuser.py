@@ -24,8 +24,8 @@ MEMORY = 1 << 30
 
 class Reuser:
     """
-    :param network: Steps, with the weights
-    :param scale: What a byte of an image is divided by
+    :param network: Steps, with the weights, or quantized
+    :param scale: What a byte of an image is divided by; the quantized have it among their weights
     :param memory: Bytes that all states may take. None: :data:`MEMORY`; larger batches are then computed in parts that
         take turns in the states, so that they gain little, and are refused otherwise.
     """
@@ -33,7 +33,7 @@ class Reuser:
     def __init__(self, network: Network, scale: float = 255.0, memory: int | None = None) -> None:
         # Compiles, or loads what was compiled
         with Announced():
-            self._run, self.program = self._compiled(network, scale)
+            self._run, self.program = _compiled(network, scale)
             self.network, self.scale = network, scale
             self.memory = memory
             _check_memory(memory, 1, self.program.state_bytes)
@@ -49,11 +49,6 @@ class Reuser:
             image = network.image
             self(np.zeros((1, image.channels, image.height, image.width), np.uint8))
             self.void()
-
-    def _compiled(self, network: Network, scale: float) -> tuple[Any, Program]:
-        from sb3_efficient.reuse.changes.interpret_float import run
-
-        return run, Program(network, scale)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """
@@ -122,6 +117,18 @@ class Reuser:
         self._states += new
         self._bases = np.array([state.ctypes.data for state in self._states], np.int64)
         self._fresh = np.append(self._fresh, np.ones(len(new), np.uint8))
+
+
+def _compiled(network: Network, scale: float) -> tuple[Any, Program]:
+    # Each compiles, or loads, what it imports
+    if network.is_quantized:
+        from sb3_efficient.reuse.changes.int8_program import Int8Program
+        from sb3_efficient.reuse.changes.interpret_int8 import run as run_int8
+
+        return run_int8, Int8Program(network)
+    from sb3_efficient.reuse.changes.interpret_float import run
+
+    return run, Program(network, scale)
 
 
 def _check_memory(memory: int | None, rows: int, size: int) -> None:
