@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
@@ -88,8 +88,7 @@ def find_algorithm(algo: type[BaseAlgorithm] | str) -> type[BaseAlgorithm]:
     """
     if isinstance(algo, str):
         check_name("algorithm", algo, ALGORITHMS)
-        module, _, class_name = ALGORITHMS[algo].partition(":")
-        algo = getattr(import_module(module), class_name)
+        algo = resolve_name(ALGORITHMS[algo])
     if not (isinstance(algo, type) and issubclass(algo, BaseAlgorithm)):
         raise OptionError(f"algo must be an SB3 algorithm class or its rl-zoo3 name, got {algo!r}.")
     if not {"CnnPolicy", "CnnLstmPolicy"} & algo.policy_aliases.keys():

@@ -1,4 +1,4 @@
-"""Progress bars, on stderr so that tables can be piped."""
+"""Progress bars, on stderr so that tables can be piped, and only where somebody watches."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from textwrap import shorten
 
 
 @contextmanager
-def progress_bar(title: str | None, total: int) -> Iterator[Callable[[], None]]:
+def progress_bar(title: str | None, total: int) -> Iterator[Callable[[], object]]:
     """
     :param title: What is going on; None for no bar
     :param total: How many times the function given is going to be called
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from tqdm import tqdm
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=title is None) as progress:
-        # A long recipe would leave no room for the bar
-        task = progress.add_task(shorten(title or "", 40, placeholder=" ..."), total=total)
-        yield lambda: progress.advance(task)
+    # A long recipe would leave no room for the bar
+    shown = shorten(title or "", 40, placeholder=" ...")
+    # disable=None: where stderr is no terminal
+    with tqdm(total=total, desc=shown, leave=False, disable=None if title else True) as bar:
+        yield bar.update

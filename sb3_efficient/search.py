@@ -19,7 +19,7 @@ from optuna.study import StudyDirection
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.compression import compress
-from sb3_efficient.compression.recipe import Method, Step, make_recipe
+from sb3_efficient.compression.recipe import Method, Step, make_recipe, recipe_text
 from sb3_efficient.engines import find_engine
 from sb3_efficient.errors import EfficientError, OptionError
 from sb3_efficient.evaluation.candidates import graph_candidate, model_candidate
@@ -62,7 +62,7 @@ class Searcher:
         """
         runs = find_engine(self.engine).last_steps
         recipe = suggest(trial, self.distillation, LAST_STEPS if runs is None else runs)
-        trial.set_user_attr("recipe", " ".join(map(str, recipe)))
+        trial.set_user_attr("recipe", recipe_text(recipe))
         try:
             policy = compress(self.model, recipe, calibration=self.observations)
             candidate = graph_candidate("trial", policy, policy.n_bytes, engine=self.engine, threads=self.threads)
@@ -129,8 +129,7 @@ def table(study: optuna.Study) -> str:
     lines = ["| recipe | return | latency | bytes |", "| --- | --- | --- | --- |"]
     for trial in sorted(study.best_trials, key=lambda trial: -trial.values[0]):
         score, latency, n_bytes = trial.values
-        recipe = trial.user_attrs["recipe"] or "float32"
-        lines.append(f"| {recipe} | {score:.2f} | {latency:.2f}x | {n_bytes:,.0f} |")
+        lines.append(f"| {trial.user_attrs['recipe']} | {score:.2f} | {latency:.2f}x | {n_bytes:,.0f} |")
     return "\n".join(lines)
 
 

@@ -44,26 +44,19 @@ def space_from_config(config: dict[str, Any]) -> spaces.Space:
         low, high = (np.broadcast_to(np.asarray(config[k]).astype(dtype), shape) for k in ("low", "high"))
         return spaces.Box(low, high, shape, dtype.type)
     if kind == "Discrete":
-        dtype = _whole(config)
+        dtype = np.dtype(config["dtype"]).type
         # Older versions of gymnasium know int64 only, and no such argument
         options = {} if dtype is np.int64 else {"dtype": dtype}
         return spaces.Discrete(config["n"], start=config["start"], **options)
     if kind == "MultiDiscrete":
-        dtype = _whole(config)
+        dtype = np.dtype(config["dtype"]).type
         nvec = np.array(config["nvec"], dtype)
-        # Files of older versions have none
-        start = np.array(config.get("start", np.zeros_like(nvec)), dtype)
-        return spaces.MultiDiscrete(nvec, dtype=dtype, start=start)
+        return spaces.MultiDiscrete(nvec, dtype=dtype, start=np.array(config["start"], dtype))
     if kind == "MultiBinary":
         # MultiBinary((3,)) would be another space than MultiBinary(3)
         shape = config["shape"]
         return spaces.MultiBinary(shape[0] if len(shape) == 1 else shape)
     raise ObservationError(f"Unknown kind of space {kind!r}: the file was written by a newer sb3-efficient.")
-
-
-def _whole(config: dict[str, Any]) -> Any:
-    """Type of discrete numbers, which files of older versions do not say."""
-    return np.dtype(config.get("dtype", "int64")).type
 
 
 def _bounds(values: np.ndarray) -> Any:

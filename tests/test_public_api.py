@@ -106,7 +106,7 @@ ARROWS = {
     "sizes": {"errors", "extractors"},
     "frames": {"errors", "options"},
     "fast": {"errors", "extractors", "generators", "optimizers", "options"},
-    "seer": {"callbacks", "errors", "extractors", "fast", "frames", "weights"},
+    "seer": {"callbacks", "errors", "extractors", "fast", "frames", "progress", "weights"},
     "reuse": {"compiled", "errors", "extractors", "onnx_graph", "weights"},
     "space_config": {"errors"},
     "storage": set(),
@@ -117,7 +117,7 @@ ARROWS = {
     },
     "compression": {
         *("artifacts", "atomic", "callbacks", "engines", "errors", "exploration", "extractors", "generators"),
-        *("modes", "onnx_graph", "optimizers", "options", "registry", "seer", "space_config"),
+        *("modes", "onnx_graph", "optimizers", "options", "progress", "registry", "seer", "space_config"),
     },
     "evaluation": {"atomic", "engines", "errors", "exploration", "generators", "options", "progress", "threads"},
     "observations": {"atomic", "errors", "evaluation", "generators", "options", "progress", "space_config"},

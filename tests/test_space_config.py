@@ -48,7 +48,3 @@ def test_other_spaces_are_refused() -> None:
         space_to_config(spaces.Text(3))
     with pytest.raises(ObservationError, match="Unknown kind of space 'Sphere': the file was written by a newer"):
         space_from_config({"type": "Sphere"})
-
-
-def test_files_of_older_versions() -> None:
-    assert space_from_config({"type": "MultiDiscrete", "nvec": [3, 2]}) == spaces.MultiDiscrete([3, 2])

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 #: File systems allow 255 bytes for a name; some of them are the agent's
 LONGEST_SLUG = 120
-#: Recipe of no steps
-_AS_IT_IS = "float32"
 _OF_SEARCH = ("n_trials", "storage", "study_name", "distillation")
 HELP = "make an agent's policy smaller and faster, and report what it cost"
 EXAMPLES = """\
@@ -87,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from sb3_efficient.compression import compress, make_recipe
     from sb3_efficient.compression.compress import check_engine, check_recipe
+    from sb3_efficient.compression.recipe import AS_IT_IS, recipe_text
     from sb3_efficient.evaluation.candidates import graph_candidate, model_candidate
 
     if arguments.search:
@@ -98,9 +97,9 @@ def run(arguments: argparse.Namespace) -> int:
     # What was typed can be judged before anything is read
     texts = arguments.recipe or ["static-int8"]
     if not all(text.strip() for text in texts):
-        raise OptionError(f"--recipe is empty: name methods, see 'sb3-efficient list', or {_AS_IT_IS}.")
+        raise OptionError(f"--recipe is empty: name methods, see 'sb3-efficient list', or {AS_IT_IS}.")
     # One that is named twice is made once
-    recipes = list({text: make_recipe("" if text == _AS_IT_IS else text) for text in texts}.values())
+    recipes = list({text: make_recipe(text) for text in texts}.values())
     for recipe in recipes:
         check_engine(arguments.engine, recipe)
     if arguments.observations is None:
@@ -114,9 +113,9 @@ def run(arguments: argparse.Namespace) -> int:
     calibration, observations = divided(observations_for(arguments, agent, model), max(arguments.batch_size))
     for recipe, file in zip(recipes, files, strict=True):
         policy = compress(model, recipe, calibration=calibration)
-        print(f"{_text(recipe)}: {policy.save(file)}", file=sys.stderr)
-        engine = {"engine": arguments.engine, "threads": arguments.threads}
-        candidates.append(graph_candidate(_text(recipe), policy, policy.n_bytes, **engine))
+        print(f"{recipe_text(recipe)}: {policy.save(file)}", file=sys.stderr)
+        options = {"engine": arguments.engine, "threads": arguments.threads}
+        candidates.append(graph_candidate(recipe_text(recipe), policy, policy.n_bytes, **options))
     show(compared(arguments, agent, candidates, observations), report)
     return 0
 
@@ -152,10 +151,8 @@ def slug(*recipes: tuple[Method, ...]) -> str:
     :param recipes: Any
     :return: The same as part of a file's name, and no longer than these may be
     """
-    text = re.sub(r"[^a-z0-9.=]+", "-", " ".join(map(_text, recipes)).lower()).strip("-")
+    from sb3_efficient.compression.recipe import recipe_text
+
+    text = re.sub(r"[^a-z0-9.=]+", "-", " ".join(map(recipe_text, recipes)).lower()).strip("-")
     rest = sha256(text.encode()).hexdigest()[:8]
     return text if len(text) <= LONGEST_SLUG else f"{text[: LONGEST_SLUG - 9].strip('-')}-{rest}"
-
-
-def _text(recipe: tuple[Method, ...]) -> str:
-    return " ".join(map(str, recipe)) or _AS_IT_IS

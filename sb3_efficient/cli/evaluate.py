@@ -92,5 +92,5 @@ def _candidate(name: str, file: Path, original: BaseAlgorithm, arguments: argpar
         model = load_model(arguments.algo, file)
         check_spaces(file, model, original)
         return model_candidate(name, model, threads=arguments.threads)
-    policy, engine = load_policy(file, original), {"engine": arguments.engine, "threads": arguments.threads}
-    return graph_candidate(name, policy, file.stat().st_size, **engine)
+    policy, options = load_policy(file, original), {"engine": arguments.engine, "threads": arguments.threads}
+    return graph_candidate(name, policy, file.stat().st_size, **options)

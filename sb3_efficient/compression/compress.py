@@ -10,7 +10,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_efficient.compression.calibration import check_observations
 from sb3_efficient.compression.policy import CompressedPolicy
-from sb3_efficient.compression.recipe import LastMethod, Method, ModelMethod, Step, make_recipe
+from sb3_efficient.compression.recipe import LastMethod, Method, ModelMethod, Step, make_recipe, recipe_text
 from sb3_efficient.engines import ActingNetwork, find_engine, to_graph
 from sb3_efficient.engines.probe import observations_of, random_observations
 from sb3_efficient.errors import OptionError, briefly
@@ -67,8 +67,9 @@ def _finished(network: ActingNetwork, steps: tuple[Method, ...], observations: n
             engine.outputs(observations_of(feed, policy.observation_space))
     except Exception as error:
         # Whatever ONNX Runtime says of operators that this package never makes
-        recipe = " ".join(map(str, steps)) or "float32"
-        raise OptionError(f"The recipe {recipe!r} makes a network of this that does not run: {error}") from error
+        raise OptionError(
+            f"The recipe {recipe_text(steps)!r} makes a network of this that does not run: {error}"
+        ) from error
     return policy
 
 
@@ -83,7 +84,7 @@ def check_engine(name: str, steps: Sequence[Method]) -> None:
     if runs is not None and (not steps or steps[-1].name not in runs):
         raise OptionError(
             f"The engine {name!r} runs policies of {', '.join(runs) or 'no recipe'} only, and the recipe is "
-            f"{' '.join(map(str, steps)) or 'float32'!r}: end it with that step, or choose the engine 'onnxruntime'."
+            f"{recipe_text(steps)!r}: end it with that step, or choose the engine 'onnxruntime'."
         )
 
 

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
-from tqdm import tqdm
 
 from sb3_efficient.compression.copying import copied, forget_moments
 from sb3_efficient.compression.divergence import make_loss
@@ -20,6 +19,7 @@ from sb3_efficient.errors import ConflictError, OptionError
 from sb3_efficient.generators import kept_generators
 from sb3_efficient.modes import acting
 from sb3_efficient.options import number, whole_number
+from sb3_efficient.progress import progress_bar
 
 #: How often in the course of a training a student is judged by observations that it is not trained on
 LOOKS = 10
@@ -109,14 +109,16 @@ def distil(student: BaseAlgorithm, teacher: BaseAlgorithm, observations: np.ndar
         return loss(learning.outputs(images, target.actions), target)
 
     best = _Best(student.policy, lambda: error(held_out))
-    for step in tqdm(range(training.steps), "distillation", disable=None, leave=False):
-        if step * LOOKS % training.steps < LOOKS:
-            best.look()
-        optimizer.zero_grad()
-        th.autograd.backward([error(seen[generator.integers(len(seen), size=training.batch_size)])])
-        optimizer.step()
-        schedule.step()
-        apply_masks(masks)
+    with progress_bar("distillation", training.steps) as advance:
+        for step in range(training.steps):
+            if step * LOOKS % training.steps < LOOKS:
+                best.look()
+            optimizer.zero_grad()
+            th.autograd.backward([error(seen[generator.integers(len(seen), size=training.batch_size)])])
+            optimizer.step()
+            schedule.step()
+            apply_masks(masks)
+            advance()
     best.look()
     best.restore()
     learning.synchronize_targets()

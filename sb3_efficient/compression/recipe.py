@@ -82,6 +82,8 @@ class LastMethod(Method):
 METHODS: Registry[type[Method]] = Registry("compression method")
 MethodClass = TypeVar("MethodClass", bound=type[Method])
 Step = str | Method | Mapping[str, Any]
+#: The recipe of no steps, as text
+AS_IT_IS = "float32"
 
 
 def register_method(name: str) -> Callable[[MethodClass], MethodClass]:
@@ -117,11 +119,12 @@ def make_method(step: Step) -> Method:
 
 def make_recipe(steps: Step | Iterable[Step]) -> tuple[Method, ...]:
     """
-    :param steps: One step, several in the order in which they are applied, or a text with blanks between steps
+    :param steps: One step, several in the order in which they are applied, or a text with blanks between steps;
+        ``"float32"`` is none
     :return: The methods; only the last may be a :class:`LastMethod`
     """
     if isinstance(steps, str):
-        steps = _split(steps)
+        steps = [] if steps.strip() == AS_IT_IS else _split(steps)
     elif isinstance(steps, (Method, Mapping)):
         steps = [steps]
     elif not isinstance(steps, Iterable):
@@ -131,12 +134,20 @@ def make_recipe(steps: Step | Iterable[Step]) -> tuple[Method, ...]:
         if isinstance(method, LastMethod):
             raise OptionError(
                 f"{method.name!r} makes the policy that is deployed, so it must be the last step, "
-                f"got {' '.join(map(str, recipe))!r}."
+                f"got {recipe_text(recipe)!r}."
             )
     for method, later in combinations(recipe, 2):
         if method.undone_by_training and later.trains:
             raise OptionError(f"{later.name!r} trains, and would undo {method.name!r}: put it before.")
     return recipe
+
+
+def recipe_text(recipe: Iterable[Method]) -> str:
+    """
+    :param recipe: Steps
+    :return: What :func:`make_recipe` takes, and people read
+    """
+    return " ".join(map(str, recipe)) or AS_IT_IS
 
 
 def _split(text: str) -> list[str]:

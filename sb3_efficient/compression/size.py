@@ -7,9 +7,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sb3_efficient.compression.networks import Networks
 
-#: Bytes of a float32
-_FLOAT = 4
-
 
 def acting_macs(networks: Networks, image_shape: tuple[int, ...]) -> int:
     """
@@ -28,7 +25,7 @@ def acting_bytes(networks: Networks, image_shape: tuple[int, ...]) -> int:
     :param image_shape: (C, H, W)
     :return: Bytes of :func:`acting_parameters` in float32
     """
-    return _FLOAT * sum(p.numel() for p in acting_parameters(networks, image_shape))
+    return th.float32.itemsize * sum(p.numel() for p in acting_parameters(networks, image_shape))
 
 
 @th.enable_grad()

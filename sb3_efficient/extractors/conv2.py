@@ -1,5 +1,5 @@
 """
-The network of the reuse paper, and the environment wrapper that feeds it lies in ``sb3_efficient.envs``.
+The network of the reuse paper; the environment wrapper that feeds it lies in ``sb3_efficient.envs``.
 
 Khachatourian, "Reusing Convolutional Activations from Frame to Frame to Speed up Training and
 Inference" (2019), arXiv 1909.05632.

@@ -62,8 +62,7 @@ class PlainFrames:
         return {**vars(self), "_ordinary": self._ordinary[: self._written], "count": len(self._ordinary)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # Older versions saved all of it
-        count = state.pop("count", len(state["_ordinary"]))
+        count = state.pop("count")
         vars(self).update({"_written": count, **state})
         self._ordinary = with_slots(self._ordinary, count)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,10 +9,10 @@ import psutil
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
-from tqdm import tqdm
 
 from sb3_efficient.errors import ConversionError, ObservationError, OptionError
 from sb3_efficient.frames import FrameNStepReplayBuffer, FrameReplayBuffer
+from sb3_efficient.progress import progress_bar
 from sb3_efficient.seer.capacity import latent_bytes, room, stored_transitions
 from sb3_efficient.seer.encoder import CHUNK, LatentEncoder
 from sb3_efficient.seer.replay import PER_SLOT, LatentNStepReplayBuffer, LatentReplayBuffer
@@ -111,9 +110,12 @@ def _fill(latents: LatentReplayBuffer, buffer: ReplayBuffer, encoder: LatentEnco
     for name in PER_SLOT[1:]:
         getattr(latents, name)[: len(slots)] = getattr(buffer, name)[slots]
     step = max(1, CHUNK // buffer.n_envs)
-    for start in _progress(range(0, len(slots), step), len(slots) * buffer.n_envs):
-        # One more, to compare what follows the last one with
-        latents.pos += fill_chunk(latents, start, buffer, slots[start : start + step + 1], step, encoder)
+    starts = range(0, len(slots), step)
+    with progress_bar("SEER: latents" if len(slots) * buffer.n_envs > LONG else None, len(starts)) as advance:
+        for start in starts:
+            # One more, to compare what follows the last one with
+            latents.pos += fill_chunk(latents, start, buffer, slots[start : start + step + 1], step, encoder)
+            advance()
     if latents.pos != len(slots):
         raise ConversionError(f"{latents.pos} of {len(slots)} slots were made latents.")
     latents.full = len(slots) == latents.buffer_size
@@ -163,8 +165,3 @@ def _encoded(images: np.ndarray, encoder: LatentEncoder, made_by: LatentEncoder 
     """
     latents = encoder.reencode(images.reshape(-1, *images.shape[2:]), made_by)
     return latents.reshape(*images.shape[:2], -1)
-
-
-def _progress(starts: range, transitions: int) -> Iterable[int]:
-    # disable=None: not where nobody watches
-    return tqdm(starts, "SEER: latents", leave=False, disable=None if transitions > LONG else True)

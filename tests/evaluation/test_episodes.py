@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -124,12 +125,13 @@ def test_dictionaries_are_joined() -> None:
     np.testing.assert_array_equal(found, play(Counts(3), catch, range(3)))
 
 
-def test_progress_is_shown_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    play(Counts(3), catch, range(2), title="as a test")
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "as a test" in err
-    assert "2/2" in err
+def test_progress_is_shown_on_stderr(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for is_terminal in (False, True):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda shown=is_terminal: shown)
+        play(Counts(3), catch, range(2), title="as a test")
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert ("as a test" in err) == ("/2 [" in err) == is_terminal
 
 
 @pytest.mark.parametrize(
