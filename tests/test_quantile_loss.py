@@ -95,3 +95,13 @@ def test_other_algorithms_leave_it(loss_as_it_was: None) -> None:
     accelerate(model("dqn"), keep_memory=False)
     for module in (qrdqn, tqc):
         assert vars(module)["quantile_huber_loss"] is plain_loss
+
+
+@pytest.mark.parametrize("far", [1e3, 1e5, 1e7])
+def test_a_target_far_from_the_others(far: float) -> None:
+    target = th.linspace(-0.9, 0.9, 25)[None].clone()
+    target[0, -1] = far
+    current = th.linspace(-0.5, 0.5, 25)[None].clone().requires_grad_()
+    (found,) = th.autograd.grad(quantile_huber_loss(current, target), current)
+    (expected,) = th.autograd.grad(plain_loss(current.double(), target.double()), current)
+    assert (found - expected).abs().max() < 1e-6 * expected.abs().max()

@@ -86,9 +86,9 @@ def _zones(current: th.Tensor, target: th.Tensor) -> tuple[th.Tensor, th.Tensor,
     :return: Their number, and the sums of differences to the quantile and of the squares of these, each (4, ..., N)
     """
     # Differences of sums, near zero and in float64, so that they are exact beyond float32
-    middle = target.mean(dim=-1, keepdim=True)
-    points = (current - middle).double()
-    ordered = (target - middle).double().sort(dim=-1).values.expand(*points.shape[:-1], -1).contiguous()
+    middle = target.double().mean(dim=-1, keepdim=True)
+    points = current - middle
+    ordered = (target - middle).sort(dim=-1).values.expand(*points.shape[:-1], -1).contiguous()
     ends = [th.zeros_like(points, dtype=th.long), th.full_like(points, target.shape[-1], dtype=th.long)]
     inner = [th.searchsorted(ordered, points + step) for step in (-1, 0, 1)]
     edges = th.stack([ends[0], *inner, ends[1]])
