@@ -30,7 +30,8 @@ class Weights:
     """
     Optimizers, ``load_state_dict``, ``.to`` and new parameters are noticed by version and address. Writing to
     ``parameter.data``, as SB3's ``polyak_update`` does, leaves both as they are, and changes every number: a sample of
-    each tensor's is compared (on the CPU; elsewhere to read them would wait for the device).
+    each tensor's is compared (on the CPU; elsewhere to read them would wait for the device). What is written there to
+    a few numbers of a tensor may escape it; in place, under ``torch.no_grad()``, it is noticed.
 
     :param places: Where they are kept
     """
@@ -52,7 +53,8 @@ class Weights:
         :return: Whether anything changed since the last call; True the first time
         """
         tensors = self.tensors()
-        seen = tuple((t.data_ptr(), t._version) for t in tensors)
+        # Those that were made in inference mode count no versions
+        seen = tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors)
         if seen == self._seen and [view.tobytes() for view in self._views] == self._samples:
             return False
         self._seen = seen
@@ -67,8 +69,11 @@ def _some(tensor: th.Tensor) -> np.ndarray:
     if not tensor.is_contiguous() and tensor.ndim == 4:
         # Channels-last weights are contiguous in this order
         tensor = tensor.permute(0, 2, 3, 1)
-    if tensor.device.type != "cpu" or not tensor.is_contiguous():
+    if tensor.device.type != "cpu":
         return np.zeros(0, np.float32)
+    if not tensor.is_contiguous():
+        # Some of every dimension
+        return tensor.numpy()[tuple(slice(None, None, max(1, side // 4) | 1) for side in tensor.shape)]
     flat = tensor.view(-1).numpy()
     # An odd step meets every row and column sooner or later
     return flat[:: max(1, len(flat) // SAMPLES) | 1]

@@ -78,3 +78,20 @@ def test_a_copy_watches_its_own() -> None:
     assert not other.weights.changed()
     past_autograd(other.module)
     assert other.weights.changed()
+
+
+def test_weights_that_are_not_contiguous() -> None:
+    network = Network()
+    layer = next(module for module in network.module.modules() if isinstance(module, nn.Conv2d))
+    layer.weight = nn.Parameter(layer.weight.detach().permute(1, 0, 3, 2).contiguous().permute(1, 0, 3, 2))
+    assert network.weights.changed()
+    assert not network.weights.changed()
+    layer.weight.data.mul_(-1)
+    assert network.weights.changed()
+
+
+def test_weights_that_were_made_in_inference_mode() -> None:
+    with th.inference_mode():
+        network = Network()
+    assert network.weights.changed()
+    assert not network.weights.changed()

@@ -16,7 +16,7 @@ import torch as th
 import torch.nn.functional as F
 from torch import nn
 
-from sb3_efficient.extractors.recording import is_recorded
+from sb3_efficient.extractors.recording import is_hooked, is_recorded
 
 #: Smaller batches gain nothing by blocks
 LEAST = 8
@@ -31,6 +31,9 @@ def applies(cnn: nn.Module, images: th.Tensor) -> bool:
     :return: Whether :func:`encode` computes the same as ``cnn(images / 255)``, hooks of others included
     """
     if images.dtype != th.uint8 or images.device.type != "cpu" or is_recorded():
+        return False
+    if th.is_autocast_enabled("cpu") and th.get_autocast_dtype("cpu") == th.float16:
+        # Gradients of sums of bytes are 255 times as large as those of pixels, more than it holds
         return False
     if type(cnn) is not nn.Sequential or _is_changed(cnn):
         return False
@@ -120,8 +123,7 @@ def _in_order_of_maps(gradient: th.Tensor) -> th.Tensor:
 
 def _is_changed(module: nn.Module) -> bool:
     """Whether calling it does more than its class says."""
-    hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    return bool(hooks) or "forward" in vars(module)
+    return is_hooked(module) or "forward" in vars(module)
 
 
 def _has_blocks(conv: nn.Conv2d) -> bool:

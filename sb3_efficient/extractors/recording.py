@@ -1,8 +1,10 @@
-"""Whether torch's operators are recorded or transformed, which work that is done beside them would escape."""
+"""Whether torch's operators and layers are watched or transformed, which work that is done beside them would escape."""
 
 from __future__ import annotations
 
 import torch as th
+from torch import nn
+from torch.nn.modules.module import _has_any_global_hook
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 
@@ -21,3 +23,12 @@ def is_exported() -> bool:
         runtimes, as ONNX Runtime, have no convolution in bfloat16
     """
     return th._C._get_tracing_state() is not None or th.compiler.is_exporting()
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """
+    :param module: A layer
+    :return: Whether others are called when it is: by hooks of its own, or by those of all modules, as loggers have them
+    """
+    hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    return bool(hooks or _has_any_global_hook())  # type: ignore[no-untyped-call]

@@ -11,6 +11,7 @@ from torch import nn
 from sb3_efficient.extractors.impala import Residual
 from sb3_efficient.extractors.max_pool import HalvingMaxPool
 from sb3_efficient.extractors.pooling import AdaptiveMax, GlobalAverage
+from sb3_efficient.extractors.recording import is_hooked
 from sb3_efficient.weights import Weights, places
 
 #: What layers are recognised as, subclasses included
@@ -30,6 +31,8 @@ class Watch:
     def __init__(self, module: nn.Module) -> None:
         self._modules = list(module.modules())
         self._places = places(self._modules)
+        #: Of each layer, the parameters that it could have and has not, as a bias
+        self._absent = [(m._parameters, name) for m in self._modules for name, p in m._parameters.items() if p is None]
         self._inside = [(m._modules, tuple(m._modules.values())) for m in self._modules]
         self._weights = Weights(self._places)
         self.changed = self._weights.changed
@@ -47,7 +50,8 @@ class Watch:
         :return: Whether there are other layers than at the start: another one has to watch those
         """
         same = all(tuple(inside.values()) == before for inside, before in self._inside)
-        return not same or any(owner.get(name) is None for owner, name in self._places)
+        gone = any(owner.get(name) is None for owner, name in self._places)
+        return not same or gone or any(owner.get(name) is not None for owner, name in self._absent)
 
 
 def plain(layer: nn.Module) -> bool:
@@ -58,8 +62,7 @@ def plain(layer: nn.Module) -> bool:
     """
     kind: Any = type(layer)
     ordinary = "forward" not in layer.__dict__ and "parametrizations" not in layer._modules
-    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
-    return ordinary and _as_its_kind(kind) and not any(hooks)
+    return ordinary and _as_its_kind(kind) and not is_hooked(layer)
 
 
 @cache

@@ -190,3 +190,24 @@ def test_gradients_of_maps_keep_the_order_of_the_maps() -> None:
     ((maps, gradient),) = seen
     assert gradient.stride() == maps.stride()
     assert maps.is_contiguous(memory_format=th.channels_last)
+
+
+def test_gradients_that_float16_could_not_hold() -> None:
+    cnn, images = make_extractor("nature", IMAGES).cnn, some(32, 4, 84, 84)
+    with th.autocast("cpu", dtype=th.float16):
+        assert not blocks.applies(cnn, images)
+    with th.autocast("cpu", dtype=th.bfloat16):
+        assert blocks.applies(cnn, images)
+
+
+@pytest.mark.parametrize("name", ["nature", "reuse-conv"])
+def test_hooks_of_all_modules_see_every_layer(name: str) -> None:
+    extractor, seen = make_extractor(name, IMAGES), []
+    hook = nn.modules.module.register_module_forward_hook(lambda layer, *_: seen.append(layer))
+    try:
+        with th.no_grad():
+            extractor(some(8, 4, 84, 84))
+    finally:
+        hook.remove()
+    convolutions = [layer for layer in extractor.modules() if isinstance(layer, nn.Conv2d)]
+    assert [layer for layer in seen if isinstance(layer, nn.Conv2d)] == convolutions

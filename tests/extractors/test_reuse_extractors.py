@@ -314,6 +314,19 @@ def test_updates_compile_nothing_new(name: str, monkeypatch: pytest.MonkeyPatch)
     assert done == ([] if name == "reuse-conv" else [name])
 
 
+def test_a_bias_that_is_taken_away_and_put_back(name: str) -> None:
+    with th.no_grad():
+        extractor = make(name)
+        before, convolution = (
+            extractor(batch()).clone(),
+            next(m for m in extractor.modules() if type(m) is th.nn.Conv2d),
+        )
+        bias, convolution.bias = convolution.bias, None
+        assert not th.allclose(extractor(batch()), before)
+        convolution.bias = bias
+        th.testing.assert_close(extractor(batch()), before, rtol=1e-4, atol=1e-5)
+
+
 def test_off_policy_training() -> None:
     model = _learner(DQN, "reuse-conv", buffer_size=64, learning_starts=16, target_update_interval=10)
     model.learn(60)

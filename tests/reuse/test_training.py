@@ -137,4 +137,6 @@ def test_images_that_are_scaled_already() -> None:
 def test_warming_up_draws_no_random_numbers_that_training_goes_on_with() -> None:
     before = th.get_rng_state()
     training.warm_up()
+    with th.inference_mode():
+        training.warm_up()
     assert th.equal(before, th.get_rng_state())

@@ -38,7 +38,7 @@ CHUNK = 8192
 
 def warm_up() -> None:
     """Compile everything here, or load what was compiled; otherwise the first update does."""
-    with Announced(), th.enable_grad():
+    with Announced(), th.inference_mode(False), th.enable_grad():
         images = th.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 1, 72, 72), np.uint8))
         with th.random.fork_rng(devices=[]):
             layers, padded = [nn.Conv2d(1, 1, 3), nn.ReLU()], nn.Conv2d(1, 1, 3, padding=1)
