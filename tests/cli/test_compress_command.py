@@ -36,9 +36,10 @@ PRUNED = "channel-pruning(ratio=0.5) distillation(steps=2, batch_size=8) static-
 
 
 def test_policies_and_report_lie_beside_the_agent(
-    agent: Path, catch: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+    agent: Path, catch: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipes = ("--recipe", "static-int8", "--recipe", PRUNED)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert cli.main(["compress", *catch, *recipes, *QUICK, "--episodes", "3", "--seed", "7"]) == 0
     out, err = capsys.readouterr()
     rows = [line for line in out.splitlines() if line.startswith("|")]
