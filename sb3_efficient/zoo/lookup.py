@@ -31,8 +31,8 @@ def one_entry(manager: Any, extractor: str | None) -> Iterator[dict[str, Any]]:
     """
     config = manager.config
     key, entry = _find_entry(manager, extractor)
-    # What it says that it reads, and as which it imports this
-    module = ModuleType(f"{config}, {key}")
+    # What it says that it reads, and as which it imports this: not by a name that begins with a dot, as "./mine.yml"
+    module = ModuleType(f"entry of {config}, {key}")
     vars(module)["hyperparams"] = {manager.env_name.gym_id: dict(entry)}
     sys.modules[module.__name__] = module
     manager.config = module.__name__

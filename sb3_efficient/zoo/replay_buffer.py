@@ -13,6 +13,7 @@ from sb3_efficient.frames.replay import FrameNStepReplayBuffer, FrameReplayBuffe
 from sb3_efficient.seer import LatentReplayBuffer
 from sb3_efficient.zoo.agents import saved_replay_buffer
 from sb3_efficient.zoo.entries import Entry, import_class
+from sb3_efficient.zoo.values import evaluated
 
 
 def import_replay_buffer(entry: Entry) -> None:
@@ -24,7 +25,7 @@ def import_replay_buffer(entry: Entry) -> None:
     path = entry.get("replay_buffer_class")
     if isinstance(path, str) and re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", path):
         entry["replay_buffer_class"] = import_class("replay_buffer_class", path)
-    buffer_class, options = entry.get("replay_buffer_class"), entry.get("replay_buffer_kwargs")
+    buffer_class, options = entry.get("replay_buffer_class"), evaluated(entry, "replay_buffer_kwargs")
     own = {"compress", "frame_channels"} & {*options} if isinstance(options, dict) else set()
     if buffer_class is None and own:
         raise OptionError(

@@ -27,7 +27,7 @@ def read(config: Path, env_id: str = "CartPole-v1", extractor: str | None = None
         continue_training=False,
     )
     with one_entry(manager, extractor) as entry:
-        name = manager.config.removeprefix(f"{config}, ")
+        name = manager.config.removeprefix(f"entry of {config}, ")
         assert import_module(manager.config).hyperparams == {env_id: entry}
     assert manager.config == str(config)
     return str(name)
@@ -77,3 +77,12 @@ def test_a_file_in_python_is_read_as_one_in_yaml(tmp_path: Path) -> None:
     config.write_text("settings = {}")
     with pytest.raises(OptionError, match="mine.py has no 'hyperparams': settings by environment."):
         read(config)
+
+
+def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.yml").write_text(f"CartPole-v1: {FLAT}")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    # pathlib would leave "./" out
+    for config in ("../mine.yml", "./../mine.yml"):
+        assert read(config) == "CartPole-v1"  # type: ignore[arg-type]

@@ -41,8 +41,10 @@ def test_one_gamma(own: float) -> None:
         return {"replay_buffer_class": FrameNStepReplayBuffer, "replay_buffer_kwargs": options, **algorithm}
 
     import_replay_buffer(entry(gamma=own))
-    with pytest.raises(ConflictError, match=rf"algorithm has gamma=0.95 and its replay buffer gamma={own}"):
-        import_replay_buffer(entry(gamma=0.95))
+    as_text = {**entry(gamma=0.95), "replay_buffer_kwargs": f"dict(n_steps=3, gamma={own})"}
+    for options in (entry(gamma=0.95), as_text):
+        with pytest.raises(ConflictError, match=rf"algorithm has gamma=0.95 and its replay buffer gamma={own}"):
+            import_replay_buffer(options)
     if own != 0.99:
         with pytest.raises(ConflictError, match=r"algorithm has gamma=0.99 and"):
             import_replay_buffer(entry())
