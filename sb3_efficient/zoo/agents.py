@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.vec_env.patch_gym import _convert_space
 
 from sb3_efficient.errors import ArtifactError, ConflictError, EfficientError
 from sb3_efficient.extractors import find_extractor, list_extractors
 from sb3_efficient.policies import ALGORITHMS, find_algorithm
+from sb3_efficient.zoo.entries import to_stock, with_classes
+from sb3_efficient.zoo.values import evaluated
 
 #: Set by the machinery, not by the user
 _MACHINERY = {"normalized_image": False}
@@ -80,6 +83,16 @@ def saved_spaces(path: str) -> SimpleNamespace:
     return SimpleNamespace(**{key: _convert_space(saved[key]) for key in ("observation_space", "action_space")})
 
 
+def saved_policy_kwargs(path: str) -> dict[str, Any]:
+    """
+    :param path: Zip of an SB3 agent
+    :return: Those that no key of ours stands for
+    """
+    kwargs = _saved(path).get("policy_kwargs") or {}
+    ours = ("features_extractor_class", "features_extractor_kwargs") if saved_entry(path) else ()
+    return {key: value for key, value in kwargs.items() if key not in ours}
+
+
 def saved_entry(path: str) -> dict[str, Any]:
     """
     :param path: Zip of an SB3 agent
@@ -98,23 +111,25 @@ def saved_entry(path: str) -> dict[str, Any]:
     return {"features_extractor": name, **({"features_extractor_kwargs": rest} if rest else {})}
 
 
-def check_same_extractor(path: str, typed: dict[str, Any], policy_kwargs: dict[str, Any]) -> None:
+def check_same_extractor(path: str, typed: dict[str, Any], algo: type[BaseAlgorithm]) -> None:
     """
     Continuing an agent (``-i``) keeps its network; asking for another one is a mistake.
 
     :param path: Zip of the agent to continue
     :param typed: What was asked for, in our words; options that were not typed may be anything
-    :param policy_kwargs: The same in those of SB3
+    :param algo: Algorithm class
     """
-    asked = (policy_kwargs["features_extractor_class"], policy_kwargs["features_extractor_kwargs"])
+    kwargs = to_stock(typed, algo).get("policy_kwargs", {})
+    asked = (kwargs.get("features_extractor_class"), kwargs.get("features_extractor_kwargs", {}))
     saved = saved_extractor(path)
-    preset = find_extractor(typed["features_extractor"]).preset
+    name = typed["features_extractor"]
+    preset = find_extractor(name).preset if name else {}
     options = {**preset, **(typed.get("features_extractor_kwargs") or {})}
-    found = _complete(*saved)
-    if asked[0] is not saved[0] or any(found.get(key) != _plain(value) for key, value in options.items()):
+    if asked[0] is not saved[0] or not _has(_complete(*saved), options):
         raise ConflictError(
             f"{path} was trained with {_shown(*saved)}, and {_shown(*asked)} was asked for. "
-            "Continuing keeps the network: name the agent's own extractor or none, or train from scratch without -i."
+            "Continuing keeps the network: name the agent's own extractor or leave it out; or train from scratch, "
+            "without -i."
         )
 
 
@@ -127,16 +142,20 @@ def check_same_policy(path: str, typed: dict[str, Any], policies: Mapping[Any, t
     :param policies: Of the algorithm, by the names that SB3 has for them
     """
     agent = _saved(path)
-    policy, own = policies.get(typed.get("policy")), agent.get("policy_class")
+    name, own = typed.get("policy"), agent.get("policy_class")
+    policy = policies.get(name) if isinstance(name, str) else None
     if policy is not None and policy is not own:
         raise ConflictError(
             f"{path} has the policy {getattr(own, '__name__', own)}, and policy={typed['policy']} was asked for. "
             "Continuing keeps the policy: leave it out, or train from scratch without -i."
         )
-    asked, saved = typed.get("policy_kwargs"), agent.get("policy_kwargs") or {}
-    # A string within a string is evaluated later
-    for key, value in asked.items() if isinstance(asked, dict) else ():
-        if _plain(saved.get(key)) != _plain(value):
+    asked, saved = evaluated(typed, "policy_kwargs"), agent.get("policy_kwargs") or {}
+    for key, value in with_classes(asked).items() if isinstance(asked, dict) else ():
+        if key == "features_extractor_kwargs" and isinstance(value, dict):
+            is_same = _has(_complete(*saved_extractor(path)), value)
+        else:
+            is_same = _plain(saved.get(key)) == _plain(value)
+        if not is_same:
             found = f"with {key}={saved[key]!r}" if key in saved else f"without {key}"
             raise ConflictError(
                 f"{path} was trained {found}, and policy_kwargs has {key}={value!r}. "
@@ -163,6 +182,10 @@ def _complete(extractor_class: type | None, options: dict[str, Any]) -> dict[str
     constructor = getattr(extractor_class, "__init__", lambda: None)
     defaults = {p.name: p.default for p in inspect.signature(constructor).parameters.values()}
     return {key: _plain(value) for key, value in {**defaults, **options}.items()}
+
+
+def _has(found: dict[str, Any], options: dict[str, Any]) -> bool:
+    return all(found.get(key) == _plain(value) for key, value in options.items())
 
 
 def _plain(value: Any) -> Any:

@@ -34,7 +34,7 @@ def to_stock(entry: Entry, algo: type[BaseAlgorithm] | str) -> Entry:
     options = stock.pop("features_extractor_kwargs", None)
     own = stock.get("policy_kwargs")
     if isinstance(own, dict):
-        stock["policy_kwargs"] = own = _with_classes(own)
+        stock["policy_kwargs"] = own = with_classes(own)
     if name is None:
         if options is not None:
             raise OptionError("features_extractor_kwargs needs features_extractor=NAME beside it.")
@@ -48,7 +48,11 @@ def to_stock(entry: Entry, algo: type[BaseAlgorithm] | str) -> Entry:
     return stock
 
 
-def _with_classes(own: Entry) -> Entry:
+def with_classes(own: Entry) -> Entry:
+    """
+    :param own: ``policy_kwargs``
+    :return: The same, with what stands behind dotted names
+    """
     dotted = {key: own[key] for key in ("optimizer_class", "activation_fn") if isinstance(own.get(key), str)}
     return {**own, **{key: import_class(f"policy_kwargs.{key}", path) for key, path in dotted.items()}}
 

@@ -44,6 +44,8 @@ def take_callbacks(entry: Entry, continues: bool = False) -> None:
             last.append(f"sb3_efficient.seer.{ThawCallback.__name__}")
         if wish is None or wish is False:
             continue
+        if any(_name(other).endswith(f".{callback.__name__}") for other in others):
+            raise ConflictError(f"{key}={wish!r} adds a {callback.__name__}, and callback names one as well. Keep one.")
         if wish is not True and not isinstance(wish, dict):
             raise OptionError(f"{key} must be true, false or options, as {_EXAMPLES[key]}, got {wish!r}.")
         if isinstance(wish, dict):
@@ -57,9 +59,14 @@ def take_callbacks(entry: Entry, continues: bool = False) -> None:
 
 def _check_callback(callback: Any) -> None:
     """That there is one by that name, which the zoo asks only once the model is made."""
-    name = next(iter(callback), None) if isinstance(callback, dict) else callback
-    if isinstance(name, str) and "." in name:
+    if name := _name(callback):
         import_class("callback", name)
+
+
+def _name(callback: Any) -> str:
+    """Dotted; that of one with options, too."""
+    name = next(iter(callback), None) if isinstance(callback, dict) else callback
+    return name if isinstance(name, str) else ""
 
 
 def check_frozen_agent(entry: Entry, agent: str) -> None:

@@ -39,12 +39,9 @@ def check_schedules(entry: Entry) -> None:
 
 
 def _is_falling(schedule: str) -> bool:
-    try:
-        _, start = schedule.split("_")
-        float(start)
-    except ValueError:
-        return False
-    return True
+    # The zoo takes any word for the first
+    kind, _, start = schedule.partition("_")
+    return kind in ("lin", "linear") and isinstance(number(start), float)
 
 
 def check_keys(hyperparams: Entry, algo: Callable[..., Any]) -> None:
@@ -73,6 +70,8 @@ def check_keys(hyperparams: Entry, algo: Callable[..., Any]) -> None:
             hint = suggestion(key, [*known, *_TAKEN_KEYS])
         raise OptionError(f"{algo.__name__} has no hyper-parameter {key!r}.{hint}")
     _check_train_freq(hyperparams.get("train_freq", 1))
+    if hyperparams.get("noise_type") is not None and "noise_std" not in hyperparams:
+        raise OptionError(f"noise_type={hyperparams['noise_type']} needs noise_std beside it, as noise_std=0.1.")
     if hyperparams.get("n_epochs", 1) < 1:
         raise OptionError(f"n_epochs must be at least 1, got {hyperparams['n_epochs']!r}.")
     policy, policies = hyperparams.get("policy"), getattr(algo, "policy_aliases", {})
@@ -93,6 +92,8 @@ def _of_kind(kind: Any, what: str, value: Any) -> Any:
     """What Python would take for something else than was meant, or refuse deep in a run."""
     if kind is bool:
         check_switches(**{what: value})
+    if kind in (int, float):
+        value = number(value)
     if kind is float and not isinstance(value, (int, float, np.number)):
         raise OptionError(f"{what} must be a number, got {value!r}.")
     if kind is not int or isinstance(value, (int, np.integer)):

@@ -15,6 +15,7 @@ import rl_zoo3
 import yaml
 
 from sb3_efficient.errors import ConflictError, EfficientError, OptionError, UnknownNameError, suggestion
+from sb3_efficient.extractors import find_extractor, list_extractors
 from sb3_efficient.zoo.conf import files, module_names, shipped
 from sb3_efficient.zoo.packages import import_if_there
 
@@ -59,11 +60,23 @@ def _find_entry(manager: Any, extractor: str | None) -> tuple[str, dict[str, Any
     is_atari = manager.is_atari(env_id)
     entries = _entries(manager.config, (env_id, "atari" if is_atari else "default"))
     for key in (env_id, "atari") if is_atari else (env_id,):
-        for candidate in (f"{key}-{extractor}", key):
+        for candidate in (*(f"{key}-{name}" for name in _kin(extractor)), key):
             if candidate in entries:
                 return candidate, entries[candidate]
     _check_fallback(manager, entries, extractor)
     return "default", entries["default"]
+
+
+def _kin(extractor: str | None) -> list[str]:
+    """Names whose entries do for an extractor: its own, then those of its class (``impala`` for ``impala-x2``)."""
+    if extractor is None:
+        return []
+    kin = [name for name in list_extractors() if _class(name) is _class(extractor)]
+    return [extractor, *kin]
+
+
+def _class(extractor: str) -> type:
+    return find_extractor(extractor).extractor_class
 
 
 def _check_algo(manager: Any) -> None:
@@ -122,6 +135,11 @@ def _read(path: Path) -> Any:
         return found["hyperparams"]
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.constructor.ConstructorError as error:
+        raise OptionError(
+            f"-conf {path} is not plain YAML; config.yml of a run is not, and has no name of an environment: copy its "
+            f"settings into a file of your own, under the environment's id. ({error})"
+        ) from error
     except yaml.YAMLError as error:
         raise OptionError(f"-conf {path} is not YAML: {error}") from error
 

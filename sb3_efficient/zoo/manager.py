@@ -12,8 +12,14 @@ from rl_zoo3 import ALGOS
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_efficient.envs.retro import import_retro
-from sb3_efficient.errors import ConflictError, MissingExtraError
-from sb3_efficient.zoo.agents import check_algorithm, check_same_extractor, check_same_policy, saved_entry
+from sb3_efficient.errors import ConflictError, MissingExtraError, OptionError
+from sb3_efficient.zoo.agents import (
+    check_algorithm,
+    check_same_extractor,
+    check_same_policy,
+    saved_entry,
+    saved_policy_kwargs,
+)
 from sb3_efficient.zoo.entries import KEYS, to_stock
 from sb3_efficient.zoo.entry_callbacks import check_frozen_agent, take_callbacks
 from sb3_efficient.zoo.keys import check_keys, check_schedules
@@ -44,12 +50,12 @@ def read_hyperparameters(original: Method) -> Method:
         typed = {key: value for key, value in (self.custom_hyperparams or {}).items() if key in KEYS}
         own = saved_entry(self.trained_agent) if self.continue_training else {}
         name = {**own, **typed}.get("features_extractor")
-        if name is not None:
-            # What was typed can be judged before anything is read
-            asked = {**typed, "features_extractor": name}
-            stock = to_stock(asked, ALGOS[self.algo])
-            if typed and self.continue_training:
-                check_same_extractor(self.trained_agent, asked, stock["policy_kwargs"])
+        # What was typed can be judged before anything is read
+        asked = {**typed, "features_extractor": name}
+        if typed and self.continue_training and (name or "features_extractor" in typed):
+            check_same_extractor(self.trained_agent, asked, ALGOS[self.algo])
+        elif name is not None:
+            to_stock(asked, ALGOS[self.algo])
         with one_entry(self, name) as entry:
             # What a trial is put beside
             self.entry = {**entry, **(self.custom_hyperparams or {})}
@@ -60,7 +66,9 @@ def read_hyperparameters(original: Method) -> Method:
                 saved.pop(key, None)
                 if name is not None or key not in typed:
                     hyperparams.pop(key, None)
-            saved.update(own)
+            saved.pop("policy_kwargs", None)
+            kwargs = saved_policy_kwargs(self.trained_agent)
+            saved.update({**own, "policy_kwargs": kwargs} if kwargs else own)
         return hyperparams, saved
 
     return read
@@ -73,6 +81,7 @@ def preprocess_hyperparams(original: Method) -> Method:
     def preprocess(self: Any, hyperparams: dict[str, Any]) -> tuple[Any, ...]:
         hyperparams = dict(hyperparams)
         check_values(hyperparams, ours_instead(self))
+        check_complete(self, hyperparams)
         if self.continue_training:
             check_frozen_agent(hyperparams, self.trained_agent)
         take_callbacks(hyperparams, continues=self.continue_training)
@@ -98,6 +107,22 @@ def preprocess_hyperparams(original: Method) -> Method:
         return (to_stock(hyperparams, ALGOS[self.algo]), *rest)
 
     return preprocess
+
+
+def check_complete(manager: Any, hyperparams: dict[str, Any]) -> None:
+    """
+    Refuse an entry that does not say what, or for how long, to train.
+
+    :param manager: rl-zoo3's ``ExperimentManager``
+    :param hyperparams: Of one environment; what the zoo takes out, though it has it from elsewhere, is added
+    """
+    if manager.n_timesteps > 0:
+        hyperparams.setdefault("n_timesteps", manager.n_timesteps)
+    if manager.continue_training:
+        hyperparams.setdefault("policy", None)
+    for key, example in (("n_timesteps", "1_000_000, or give -n"), ("policy", "CnnPolicy, or MlpPolicy for vectors")):
+        if key not in hyperparams:
+            raise OptionError(f"The entry of {manager.env_name.gym_id} has no {key}: add {key}={example}.")
 
 
 def check_extras(env_id: str) -> None:

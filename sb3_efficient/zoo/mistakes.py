@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from traceback import walk_tb
@@ -12,6 +13,8 @@ from sb3_efficient.errors import ArtifactError, EfficientError, MissingExtraErro
 
 #: Whose errors are about settings, while nothing runs yet
 _HOSTS = ("rl_zoo3", "stable_baselines3", "sb3_contrib", "gymnasium", "torch")
+#: Through whom they are called; the zoo's program is __main__
+_BETWEEN = {"sb3_efficient", "__main__", "optuna", *sys.stdlib_module_names}
 _REGISTERS = "--gym-packages MODULE imports a module that registers more."
 _NO_AGENT = re.compile("The .* folder was not found|No (model|checkpoint) found for")
 
@@ -88,13 +91,13 @@ def in_settings() -> Iterator[None]:
     except EfficientError:
         raise
     except (AssertionError, AttributeError, NameError, RuntimeError, TypeError, ValueError) as error:
-        package = _raised_in(error)
-        if package not in _HOSTS:
+        *outer, package = _packages(error)
+        if package not in _HOSTS or not {*outer} <= {*_HOSTS, *_BETWEEN}:
             raise
         raise OptionError(f"{package} refuses these settings: {type(error).__name__}: {error}") from error
 
 
-def _raised_in(error: BaseException) -> str:
-    """Package of the innermost frame."""
-    *_, (frame, _) = walk_tb(error.__traceback__)
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+def _packages(error: BaseException) -> list[str]:
+    """Of every frame, the innermost last."""
+    names = (str(frame.f_globals.get("__name__", "")) for frame, _ in walk_tb(error.__traceback__))
+    return [name.partition(".")[0] for name in names]

@@ -40,16 +40,19 @@ def import_replay_buffer(entry: Entry) -> None:
 
 def check_n_steps(entry: Entry) -> None:
     """
-    Refuse n-step returns beside a buffer of single steps, of which SB3 warns only.
+    Refuse n-step returns beside a buffer of other ones, of which SB3 warns only.
 
-    :param entry: Hyper-parameters of one environment, of an algorithm with a replay buffer if it names one
+    :param entry: Hyper-parameters of one environment, of an algorithm with a replay buffer if it names one; evaluated
     """
-    n_steps = entry.get("n_steps", 1)
-    if entry.get("replay_buffer_class") is FrameReplayBuffer and n_steps != 1:
+    asked, buffer_class = entry.get("n_steps", 1), entry.get("replay_buffer_class")
+    if buffer_class not in (FrameReplayBuffer, FrameNStepReplayBuffer) or asked == 1:
+        return
+    own = (entry.get("replay_buffer_kwargs") or {}).get("n_steps", 1)
+    if asked != own:
         raise OptionError(
-            f"FrameReplayBuffer keeps single steps, and n_steps={n_steps}: leave that out, and give "
-            "replay_buffer_class=sb3_efficient.frames.FrameNStepReplayBuffer "
-            f'replay_buffer_kwargs="dict(n_steps={n_steps}, gamma={entry.get("gamma", 0.99)})".'
+            f"n_steps={asked} is for SB3's own replay buffer, and {buffer_class.__name__} has n_steps={own}: leave the "
+            "first out, and give replay_buffer_class=sb3_efficient.frames.FrameNStepReplayBuffer "
+            f'replay_buffer_kwargs="dict(n_steps={asked}, gamma={entry.get("gamma", 0.99)})".'
         )
 
 

@@ -14,6 +14,8 @@ from sb3_efficient.zoo.entries import Entry
 from sb3_efficient.zoo.values import evaluated
 
 Method = Callable[..., Any]
+#: What a trial has in part, and the entry in part
+_JOINED = ("policy_kwargs", "replay_buffer_kwargs")
 
 
 def beside(sampled: Entry, entry: Entry) -> Entry:
@@ -26,7 +28,7 @@ def beside(sampled: Entry, entry: Entry) -> Entry:
     :return: What a trial has, with what belongs to it
     """
     found = dict(sampled)
-    configured, buffer = (evaluated(entry, key) or {} for key in ("policy_kwargs", "replay_buffer_kwargs"))
+    configured, buffer = (evaluated(entry, key) or {} for key in _JOINED)
     if "features_extractor" in entry or "features_extractor_class" in configured:
         found["policy_kwargs"] = {**copy.deepcopy(configured), **sampled.get("policy_kwargs", {})}
     if "gamma" in buffer and "gamma" in sampled:
@@ -69,7 +71,11 @@ def load_trial(original: Method) -> Method:
             raise UnknownNameError(f"--study-name {study_name}: there is no such study in {storage}.") from error
         except IndexError as error:
             raise OptionError(f"--trial-id {trial_id}: the study {study_name!r} has no such trial.") from error
-        return beside(sampled, self.entry)
+        found = beside(sampled, self.entry)
+        # What is in it already, the zoo would put in the place of it
+        joined = [key for key in _JOINED if found.get(key) is not sampled.get(key)]
+        self.custom_hyperparams = {k: v for k, v in (self.custom_hyperparams or {}).items() if k not in joined}
+        return found
 
     return load
 

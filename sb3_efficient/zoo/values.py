@@ -75,9 +75,11 @@ def _check_policy(entry: Entry) -> None:
 def _check_classes(key: str, value: Any, ours: str | None) -> None:
     """One, or several, of which each may have options."""
     for one in value if isinstance(value, list) else [value]:
-        path = next(iter(one), None) if isinstance(one, dict) else one
+        path, options = next(iter(one.items()), (None, {})) if isinstance(one, dict) else (one, {})
         if not isinstance(path, str):
             continue
+        if not isinstance(options, dict):
+            raise OptionError(f"{key}: options of {path} must be a mapping, as {{}}, got {options!r}.")
         try:
             import_class(key, path)
         except OptionError as error:

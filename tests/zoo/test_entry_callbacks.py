@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from helpers import Run
 
-from sb3_efficient.errors import OptionError
+from sb3_efficient.errors import ConflictError, OptionError
 from sb3_efficient.zoo.entry_callbacks import take_callbacks
 
 CALLBACK = "sb3_efficient.fast.AccelerateCallback"
@@ -37,7 +37,15 @@ def test_accelerate_becomes_a_callback(entry: dict, expected: dict) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["sb3_efficient.profilr.ProfileCallback", "sb3_efficient.profiler.Profile", "mine.Spy"]
+    "entry", [{"accelerate": True, "callback": CALLBACK}, {"seer": {}, "callback": [SPY, {SEER: {}}]}]
+)
+def test_the_same_callback_twice(entry: dict) -> None:
+    with pytest.raises(ConflictError, match="and callback names one as well. Keep one"):
+        take_callbacks(entry)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["sb3_efficient.profilr.ProfileCallback", "sb3_efficient.profiler.Profile", "mine.Spy", "Spy"]
 )
 def test_misspelt_callbacks_are_one_message(wrong: str) -> None:
     for callback in (wrong, [SPY, wrong], {wrong: {"skip": 1}}):

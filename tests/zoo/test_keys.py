@@ -46,9 +46,10 @@ def test_words_in_place_of_numbers(value: Any) -> None:
 
 def test_whole_numbers_that_yaml_has_as_others() -> None:
     """As ``learning_starts: !!float 1e5``, which stock rl-zoo3 takes, too."""
-    entry = {"n_steps": 1e3, "gamma": 1.0}
+    entry = {"n_steps": 1e3, "gamma": 1.0, "batch_size": "1e2", "gae_lambda": "9e-1"}
     check_keys(entry, PPO)
-    assert [type(value) for value in entry.values()] == [int, float]
+    assert entry == {"n_steps": 1000, "gamma": 1.0, "batch_size": 100, "gae_lambda": 0.9}
+    assert [type(value) for value in entry.values()] == [int, float, int, float]
 
 
 @pytest.mark.parametrize("value", ["no", "off", "yes", None])
@@ -71,7 +72,13 @@ def test_algorithms_that_hand_their_options_on() -> None:
         check_keys({"device": "cpu"}, Own)
 
 
-@pytest.mark.parametrize("value", ["linear", "lin_", "lin_a_0.1", "lin-0.1", ""])
+def test_noise_of_no_size() -> None:
+    with pytest.raises(OptionError, match="noise_type=normal needs noise_std beside it, as noise_std=0.1"):
+        check_keys({"policy": "MlpPolicy", "noise_type": "normal"}, SAC)
+    check_keys({"policy": "MlpPolicy", "noise_type": "normal", "noise_std": 0.1}, SAC)
+
+
+@pytest.mark.parametrize("value", ["linear", "lin_", "lin_a_0.1", "lin-0.1", "", "cos_0.1"])
 def test_schedules_that_the_zoo_does_not_know(value: str) -> None:
     with pytest.raises(
         OptionError, match=f"clip_range must be a number, or lin_0.001 to fall from 0.001 to 0, got '{value}'."

@@ -38,6 +38,8 @@ def read(config: Path, env_id: str = "CartPole-v1", extractor: str | None = None
     [
         ("CartPole-v1", None, "CartPole-v1"),
         ("PongNoFrameskip-v4", "impala", "atari-impala"),
+        # Of the same class
+        ("PongNoFrameskip-v4", "impala-x2", "atari-impala"),
         ("PongNoFrameskip-v4", "nature", "atari"),
     ],
 )

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sb3_efficient.errors import ConflictError
-from sb3_efficient.zoo.manager import create_envs, load_pretrained_agent
+from sb3_efficient.errors import ConflictError, OptionError
+from sb3_efficient.zoo.manager import check_complete, create_envs, load_pretrained_agent
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,18 @@ def test_only_training_writes_monitor_files(
     )  # fmt: skip
     create_envs(lambda *_: pytest.fail("the zoo's own"))(manager, 2, **options)
     assert made == [(("Pong", 2, 3), {"monitor_dir": folder, **settings})]
+
+
+def test_entries_that_do_not_say_what_to_train() -> None:
+    manager = SimpleNamespace(n_timesteps=-1, continue_training=False, env_name=SimpleNamespace(gym_id="Pong"))
+    with pytest.raises(OptionError, match=r"entry of Pong has no n_timesteps: add n_timesteps=1_000_000, or give -n"):
+        check_complete(manager, {"policy": "CnnPolicy"})
+    with pytest.raises(OptionError, match="has no policy: add policy=CnnPolicy, or MlpPolicy for vectors"):
+        check_complete(manager, {"n_timesteps": 10})
+    manager.n_timesteps, manager.continue_training = 30, True
+    entry: dict[str, Any] = {}
+    check_complete(manager, entry)
+    assert entry == {"n_timesteps": 30, "policy": None}
 
 
 def test_other_errors_of_loading_stay_as_they_are() -> None:

@@ -50,11 +50,15 @@ def test_one_gamma(own: float) -> None:
             import_replay_buffer(entry())
 
 
-def test_steps_of_a_buffer_of_single_ones() -> None:
-    for entry in ({"n_steps": 3}, {"replay_buffer_class": FrameReplayBuffer}, {"replay_buffer_class": ReplayBuffer}):
+def test_steps_of_a_buffer_of_other_ones() -> None:
+    several = {"replay_buffer_class": FrameNStepReplayBuffer, "replay_buffer_kwargs": {"n_steps": 3}}
+    classes = [{"replay_buffer_class": buffer_class} for buffer_class in (FrameReplayBuffer, ReplayBuffer)]
+    for entry in ({"n_steps": 3}, *classes, several, {**several, "n_steps": 3}):
         check_n_steps(entry)
-    with pytest.raises(OptionError, match=r"keeps single steps, and n_steps=3: .*dict\(n_steps=3, gamma=0.9\)"):
+    with pytest.raises(OptionError, match=r"FrameReplayBuffer has n_steps=1: .*dict\(n_steps=3, gamma=0.9\)"):
         check_n_steps({"replay_buffer_class": FrameReplayBuffer, "n_steps": 3, "gamma": 0.9})
+    with pytest.raises(OptionError, match=r"^n_steps=5 is for .* FrameNStepReplayBuffer has n_steps=3"):
+        check_n_steps({**several, "n_steps": 5})
 
 
 def test_another_class_than_the_one_of_the_agent(zoo: Run, tmp_path: Path) -> None:

@@ -78,7 +78,9 @@ def test_options_and_the_zoos_own_form(zoo: Run, run: Path) -> None:
     zoo(*train, *again, options)
     # neither is what a configuration names, or an option that was not typed
     zoo(*train, "-conf", "sb3_efficient.hyperparams.ppo", *again)
-    zoo(*train, *again[:3], "features_extractor=None", *SMALL)
+    refused = zoo(*train, *again[:3], "features_extractor=None", *SMALL, fails=True)
+    assert "and the policy's default extractor (NatureCNN of stable_baselines3) was asked for" in refused.stderr
+    zoo(*train, *again[:3], *SMALL)
     extractor = agent(run)
     assert extractor.cnn[0][0].out_channels == 8
     assert config(run)["features_extractor_kwargs"] == {"width": 2, "depths": [4, 8]}

@@ -67,12 +67,15 @@ def test_returns_of_several_steps_are_discounted_as_sampled(options: Any) -> Non
 @pytest.mark.parametrize("own", [{"optimizer_class": "torch.optim.SGD"}, "dict(optimizer_class='torch.optim.SGD')"])
 def test_a_trial_is_trained_as_it_was_searched_for(own: Any) -> None:
     entry = {"features_extractor": "impala", "policy_kwargs": own}
-    manager = SimpleNamespace(entry=entry)
+    typed = {"policy_kwargs": own, "n_envs": 2}
+    manager = SimpleNamespace(entry=entry, custom_hyperparams=typed)
     load = load_trial(lambda *_: {"policy_kwargs": {"net_arch": [64]}})
     found = load(manager, "a.log", "study", 1)
     assert found == {"policy_kwargs": {"optimizer_class": "torch.optim.SGD", "net_arch": [64]}}
-    manager.entry = {"policy_kwargs": own}
+    assert manager.custom_hyperparams == {"n_envs": 2}, "what the trial has, too, is not put in its place"
+    manager.entry, manager.custom_hyperparams = {"policy_kwargs": own}, typed
     assert load(manager, "a.log", "study", 1) == {"policy_kwargs": {"net_arch": [64]}}, "as the zoo's own"
+    assert manager.custom_hyperparams == typed
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ def test_what_the_zoo_reads_stays_as_it_is(entry: dict[str, Any]) -> None:
         ({"policy_kwargs": "[64]"}, "policy_kwargs must be a mapping, as dict(net_arch=[64]), got '[64]'."),
         ({"env_wrapper": "NoSuch"}, "env_wrapper: there is no 'NoSuch' to import (Empty module name)."),
         ({"env_wrapper": ["gymnasium.wrappers.NoSuch"]}, "env_wrapper: there is no 'gymnasium.wrappers.NoSuch' to im"),
+        ({"env_wrapper": {"gymnasium.wrappers.TimeLimit": None}}, "env_wrapper: options of gymnasium.wrappers.TimeLim"),
         ({"vec_env_wrapper": {"my.Wrapper": {"a": 1}}}, "vec_env_wrapper: there is no 'my.Wrapper' to import (No mod"),
     ],
 )
