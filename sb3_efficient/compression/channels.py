@@ -139,13 +139,14 @@ class ChannelPruning(ModelMethod):
                 f"{type(model.policy).__name__} has {type(found.foreign[0]).__name__}: leave its widths as they are "
                 "with layers={'net_arch': 0}."
             )
+        if self._has_target:
+            _make_copyable(model.policy)
+            self._target(found, _image_shape(model))
 
     def _pruned(self, pruned: Any, observations: np.ndarray | None) -> BaseAlgorithm:
         """What it is given is pruned."""
         found, shape = networks(pruned), _image_shape(pruned)
-        _trace_in_float32(pruned.policy)
-        # Drawn with gradients at first, which no copy can be made of
-        explore_anew(pruned.policy)
+        _make_copyable(pruned.policy)
         structure = groups(found, shape)
         ratio = self._ratio_for_target(found, shape) if self._has_target else self._ratio
         if observations is not None and self.needs_observations:
@@ -177,29 +178,37 @@ class ChannelPruning(ModelMethod):
 
     def _ratio_for_target(self, found: Networks, shape: tuple[int, ...]) -> float:
         """The lowest ratio that reaches the target; sizes do not depend on which channels are left out."""
+        excess, high = self._target(found, shape)
+        low = 0.0
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if excess(middle) > 0 else (low, middle)
+        return high
+
+    def _target(self, found: Networks, shape: tuple[int, ...]) -> tuple[Callable[[float], float], float]:
+        """
+        :return: By how much acting exceeds the target when pruned by a ratio, and the highest ratio, which reaches it
+        """
         structure = groups(found, shape)
         free = [g.width for g in structure if not {_key(layer) for layer in g.layers} & set(self.layers or {})]
         cost: Callable[..., int] = acting_macs if self.speedup is not None else acting_bytes
-        limit = self.bytes if self.speedup is None else cost(found, shape) / self.speedup
+        limit = float(self.bytes or 0) if self.speedup is None else cost(found, shape) / self.speedup
 
-        def costs(ratio: float) -> int:
+        def excess(ratio: float) -> float:
             trial = type(found)(copy.deepcopy(found.policy))
             remove_channels(trial, shape, self._widths(structure, ratio), "l1")
-            return cost(trial, shape)
+            return cost(trial, shape) - limit
 
         # The narrowest layer keeps one channel
-        low, high = 0.0, 1 - 1 / min(free, default=1)
-        if costs(high) > (limit or 0):
+        high = 1 - 1 / min(free, default=1)
+        if (over := excess(high)) > 0:
             asked = f"speedup={self.speedup:g}" if self.speedup is not None else f"bytes={self.bytes}"
             raise OptionError(
                 f"{asked} cannot be reached: with one channel left in the narrowest layer, acting takes "
-                f"{costs(high):,} {'multiply-accumulates' if self.speedup is not None else 'bytes'} of "
+                f"{limit + over:,.0f} {'multiply-accumulates' if self.speedup is not None else 'bytes'} of "
                 f"{cost(found, shape):,}. Give the widest layers higher ratios of their own with layers=."
             )
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            low, high = (middle, high) if costs(middle) > (limit or 0) else (low, middle)
-        return high
+        return excess, high
 
 
 def _policy_kwargs(pruned: Any, found: Networks) -> dict[str, Any]:
@@ -240,7 +249,10 @@ def _image_shape(model: BaseAlgorithm) -> tuple[int, ...]:
     return tuple(model.observation_space.shape or ())
 
 
-def _trace_in_float32(policy: nn.Module) -> None:
+def _make_copyable(policy: Any) -> None:
+    """For trials, and traced in float32."""
     for module in policy.modules():
         if isinstance(module, EncoderExtractor):
             module.precision = "fp32"
+    # Drawn with gradients at first, which no copy can be made of
+    explore_anew(policy)

@@ -334,8 +334,9 @@ def test_options_that_make_no_sense(options: dict[str, Any], error: type[Excepti
     ],
 )
 def test_options_that_do_not_fit_the_model(options: dict[str, Any], error: type[Exception], text: str) -> None:
+    """Before anything is recorded for it."""
     with pytest.raises(error, match=text):
-        pruned(agent(), **options)
+        ChannelPruning(**options).check(agent())
 
 
 def test_layers_that_are_added_up_have_one_ratio() -> None:
