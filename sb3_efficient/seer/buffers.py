@@ -22,9 +22,9 @@ _LOG = logging.getLogger("sb3_efficient")
 def buffer_of(model: Any) -> Any:
     """
     :param model: Any SB3 model
-    :return: Its rollout buffer or its replay buffer
+    :return: Its rollout buffer or its replay buffer; None of ARS, which has neither
     """
-    return getattr(model, "rollout_buffer", None) or model.replay_buffer
+    return getattr(model, "rollout_buffer", None) or getattr(model, "replay_buffer", None)
 
 
 def set_buffer(model: Any, buffer: Any) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 import numpy as np
 
@@ -72,8 +73,9 @@ def check_keys(hyperparams: Entry, algo: Callable[..., Any]) -> None:
     _check_train_freq(hyperparams.get("train_freq", 1))
     if hyperparams.get("noise_type") is not None and "noise_std" not in hyperparams:
         raise OptionError(f"noise_type={hyperparams['noise_type']} needs noise_std beside it, as noise_std=0.1.")
-    if hyperparams.get("n_epochs", 1) < 1:
-        raise OptionError(f"n_epochs must be at least 1, got {hyperparams['n_epochs']!r}.")
+    for key in ("n_epochs", "buffer_size"):
+        if hyperparams.get(key, 1) < 1:
+            raise OptionError(f"{key} must be at least 1, got {hyperparams[key]!r}.")
     policy, policies = hyperparams.get("policy"), getattr(algo, "policy_aliases", {})
     # The zoo has made a class of a path
     if isinstance(policy, str) and policy not in policies:
@@ -90,13 +92,17 @@ def _check_train_freq(value: Any) -> None:
 
 def _of_kind(kind: Any, what: str, value: Any) -> Any:
     """What Python would take for something else than was meant, or refuse deep in a run."""
+    given = [one for one in get_args(kind) if one is not NoneType]
+    if len(given) == 1 and value is not None:
+        # Of float | None
+        (kind,) = given
     if kind is bool:
         check_switches(**{what: value})
     if kind in (int, float):
         value = number(value)
-    if kind is float and not isinstance(value, (int, float, np.number)):
+    if kind is float and (isinstance(value, bool) or not isinstance(value, (int, float, np.number))):
         raise OptionError(f"{what} must be a number, got {value!r}.")
-    if kind is not int or isinstance(value, (int, np.integer)):
+    if kind is not int or (isinstance(value, (int, np.integer)) and not isinstance(value, bool)):
         return value
     if not isinstance(value, float) or not value.is_integer():
         raise OptionError(f"{what} must be a whole number, got {value!r}.")

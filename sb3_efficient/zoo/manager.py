@@ -60,6 +60,9 @@ def read_hyperparameters(original: Method) -> Method:
             # What a trial is put beside
             self.entry = {**entry, **(self.custom_hyperparams or {})}
             hyperparams, saved = original(self)
+        if isinstance(buffer_class := saved.get("replay_buffer_class"), type):
+            # The zoo's enjoy looks for a word in it
+            saved["replay_buffer_class"] = f"{buffer_class.__module__}.{buffer_class.__qualname__}"
         if self.continue_training:
             # The zip brings its own network, whatever the entry says; config.yml records that one
             for key in KEYS:

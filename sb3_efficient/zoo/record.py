@@ -74,7 +74,7 @@ def learn(original: Callable[..., None]) -> Callable[..., None]:
         before = record_of(Path(self.trained_agent)) if self.continue_training else dict.fromkeys(KINDS, 0)
         start = time.perf_counter()
         original(self, model)
-        self.took = before, round((time.perf_counter() - start) / 3600, 4)
+        self.took = before, (time.perf_counter() - start) / 3600
 
     return timed
 
@@ -95,6 +95,8 @@ def save(original: Callable[..., None]) -> Callable[..., None]:
         steps = model.num_timesteps - model._num_timesteps_at_start
         now = {"n_timesteps": steps, "hours": hours, "peak_rss_mb": _peak_mb()}
         record = {name: KINDS[name](value, now[name]) for name, value in before.items() if now[name] is not None}
+        if "hours" in record:
+            record["hours"] = round(record["hours"], 4)
         if record:
             write_record(Path(self.save_path), record)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from sb3_efficient import frames
 from sb3_efficient.errors import ConflictError, OptionError
 from sb3_efficient.frames.replay import FrameNStepReplayBuffer, FrameReplayBuffer, check_options, codec_of
 from sb3_efficient.seer import LatentReplayBuffer
@@ -23,6 +24,8 @@ def import_replay_buffer(entry: Entry) -> None:
     :param entry: Hyper-parameters of one environment; altered
     """
     path = entry.get("replay_buffer_class")
+    if path in frames.__all__:
+        raise OptionError(f"replay_buffer_class: name {path} with its module, {frames.__name__}.{path}.")
     if isinstance(path, str) and re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", path):
         entry["replay_buffer_class"] = import_class("replay_buffer_class", path)
     buffer_class, options = entry.get("replay_buffer_class"), evaluated(entry, "replay_buffer_kwargs")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
+from sb3_contrib import ARS
 from stable_baselines3 import A2C, DQN, PPO, HerReplayBuffer
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback, EveryNTimesteps
@@ -97,13 +98,17 @@ def test_bad_options_are_refused_at_once(options: dict, text: str) -> None:
 
 
 def refused(agent: Any, error: type[EfficientError], text: str) -> None:
+    seer = SEERCallback(0.5)
     with pytest.raises(error) as raised:
-        agent.learn(100, callback=SEERCallback(0.5))
+        agent.learn(100, callback=seer)
     assert text in str(raised.value)
+    # As the zoo does in any case
+    seer.on_training_end()
 
 
 def test_policies_without_images() -> None:
     refused(PPO("MlpPolicy", IdentityEnv(dim=3), n_steps=16, batch_size=16), ObservationError, "leave SEER out")
+    refused(ARS("MlpPolicy", "CartPole-v1"), ObservationError, "leave SEER out")
 
 
 def test_dictionaries() -> None:

@@ -30,14 +30,24 @@ def test_misspelt_keys(key: str, meant: str) -> None:
     check_keys({"policy": "CnnPolicy", "noise_type": None, "seer": True}, PPO)
 
 
-@pytest.mark.parametrize("value", [1.5, float("nan"), float("inf"), "many", None, [8]])
+@pytest.mark.parametrize("value", [1.5, float("nan"), float("inf"), "many", None, [8], True])
 def test_sizes_that_are_no_whole_numbers(value: Any) -> None:
     with pytest.raises(OptionError, match=f"n_steps of PPO must be a whole number, got {re.escape(repr(value))}."):
         check_keys({"policy": "CnnPolicy", "n_steps": value}, PPO)
     check_keys({"policy": "CnnPolicy", "n_steps": np.int64(8), "gamma": 1, "target_kl": None}, PPO)
 
 
-@pytest.mark.parametrize("value", ["abc", "0,99", None, [0.9]])
+def test_numbers_that_may_be_left_open() -> None:
+    entry = {"target_kl": "2e-2", "clip_range_vf": None}
+    check_keys(entry, PPO)
+    assert entry == {"target_kl": 0.02, "clip_range_vf": None}
+    with pytest.raises(OptionError, match="target_kl of PPO must be a number, got 'foo'."):
+        check_keys({"target_kl": "foo"}, PPO)
+    with pytest.raises(OptionError, match="buffer_size must be at least 1, got 0."):
+        check_keys({"buffer_size": 0}, SAC)
+
+
+@pytest.mark.parametrize("value", ["abc", "0,99", None, [0.9], True])
 def test_words_in_place_of_numbers(value: Any) -> None:
     with pytest.raises(OptionError, match=f"gamma of PPO must be a number, got {re.escape(repr(value))}."):
         check_keys({"policy": "CnnPolicy", "gamma": value}, PPO)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from helpers import Run
 from stable_baselines3 import DQN
 from stable_baselines3.common.buffers import ReplayBuffer
@@ -18,6 +19,7 @@ from sb3_efficient.zoo.replay_buffer import check_n_steps, check_replay_buffer, 
 DQN_ON_PONG = ("train", "--algo", "dqn", "--env", "PongNoFrameskip-v4", "-n", "64", "--eval-freq", "-1")
 SMALL = ("-params", "buffer_size=200", "learning_starts=20", "vec_env=ale")
 OURS = ("replay_buffer_class=sb3_efficient.frames.FrameReplayBuffer", "replay_buffer_kwargs=dict(compress='zlib')")
+AS_CLASS = ("replay_buffer_class:__import__('sb3_efficient.frames', fromlist=['x']).FrameReplayBuffer", OURS[1])
 SB3S = "replay_buffer_class=stable_baselines3.common.buffers.ReplayBuffer"
 
 
@@ -29,6 +31,8 @@ def test_replay_buffer_by_dotted_name() -> None:
         entry = dict(others)
         import_replay_buffer(entry)
         assert entry == others, "the zoo's own"
+    with pytest.raises(OptionError, match=r"name FrameReplayBuffer with its module, sb3_efficient.frames.FrameReplay"):
+        import_replay_buffer({"replay_buffer_class": "FrameReplayBuffer"})
     for wrong in ("sb3_efficient.frames.Frame", "sb3_efficient.fram.FrameReplayBuffer"):
         with pytest.raises(OptionError, match=f"replay_buffer_class: there is no '{wrong}' to import"):
             import_replay_buffer({"replay_buffer_class": wrong})
@@ -64,7 +68,9 @@ def test_steps_of_a_buffer_of_other_ones() -> None:
 def test_another_class_than_the_one_of_the_agent(zoo: Run, tmp_path: Path) -> None:
     run = tmp_path / "logs" / "dqn" / "PongNoFrameskip-v4_1"
     continued = ("-i", str(run / "PongNoFrameskip-v4.zip"))
-    zoo(*DQN_ON_PONG, "--save-replay-buffer", *SMALL, *OURS)
+    zoo(*DQN_ON_PONG, "--save-replay-buffer", *SMALL, *AS_CLASS)
+    written = yaml.load((run / "PongNoFrameskip-v4" / "config.yml").read_text(), Loader=yaml.UnsafeLoader)
+    assert written["replay_buffer_class"] == "sb3_efficient.frames.replay.FrameReplayBuffer", "text, for enjoy"
     refused = zoo(*DQN_ON_PONG, *continued, *SMALL, SB3S, fails=True)
     assert "is a FrameReplayBuffer, and replay_buffer_class is ReplayBuffer: leave that out, or move" in refused.stderr
     assert "Traceback" not in refused.stderr
