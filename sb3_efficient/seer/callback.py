@@ -22,6 +22,7 @@ from sb3_efficient.seer.checks import (
 )
 from sb3_efficient.seer.criterion import Convergence, check_threshold
 from sb3_efficient.seer.encoder import LatentEncoder, encoders, update_targets
+from sb3_efficient.seer.frozen import frozen_layers
 from sb3_efficient.seer.replay import LatentReplayBuffer
 from sb3_efficient.seer.resume import mark_frozen, train_from_images
 from sb3_efficient.seer.schedule import Timetable, check_when, freezes, timestep
@@ -241,6 +242,13 @@ class SEERCallback(RolloutCallback):
             encoder.check_plain()
             buffer = latent_buffer(model, encoder, self.capacity)
         except (RuntimeError, MemoryError, ConversionError) as error:
+            if self.encoder is None and frozen_layers(model):
+                # Its layers would stay frozen, and be marked as if they were not
+                raise ConflictError(
+                    "This model was frozen in this process, and a buffer of images was put into it since, which could "
+                    f"not be made latents: {error} Load the buffer that was saved with it; or save the model, and load "
+                    "it, to train all of its layers."
+                ) from error
             warnings.warn(f"SEER could not freeze at {self.num_timesteps}, and trains on: {error}", stacklevel=2)
             # It took its time, and would fail again
             self.trigger = Timetable([])

@@ -59,7 +59,8 @@ def convert(buffer: ReplayBuffer, encoder: LatentEncoder, capacity: int) -> Late
         latents = empty_latents(buffer, encoder, capacity)
         latents.room = room(buffer) or 0
         _fill(latents, buffer, encoder)
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, ValueError) as error:
+        # The last of a capacity beyond all arrays
         raise ConversionError(f"{stored} transitions could not be made latents: {error!r}.") from error
     return latents
 

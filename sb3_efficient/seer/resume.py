@@ -79,7 +79,8 @@ def mark_frozen(model: Any, **how: Any) -> None:
     :param how: What its attribute ``seer`` says
     """
     model.seer = how
-    model.collect_rollouts = collect_latents
+    # Somebody's own is kept, at the price of a refusal of what this model may not do once it was saved
+    vars(model).setdefault("collect_rollouts", collect_latents)
 
 
 def train_from_images(model: Any) -> None:

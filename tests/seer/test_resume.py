@@ -144,6 +144,42 @@ def test_where_it_cannot_be_frozen_again_all_layers_learn(
     assert not hasattr(agent, "seer")
 
 
+def test_a_buffer_of_images_in_a_frozen_model_that_cannot_be_made_latents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All layers stay frozen, so that training on from images would be no such thing."""
+    agent: Any = model("dqn")
+    agent.learn(20)
+    agent.save_replay_buffer(tmp_path / "images")
+    agent.learn(60, callback=SEERCallback(20), reset_num_timesteps=False)
+    agent.load_replay_buffer(tmp_path / "images")
+    marked = dict(agent.seer)
+
+    def fail(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("sb3_efficient.seer.callback.latent_buffer", fail)
+    with pytest.raises(
+        ConflictError, match="a buffer of images was put into it since, which could not be made latents"
+    ):
+        agent.learn(60, callback=SEERCallback(20), reset_num_timesteps=False)
+    assert agent.seer == marked
+
+
+def test_the_models_own_way_to_collect_is_kept() -> None:
+    agent: Any = model("ppo")
+    plain, calls = agent.collect_rollouts, []
+
+    def own(*args: Any, **kwargs: Any) -> Any:
+        calls.append(agent.num_timesteps)
+        return plain(*args, **kwargs)
+
+    agent.collect_rollouts = own
+    agent.learn(64, callback=SEERCallback(20))
+    assert holds_latents(agent)
+    assert calls[-1] > 20
+
+
 ELSEWHERE = """
 import sys
 from stable_baselines3 import {algo}
