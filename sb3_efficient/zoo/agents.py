@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
+import yaml
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.vec_env.patch_gym import _convert_space
@@ -86,11 +87,20 @@ def saved_spaces(path: str) -> SimpleNamespace:
 def saved_policy_kwargs(path: str) -> dict[str, Any]:
     """
     :param path: Zip of an SB3 agent
-    :return: Those that no key of ours stands for
+    :return: Those that no key of ours stands for, as far as YAML can have them
     """
     kwargs = _saved(path).get("policy_kwargs") or {}
     ours = ("features_extractor_class", "features_extractor_kwargs") if saved_entry(path) else ()
-    return {key: value for key, value in kwargs.items() if key not in ours}
+    return {key: value for key, value in kwargs.items() if key not in ours and _can_be_written(value)}
+
+
+def _can_be_written(value: Any) -> bool:
+    """And read again: a function without a name can be the first alone."""
+    try:
+        yaml.load(yaml.dump(value), Loader=yaml.UnsafeLoader)
+    except (yaml.YAMLError, TypeError):
+        return False
+    return True
 
 
 def saved_entry(path: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch as th
 from stable_baselines3 import PPO
 from torch import nn
 
@@ -44,7 +45,8 @@ def test_another_policy(tmp_path: Path) -> None:
 def test_the_same_policy_in_other_words(tmp_path: Path) -> None:
     path = str(tmp_path / "agent.zip")
     own = {**policy_kwargs("impala", PPO, width=2), "activation_fn": nn.Tanh}
-    PPO("CnnPolicy", CatchEnv(), device="cpu", policy_kwargs=own, n_steps=8, batch_size=8).save(path)
+    unnamed = {"optimizer_class": lambda *args, **kwargs: th.optim.SGD(*args, **kwargs)}
+    PPO("CnnPolicy", CatchEnv(), device="cpu", policy_kwargs={**own, **unnamed}, n_steps=8, batch_size=8).save(path)
     assert saved_policy_kwargs(path) == {k: v for k, v in own.items() if not k.startswith("features_extractor")}
     dotted = {"activation_fn": "torch.nn.Tanh", "features_extractor_class": ImpalaExtractor}
     options = {"features_extractor_kwargs": {"width": 2, "depths": [16, 32, 32]}}
