@@ -156,7 +156,8 @@ def test_returns_that_whole_runs_on_pong_end_at() -> None:
     moments = sorted(round(row["seer"]["timesteps"] / 1000) for row in early)
     assert (
         f"On Pong, two stages frozen at {moments[0]},000 to {moments[-1]},000 of 2 million steps, three seeds end at "
-        f"{_listed(ends('Nature, everything on'))}, and never frozen at {fast}."
+        f"{_listed(ends('Nature, everything on'))}, and never frozen at {fast}. Frozen as by default, at 1.0 million, "
+        f"they end at {_listed(ends('Nature, frozen in the second half'))}."
     ) in text_of(ROOT / "README.md")
     assert (
         f"of three seeds, are at {stock} after 2 million steps "
