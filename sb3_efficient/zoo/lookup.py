@@ -138,7 +138,7 @@ def _read(path: Path) -> Any:
     except yaml.constructor.ConstructorError as error:
         raise OptionError(
             f"-conf {path} is not plain YAML; config.yml of a run is not, and has no name of an environment: copy its "
-            f"settings into a file of your own, under the environment's id. ({error})"
+            f"settings into a file of your own, under the environment's id. ({error.problem})"
         ) from error
     except yaml.YAMLError as error:
         raise OptionError(f"-conf {path} is not YAML: {error}") from error

@@ -105,6 +105,8 @@ def preprocess_hyperparams(original: Method) -> Method:
         hyperparams, *rest = original(self, hyperparams)
         if self.continue_training:
             leave_saved_options(hyperparams, self.trained_agent)
+            # The zoo takes it out
+            hyperparams.setdefault("policy", None)
         check_keys(hyperparams, ALGOS[self.algo])
         check_n_steps(hyperparams)
         return (to_stock(hyperparams, ALGOS[self.algo]), *rest)
@@ -117,14 +119,13 @@ def check_complete(manager: Any, hyperparams: dict[str, Any]) -> None:
     Refuse an entry that does not say what, or for how long, to train.
 
     :param manager: rl-zoo3's ``ExperimentManager``
-    :param hyperparams: Of one environment; what the zoo takes out, though it has it from elsewhere, is added
+    :param hyperparams: Of one environment; timesteps are added from the command line, as the zoo takes them out
     """
     if manager.n_timesteps > 0:
         hyperparams.setdefault("n_timesteps", manager.n_timesteps)
-    if manager.continue_training:
-        hyperparams.setdefault("policy", None)
-    for key, example in (("n_timesteps", "1_000_000, or give -n"), ("policy", "CnnPolicy, or MlpPolicy for vectors")):
-        if key not in hyperparams:
+    needed = {"n_timesteps": "1_000_000, or give -n", "policy": "CnnPolicy, or MlpPolicy for vectors"}
+    for key, example in needed.items():
+        if key not in hyperparams and not (key == "policy" and manager.continue_training):
             raise OptionError(f"The entry of {manager.env_name.gym_id} has no {key}: add {key}={example}.")
 
 

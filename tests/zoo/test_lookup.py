@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 from huggingface_sb3 import EnvironmentName
 
 from sb3_efficient.errors import OptionError
@@ -67,6 +69,15 @@ def test_configurations_of_another_shape(tmp_path: Path, text: str, found: str) 
     with pytest.raises(OptionError) as raised:
         read(tmp_path / "mine.yml")
     assert str(raised.value).endswith(f"as 'atari: {FLAT.replace('Mlp', 'Cnn')}', and has {found}")
+
+
+def test_the_configuration_of_a_run(tmp_path: Path) -> None:
+    config = tmp_path / "config.yml"
+    config.write_text(yaml.dump(OrderedDict(policy="CnnPolicy")))
+    with pytest.raises(
+        OptionError, match="config.yml of a run is not, and has no name of an environment: copy its sett"
+    ):
+        read(config)
 
 
 def test_a_file_in_python_is_read_as_one_in_yaml(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_entries_that_do_not_say_what_to_train() -> None:
     manager.n_timesteps, manager.continue_training = 30, True
     entry: dict[str, Any] = {}
     check_complete(manager, entry)
-    assert entry == {"n_timesteps": 30, "policy": None}
+    assert entry == {"n_timesteps": 30}, "the agent has its policy"
 
 
 def test_other_errors_of_loading_stay_as_they_are() -> None:

@@ -68,7 +68,7 @@ def test_the_literal_command_then_enjoy_film_and_continue(python: Run, zoo: Run,
     assert "Traceback" not in done.stderr
 
 
-def test_options_and_the_zoos_own_form(zoo: Run, run: Path) -> None:
+def test_options_and_the_zoos_own_form(zoo: Run, run: Path, tmp_path: Path) -> None:
     options = "features_extractor_kwargs=dict(width=2, depths=[4, 8])"
     first = ("-params", "features_extractor:'impala'", "n_envs:2", options, *SMALL)
     again = ("-i", str(run / "PongNoFrameskip-v4.zip"), "-params", IMPALA, *SMALL)
@@ -80,7 +80,10 @@ def test_options_and_the_zoos_own_form(zoo: Run, run: Path) -> None:
     zoo(*train, "-conf", "sb3_efficient.hyperparams.ppo", *again)
     refused = zoo(*train, *again[:3], "features_extractor=None", *SMALL, fails=True)
     assert "and the policy's default extractor (NatureCNN of stable_baselines3) was asked for" in refused.stderr
-    zoo(*train, *again[:3], *SMALL)
+    # The agent has its policy
+    wrapper = "stable_baselines3.common.atari_wrappers.AtariWrapper"
+    (tmp_path / "bare.yml").write_text(f"atari: {{env_wrapper: [{wrapper}], frame_stack: 4}}")
+    zoo(*train, "-conf", "bare.yml", *again[:3], *SMALL)
     extractor = agent(run)
     assert extractor.cnn[0][0].out_channels == 8
     assert config(run)["features_extractor_kwargs"] == {"width": 2, "depths": [4, 8]}
