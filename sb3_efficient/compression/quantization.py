@@ -36,7 +36,8 @@ class StaticInt8(LastMethod):
     Weights: int8, one scale an output channel. Activations: uint8, one scale and zero point a layer, from the mean of
     their ranges over batches of 32 calibration observations. Images are uint8 already and enter as they are.
     CPUs without VNNI (AMD's before Zen 4) have a faster way that adds two products in 16 bits, which overflow: engines
-    here do without it. Sessions of ONNX Runtime that are made otherwise need ``session.x64quantprecision`` set to 1.
+    here do without it. There, sessions of ONNX Runtime that are made otherwise need ``session.x64quantprecision`` set
+    to 1.
 
     :param images: Of the calibration observations at most so many are looked at: more of them change little
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime as ort
 
+from sb3_efficient.cpu import int8_overflows
 from sb3_efficient.engines.base import Engine
 from sb3_efficient.engines.graph import ActingGraph, to_graph
 from sb3_efficient.engines.network import ActingNetwork
@@ -50,7 +51,7 @@ def session(content: bytes, threads: int) -> ort.InferenceSession:
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     # Errors come as exceptions
     options.log_severity_level = 4
-    # CPUs without VNNI add products of int8 in 16 bits, which overflow; a little slower, they need not. Others go on as
-    # they would
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    if int8_overflows():
+        # A little slower; with VNNI, where nothing overflows, half as fast
+        options.add_session_config_entry("session.x64quantprecision", "1")
     return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -342,6 +342,15 @@ def test_openvino_warns_of_int8_that_overflows(monkeypatch: pytest.MonkeyPatch, 
         make_engine(policy, "openvino")
 
 
+@pytest.mark.parametrize("overflows", [True, False])
+def test_onnx_runtime_is_slowed_only_where_int8_overflows(monkeypatch: pytest.MonkeyPatch, overflows: bool) -> None:
+    monkeypatch.setattr("sb3_efficient.engines.onnxruntime.int8_overflows", lambda: overflows)
+    engine: Any = make_engine(agent(), "onnxruntime")
+    options = engine._session.get_session_options()
+    with contextlib.nullcontext() if overflows else pytest.raises(RuntimeError, match="not"):
+        assert options.get_session_config_entry("session.x64quantprecision") == "1"
+
+
 def test_making_an_engine_draws_no_random_numbers() -> None:
     model = agent("qrdqn")
     before = th.get_rng_state()
